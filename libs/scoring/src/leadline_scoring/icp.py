@@ -1,0 +1,69 @@
+"""The ideal customer profile of an offer: which industries, and which roles beside the usual ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from leadline_scoring.taxonomy import taxonomy
+from leadline_scoring.titles import Seniority, TitleReading, read_title, title_words
+from leadline_scoring.words import read_text, shown
+
+_READ = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Icp:
+    """Whom an offer is for.
+
+    `industries` are ids of the taxonomy, or phrases it does not know, which a lead's industry must contain.
+    `roles` make decision makers of leads whose own title contains one; every other title reads as usual.
+    `locations` earn no points; they are for people and the AI layer.
+    """
+
+    industries: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
+
+
+def read_icp(
+    ideal_use_cases: Sequence[str],
+    industries: Sequence[str] = (),
+    roles: Sequence[str] = (),
+    locations: Sequence[str] = (),
+) -> Icp:
+    """The ICP of an offer; explicit `industries` overrule those that the use cases name."""
+    explicit = [name for phrase in industries for name in _industry_ids(phrase)]
+    named = [industry.id for text in ideal_use_cases for industry in taxonomy().named_in_use_case(text)]
+    return Icp(_distinct(explicit or named), _distinct(roles), _distinct(locations))
+
+
+def read_role(icp: Icp, role: str) -> TitleReading:
+    """Reads a lead's title for this offer; never raises."""
+    if wanted := wanted_role(icp, role):
+        return TitleReading(Seniority.DECISION_MAKER, f'{shown(role)}: "{wanted}" is a role the offer names')
+    return read_title(role)
+
+
+def wanted_role(icp: Icp, role: str) -> str | None:
+    """The role of the ICP that is the lead's own ("CEO" is not the assistant's), as the offer spells it."""
+    return _wanted_role(icp.roles, role[:_READ]) if icp.roles else None
+
+
+@lru_cache(maxsize=32_768)
+def _wanted_role(roles: tuple[str, ...], role: str) -> str | None:
+    own = " ".join(word.word if word.ceiling else "|" for word in title_words(role))
+    for wanted in roles:
+        if (phrase := " ".join(read_text(wanted).words)) and f" {phrase} " in f" {own} ":
+            return wanted
+    return None
+
+
+def _industry_ids(phrase: str) -> list[str]:
+    phrase = phrase.strip()
+    if phrase in taxonomy().industries:
+        return [phrase]
+    return [industry.id for industry in taxonomy().named_in_field(phrase)] or [phrase]
+
+
+def _distinct(values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(stripped for value in values if (stripped := value.strip())))
