@@ -1,0 +1,1 @@
+"""The rules service: scores chunks of leads with pure functions over data files."""

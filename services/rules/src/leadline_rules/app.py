@@ -1,0 +1,35 @@
+"""The composition root of the rules service."""
+
+from leadline_common.broker import Broker
+from leadline_common.brokers.rabbitmq import RabbitBroker
+from leadline_common.consumer import Consumer
+from leadline_common.logs import configure_logging
+from leadline_common.metrics import Metrics, new_registry
+from leadline_common.service import Service, running, until_signalled
+from leadline_common.settings import load_settings
+from leadline_common.topology import RULES
+from leadline_common.worker_health import serving_health
+from leadline_rules.handler import RulesHandler
+from leadline_rules.settings import RulesSettings
+
+_PREFETCH = 4
+
+
+def build(broker: Broker, metrics: Metrics) -> Service:
+    """Return the service over the given broker."""
+    consumer = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_PREFETCH)
+    return Service("rules", consumers=[consumer], checks={"broker": broker.ping})
+
+
+async def main() -> None:
+    """Run the service until it is told to stop."""
+    settings = load_settings(RulesSettings)
+    configure_logging("rules", settings.log_level)
+    metrics = Metrics(new_registry())
+    broker = await RabbitBroker.connect(settings.broker_url)
+    try:
+        async with running([build(broker, metrics)], settings.drain_seconds) as health:
+            with serving_health(health, metrics.registry, settings.host, settings.port):
+                await until_signalled(health)
+    finally:
+        await broker.close()

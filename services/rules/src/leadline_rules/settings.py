@@ -1,0 +1,11 @@
+"""What the rules service is told by LEADLINE_* variables."""
+
+from pydantic import Field
+
+from leadline_common.settings import Port, ServiceSettings
+
+
+class RulesSettings(ServiceSettings):
+    """The common settings; health and metrics stand on a port of their own."""
+
+    port: Port = Field(8012, description="port for health and metrics")
