@@ -1,0 +1,1 @@
+"""Adapters of the Assessor port, one module each."""
