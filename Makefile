@@ -1,0 +1,77 @@
+# Everything a person does with this repository. `make` alone lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := libs/common libs/scoring services/ingest services/rules services/ai services/results services/standalone
+DEV_MEMBERS := $(MEMBERS) libs/testing
+PROJECTS := $(DEV_MEMBERS:%=%/pyproject.toml)
+EDITABLE := --quiet --no-deps --no-build-isolation
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(foreach member,common scoring ingest rules ai results standalone testing,--no-emit-package leadline-$(member))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run run-services servers model-server test check lint types lock lock-check bench clean
+
+help: ## List what there is to do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.installed ## Score the example prospects and show them ranked (no key, no server)
+	@LEADLINE_AI=offline $(BIN)/leadline score examples/leads.csv --offer examples/offer.json
+
+run: $(VENV)/.installed ## Serve all of Leadline on http://127.0.0.1:8000
+	@$(BIN)/leadline serve
+
+run-services: $(VENV)/.installed-dev ## Run the four services behind one address, over RabbitMQ and MongoDB found or started
+	@$(BIN)/python -m leadline_testing.run_services
+
+servers: $(VENV)/.installed-dev ## Find or start RabbitMQ and MongoDB and print their addresses
+	@$(BIN)/python -m leadline_testing.servers
+
+model-server: $(VENV)/.installed-dev ## Start a local server that speaks the Messages API, to try failures by hand
+	@$(BIN)/python -m leadline_testing.model_server
+
+test: $(VENV)/.installed-dev ## Run the tests (those that need servers start their own, or say why they are skipped)
+	$(BIN)/python -m pytest
+
+check: lint types lock-check ## Lint, types, and whether the lock files are up to date
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy $(DEV_MEMBERS:%=%/src) $(wildcard $(DEV_MEMBERS:%=%/tests)) tests examples
+
+bench: $(VENV)/.installed-dev ## Measure the pipeline against the floor of its broker and store
+	$(BIN)/python -m tests.bench
+
+lock: $(VENV)/.installed-dev ## Resolve the dependencies anew
+	$(LOCK) --upgrade requirements.in -o requirements.lock
+	$(LOCK) --upgrade requirements.in requirements-dev.in -c requirements.lock -o requirements-dev.lock
+
+lock-check: $(VENV)/.installed-dev
+	@mkdir -p build && cp requirements.lock requirements-dev.lock build
+	@$(LOCK) requirements.in -o build/requirements.lock
+	@$(LOCK) requirements.in requirements-dev.in -c requirements.lock -o build/requirements-dev.lock
+	@cmp requirements.lock build/requirements.lock && cmp requirements-dev.lock build/requirements-dev.lock \
+		|| { echo "The lock files do not fit the members' dependencies: run 'make lock'."; exit 1; }
+
+clean: ## Remove the virtual environment and everything that was built
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Leadline needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python requirements.lock $(MEMBERS:%=%/pyproject.toml)
+	@echo "Installing Leadline into $(VENV) ..."
+	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install $(EDITABLE) $(MEMBERS:%=-e %)
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python requirements-dev.lock $(PROJECTS)
+	@echo "Installing Leadline and its test tools into $(VENV) ..."
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install $(EDITABLE) $(DEV_MEMBERS:%=-e %)
+	@touch $@ $(VENV)/.installed

@@ -1,0 +1,62 @@
+"""Every error Leadline raises on purpose, in one tree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class LeadlineError(Exception):
+    """The root of Leadline's own errors; its text is one line fit for a log or a person."""
+
+
+class SettingsError(LeadlineError):
+    """A setting is missing or wrong; the text names the variable and what to set."""
+
+
+class Unavailable(LeadlineError):
+    """A broker or store does not answer now. The work is held and tried again; no attempt is counted."""
+
+
+class Transient(LeadlineError):
+    """This message may succeed later: it goes through the retry queues with backoff."""
+
+
+class Permanent(LeadlineError):
+    """This message can never succeed: it is dead-lettered, or its lead is failed, at once."""
+
+
+class NotFound(LeadlineError):
+    """No such thing for this owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with one field of a request.
+
+    `field` is a dotted path (`leads.3.role`), `message` says what is wrong and what would be right.
+    """
+
+    field: str
+    message: str
+
+
+class Problem(LeadlineError):
+    """A refusal to answer over HTTP as RFC 9457 problem details.
+
+    `title` names the kind of problem, `detail` says what was wrong here and what to do.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(f"{title}: {detail}")
+        self.status = status
+        self.title = title
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after = retry_after

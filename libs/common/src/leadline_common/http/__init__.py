@@ -1,0 +1,1 @@
+"""HTTP for the services that answer people: needs the `http` extra."""

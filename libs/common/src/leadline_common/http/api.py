@@ -1,0 +1,120 @@
+"""The application around a service's routes: health, metrics, schema page, problems and the /api alias."""
+
+import time
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
+
+from litestar import Litestar, Response, get
+from litestar.di import Provide
+from litestar.enums import ScopeType
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.static_files import create_static_files_router
+from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from leadline_common.http.problems import exception_handlers
+from leadline_common.messages import LOCAL_OWNER
+from leadline_common.metrics import Metrics
+from leadline_common.service import Health
+
+MAX_BODY = 1_000_000
+"""Bytes of a request body, unless a route says otherwise."""
+_ASSETS = "/schema/assets"
+_ALIASES = {"/export": "/results/export"}
+
+
+def build_app(
+    title: str, routes: Sequence[ControllerRouterHandler], health: Health, metrics: Metrics
+) -> ASGIApp:
+    """Return the ASGI application that serves the routes and what every service has beside them."""
+    app = Litestar(
+        route_handlers=[*routes, *_operations(health, metrics), _schema_assets()],
+        dependencies={"owner": Provide(_owner)},
+        exception_handlers=exception_handlers(),
+        middleware=[lambda app: _timed(app, metrics)],
+        openapi_config=OpenAPIConfig(
+            title=title,
+            version="1",
+            path="/schema",
+            render_plugins=[
+                SwaggerRenderPlugin(
+                    path="/",
+                    js_url=f"{_ASSETS}/swagger-ui-bundle.js",
+                    css_url=f"{_ASSETS}/swagger-ui.css",
+                    standalone_preset_js_url=f"{_ASSETS}/swagger-ui-standalone-preset.js",
+                ),
+                JsonRenderPlugin(),
+            ],
+        ),
+        request_max_body_size=MAX_BODY,
+        logging_config=None,
+    )
+    return _without_api_prefix(app)
+
+
+async def _owner() -> str:
+    return LOCAL_OWNER
+
+
+def _operations(health: Health, metrics: Metrics) -> list[ControllerRouterHandler]:
+    @get("/health/live", summary="Whether the process makes progress", tags=["operations"])
+    async def live() -> Response[dict[str, str]]:
+        alive = health.alive()
+        return Response({"status": "ok" if alive else "stalled"}, status_code=200 if alive else 503)
+
+    @get(["/health", "/health/ready"], summary="Whether broker and store answer", tags=["operations"])
+    async def ready() -> Response[dict[str, Any]]:
+        checks = await health.ready()
+        fine = all(answer == "ok" for answer in checks.values())
+        body = {"status": "ok" if fine else "unready", "checks": checks}
+        return Response(body, status_code=200 if fine else 503)
+
+    @get("/metrics", summary="Metrics for Prometheus", tags=["operations"], sync_to_thread=True)
+    def exposition() -> Response[bytes]:
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return [live, ready, exposition]
+
+
+def _schema_assets() -> ControllerRouterHandler:
+    return create_static_files_router(
+        path=_ASSETS, directories=[str(files("swagger_ui") / "static")], include_in_schema=False
+    )
+
+
+def _timed(app: ASGIApp, metrics: Metrics) -> ASGIApp:
+    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 500
+
+        async def note_status(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await app(scope, receive, note_status)
+        finally:
+            route = str(scope.get("path_template") or "unknown")
+            elapsed = time.perf_counter() - started
+            metrics.requests.labels(scope["method"], route, str(status)).observe(elapsed)
+
+    return timed
+
+
+def _without_api_prefix(app: ASGIApp) -> ASGIApp:
+    """Serve /api/… as the same path without it, since one family of clients calls those."""
+
+    async def aliased(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP and scope["path"].startswith("/api/"):
+            path = "/" + scope["path"].removeprefix("/api/").strip("/")
+            path = _ALIASES.get(path, path)
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await app(scope, receive, send)
+
+    return aliased

@@ -1,0 +1,72 @@
+"""MongoDB for the store adapters: one way to connect, and driver errors told as Leadline's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pymongo
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    PyMongoError,
+    WriteConcernError,
+)
+
+from leadline_common.errors import SettingsError, Unavailable
+
+DUPLICATE_KEY = 11000
+
+Document = dict[str, Any]
+Database = AsyncIOMotorDatabase[Document]
+
+
+def connect(url: str, application: str) -> Database:
+    """Return the database that the URL names, `leadline` where it names none; connects at first use.
+
+    Call it inside the running loop. Writes wait for the journals of a majority, datetimes come back in
+    UTC. Raises SettingsError where the URL cannot be read.
+    """
+    try:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            appname=application,
+            tz_aware=True,
+            w="majority",
+            journal=True,
+            wTimeoutMS=10_000,
+            serverSelectionTimeoutMS=5_000,
+            connectTimeoutMS=5_000,
+            socketTimeoutMS=30_000,
+        )
+    except (ConfigurationError, ValueError):
+        # The driver's own words may quote the password.
+        raise SettingsError(
+            "LEADLINE_STORE_URL cannot be read; write it like mongodb://host:27017/leadline"
+        ) from None
+    return client.get_default_database("leadline")
+
+
+@contextmanager
+def reaching_mongo() -> Iterator[None]:
+    """Raise Unavailable in place of the driver's error where the server did not answer or confirm."""
+    try:
+        yield
+    except PyMongoError as error:
+        if not _passes(error):
+            raise
+        raise Unavailable(f"MongoDB does not answer: {type(error).__name__}") from error
+
+
+async def ping(database: Database) -> None:
+    """Raise Unavailable unless the server answers within two seconds."""
+    with reaching_mongo(), pymongo.timeout(2):
+        await database.command("ping")
+
+
+def _passes(error: PyMongoError) -> bool:
+    if isinstance(error, BulkWriteError):
+        return bool(error.details and error.details["writeConcernErrors"])
+    return error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)

@@ -1,0 +1,47 @@
+"""Which queues there are and what flows into them; every process declares all of it before it publishes."""
+
+from dataclasses import dataclass
+
+from leadline_common import messages as m
+
+EXCHANGE = "leadline"
+RETRY_DELAYS = (1, 5, 30, 120)
+"""Seconds before attempt 2, 3, 4 and 5; there is no sixth."""
+MAX_ATTEMPTS = len(RETRY_DELAYS) + 1
+DELIVERY_LIMIT = 10
+"""Deliveries after which the broker dead-letters a message that never settles: it kills its consumer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable work queue and the message types routed to it."""
+
+    name: str
+    types: tuple[str, ...]
+
+    @property
+    def dead(self) -> str:
+        """The queue that keeps what could not be handled."""
+        return f"{self.name}.dead"
+
+    def retry(self, delay: int) -> str:
+        """The queue where a message waits `delay` seconds before it comes back."""
+        return f"{self.name}.retry.{delay}"
+
+
+SUBMISSIONS = Queue("leadline.ingest.submissions", (m.LeadsSubmitted.TYPE,))
+RUN_EVENTS = Queue("leadline.ingest.runs", (m.RunProgressed.TYPE, m.RunFinished.TYPE, m.LeadsFailed.TYPE))
+RULES = Queue("leadline.rules.leads", (m.LeadsAccepted.TYPE,))
+AI = Queue("leadline.ai.leads", (m.LeadsAccepted.TYPE,))
+RESULT_LEADS = Queue("leadline.results.leads", (m.LeadsAccepted.TYPE, m.RunPublished.TYPE))
+RESULT_SCORES = Queue("leadline.results.scores", (m.RulesScored.TYPE, m.AiChunkScored.TYPE))
+
+QUEUES = (SUBMISSIONS, RUN_EVENTS, RULES, AI, RESULT_LEADS, RESULT_SCORES)
+
+ROUTED_TYPES = frozenset(kind for queue in QUEUES for kind in queue.types)
+"""Types that must reach a queue of ours; the others are public events that may have no listener."""
+
+
+def queues_for(kind: str) -> list[Queue]:
+    """Return the queues a message type is routed to."""
+    return [queue for queue in QUEUES if kind in queue.types]

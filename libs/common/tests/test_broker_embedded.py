@@ -1,0 +1,169 @@
+"""What the embedded broker adds to the port: its journal, crashes, and memory."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from leadline_common.broker import Delivery, Message, Subscription
+from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.errors import Unavailable
+from leadline_common.messages import LeadsSubmitted
+from leadline_common.topology import DELIVERY_LIMIT, SUBMISSIONS, Queue
+
+PUBLISHER = """
+import asyncio, sys, time
+from pathlib import Path
+from leadline_common.broker import Message
+from leadline_common.brokers.embedded import EmbeddedBroker
+
+async def main():
+    broker = EmbeddedBroker(Path(sys.argv[1]))
+    for number in range(1_000_000):
+        await broker.publish([Message(type="leads.submitted.v1", id=str(number), body=b"")])
+        print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    yield broker
+    await broker.close()
+
+
+def submitted(*names: str, body: bytes = b"") -> list[Message]:
+    return [Message(type=LeadsSubmitted.TYPE, id=name, body=body) for name in names]
+
+
+async def receive(subscription: Subscription) -> Delivery:
+    async with asyncio.timeout(10):
+        return await subscription.receive()
+
+
+def test_a_killed_process_loses_nothing_it_was_answered_for(tmp_path: Path) -> None:
+    """Every message whose publish returned before kill -9 is delivered by the next process."""
+    journal = tmp_path / "broker.db"
+    command = [sys.executable, "-c", PUBLISHER, str(journal)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as publisher:
+        assert publisher.stdout is not None
+        answered = [publisher.stdout.readline().strip() for _ in range(50)]
+        os.kill(publisher.pid, signal.SIGKILL)
+        answered += publisher.stdout.read().split()
+
+    async def received() -> list[str]:
+        broker = EmbeddedBroker(journal)
+        waiting = await broker.depth(SUBMISSIONS.name)
+        subscription = await broker.subscribe(SUBMISSIONS, 10_000)
+        names = [(await receive(subscription)).message.id for _ in range(waiting)]
+        await broker.close()
+        return names
+
+    assert asyncio.run(received())[: len(answered)] == answered
+
+
+async def crash(broker: EmbeddedBroker, journal: Path, number: int) -> tuple[EmbeddedBroker, Path]:
+    """Open what a crash at this moment would leave on the disk, and close the broker that did not crash."""
+    folder = journal.parent.parent / str(number)
+    shutil.copytree(journal.parent, folder)
+    await broker.close()
+    return EmbeddedBroker(folder / journal.name), folder / journal.name
+
+
+async def test_a_message_that_kills_its_consumers_is_dead_lettered(tmp_path: Path) -> None:
+    """DELIVERY_LIMIT crashes with a message in hand move it to the dead queue; its followers are spared."""
+    (tmp_path / "start").mkdir()
+    journal = tmp_path / "start" / "broker.db"
+    broker = EmbeddedBroker(journal)
+    await broker.publish(submitted("poison", "good"))
+    for number in range(DELIVERY_LIMIT):
+        delivery = await receive(await broker.subscribe(SUBMISSIONS, 1))
+        assert (delivery.message.id, delivery.attempt) == ("poison", 1)
+        broker, journal = await crash(broker, journal, number)
+    assert (await receive(await broker.subscribe(SUBMISSIONS, 1))).message.id == "good"
+    dead = (await receive(await broker.subscribe(Queue(SUBMISSIONS.dead, ()), 1))).message
+    assert dead.headers == {
+        "leadline-attempt": "1",
+        "leadline-error": f"its consumer died {DELIVERY_LIMIT} times with it in hand",
+        "leadline-queue": SUBMISSIONS.name,
+    }
+    await broker.close()
+
+
+async def test_a_clean_stop_is_no_crash(tmp_path: Path) -> None:
+    """However often a process closes in good order, what it held is delivered again."""
+    for _ in range(DELIVERY_LIMIT + 1):
+        broker = EmbeddedBroker(tmp_path / "broker.db")
+        if await broker.depth(SUBMISSIONS.name) == 0:
+            await broker.publish(submitted("a"))
+        subscription = await broker.subscribe(SUBMISSIONS, 1)
+        await (await receive(subscription)).requeue()
+        await receive(subscription)
+        await broker.close()
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    assert await broker.depth(SUBMISSIONS.name) == 1
+    await broker.close()
+
+
+async def test_a_retry_survives_a_restart(tmp_path: Path) -> None:
+    """A message that waits for its next attempt comes back though nobody was there when it was due."""
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    await broker.publish(submitted("a"))
+    await (await receive(await broker.subscribe(SUBMISSIONS, 1))).retry(1, "later")
+    await broker.close()
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    delivery = await receive(await broker.subscribe(SUBMISSIONS, 1))
+    assert (delivery.message.id, delivery.attempt) == ("a", 2)
+    await broker.close()
+
+
+async def test_each_retry_comes_back_in_its_own_time(broker: EmbeddedBroker) -> None:
+    """A long wait does not hold up a shorter one that begins later."""
+    await broker.publish(submitted("long", "short"))
+    subscription = await broker.subscribe(SUBMISSIONS, 2)
+    await (await receive(subscription)).retry(5, "later")
+    started = time.monotonic()
+    await (await receive(subscription)).retry(1, "later")
+    assert (await receive(subscription)).message.id == "short"
+    assert 0.9 < time.monotonic() - started < 3
+    assert await broker.depth(SUBMISSIONS.retry(5)) == 1
+
+
+async def test_memory_is_bounded_by_the_window(broker: EmbeddedBroker) -> None:
+    """A subscription holds its prefetch in memory, not its queue."""
+    body = bytes(10_000)
+    for start in range(0, 3000, 500):
+        await broker.publish(submitted(*(str(number) for number in range(start, start + 500)), body=body))
+    tracemalloc.start()
+    subscription = await broker.subscribe(SUBMISSIONS, 20)
+    for _ in range(300):
+        await (await receive(subscription)).ack()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 * len(body)
+
+
+async def test_a_cancelled_settlement_still_frees_its_place(broker: EmbeddedBroker) -> None:
+    """A consumer cancelled while it acknowledges does not narrow the window for good."""
+    await broker.publish(submitted("a", "b"))
+    subscription = await broker.subscribe(SUBMISSIONS, 1)
+    settling = asyncio.create_task((await receive(subscription)).ack())
+    await asyncio.sleep(0)
+    settling.cancel()
+    assert (await receive(subscription)).message.id == "b"
+
+
+async def test_a_journal_that_cannot_be_opened_says_which(tmp_path: Path) -> None:
+    """A data directory that is not there is named in the error."""
+    with pytest.raises(Unavailable, match=r"nowhere.broker\.db cannot be opened"):
+        EmbeddedBroker(tmp_path / "nowhere" / "broker.db")

@@ -1,0 +1,1 @@
+"""The results service: merges partial scores into results, follows runs, answers queries."""

@@ -1,0 +1,112 @@
+"""Accepted leads and partial scores in, stored results and the events about them out."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from leadline_common.broker import Message
+from leadline_common.errors import Permanent, Transient
+from leadline_common.messages import (
+    AiChunkScored,
+    LeadsAccepted,
+    RulesScored,
+    RunPublished,
+)
+from leadline_results.events import events_about
+from leadline_results.record import Key, Record, conclude, merge, parts_of
+from leadline_results.store import ResultStore
+from leadline_results.tracker import Tracker
+
+_ROUNDS = 20
+"""How often a batch is merged again after losing a race before it is put back."""
+
+Part = LeadsAccepted | RulesScored | AiChunkScored
+_PARTS: dict[str, type[Part]] = {kind.TYPE: kind for kind in (LeadsAccepted, RulesScored, AiChunkScored)}
+
+
+class MergeHandler:
+    """Folds a batch in memory first, so that a lead whose parts arrive together costs one insert."""
+
+    def __init__(self, store: ResultStore, tracker: Tracker, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._tracker = tracker
+        self._clock = clock
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Merge the batch into the store and return the events about every lead that is done by it.
+
+        A redelivered message changes nothing in the store and returns the same events again.
+        """
+        parts: list[Part] = []
+        for message in messages:
+            if message.type == RunPublished.TYPE:
+                await self._tracker.published(RunPublished.decode(message.body))
+            else:
+                parts.append(_decode(message))
+        await self._tracker.accepted([part for part in parts if isinstance(part, LeadsAccepted)])
+        done = [record for record in await self._store_parts(_fold(parts)) if record.done]
+        await self._store.settle_latest(done)
+        self._tracker.touched({part.run_id for part in parts})
+        return events_about(done)
+
+    def split(self, message: Message) -> list[Message]:
+        """A message is merged whole or not at all."""
+        return []
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """Nothing can stand in for a part that is unreadable; the run's deadline ends the wait for it."""
+        return []
+
+    def enough(self, messages: Sequence[Message]) -> bool:
+        """Tell whether every chunk of the batch is there with both of its scores."""
+        kinds: dict[str, set[str]] = defaultdict(set)
+        for message in messages:
+            chunk, _, kind = message.id.rpartition(":")
+            kinds[chunk].add(kind)
+        return all(found >= _PARTS.keys() or RunPublished.TYPE in found for found in kinds.values())
+
+    async def _store_parts(self, arrived: dict[Key, Record]) -> list[Record]:
+        """Write what arrived, on top of what is known; return every touched record as it stands now."""
+        fresh = [key for key, record in arrived.items() if record.lead is not None]
+        known: dict[Key, Record] = {}
+        wanted: set[Key] = arrived.keys() - set(fresh)
+        standing: dict[Key, Record] = {}
+        for _ in range(_ROUNDS):
+            known = await self._store.load(wanted) if wanted else {}
+            open_keys = arrived.keys() - standing.keys()
+            merged = {key: self._merged(known.get(key), arrived[key]) for key in open_keys}
+            lost = await self._write(known, merged)
+            standing |= {key: record for key, record in merged.items() if key not in lost}
+            if not lost:
+                return list(standing.values())
+            wanted = lost
+        raise Transient(f"{len(lost)} records kept changing under this batch")
+
+    def _merged(self, known: Record | None, arrived: Record) -> Record:
+        if known is None:
+            return conclude(arrived, self._clock())
+        merged = merge(known, arrived)
+        return known if merged is known else conclude(merged, self._clock())
+
+    async def _write(self, known: dict[Key, Record], merged: dict[Key, Record]) -> set[Key]:
+        new = [record for key, record in merged.items() if key not in known]
+        changed = [record for key, record in merged.items() if key in known and record is not known[key]]
+        lost = await self._store.insert(new) if new else set()
+        return lost | (await self._store.replace(changed) if changed else set())
+
+
+def _decode(message: Message) -> Part:
+    kind = _PARTS.get(message.type)
+    if kind is None:
+        raise Permanent(f"results does not know the type {message.type}")
+    return kind.decode(message.body)
+
+
+def _fold(parts: Iterable[Part]) -> dict[Key, Record]:
+    """Merge the parts of a batch with each other, by lead."""
+    folded: dict[Key, Record] = {}
+    for part in parts:
+        for record in parts_of(part):
+            known = folded.get(record.key)
+            folded[record.key] = record if known is None else merge(known, record)
+    return folded

@@ -1,0 +1,1 @@
+"""The adapters of the ResultStore port: SQLite on a laptop, MongoDB shared by replicas."""

@@ -1,0 +1,101 @@
+"""The indexes over records in MongoDB, and queries put so that they read from one of them alone."""
+
+from typing import Any
+
+from pymongo import ASCENDING, IndexModel
+
+from leadline_common.mongo import Document
+from leadline_results.record import Status
+from leadline_results.store import Layer, Position, Query
+from leadline_results.stores.places import NO_SCORE, PENDING, place_at, places_of
+
+RANKED = "ranked"
+OF_OFFER = "of_offer"
+OF_RUN = "of_run"
+WAITING = "waiting"
+ORDER = [("place", ASCENDING), ("lead_id", ASCENDING), ("run_id", ASCENDING)]
+
+_LATEST = {"latest": True}
+_STATED_BY_PLACE = {Status.PENDING, Status.FAILED}
+
+
+def _index(name: str, fields: str, **options: Any) -> IndexModel:
+    return IndexModel([(field, ASCENDING) for field in fields.split()], name=name, **options)
+
+
+# Filters that narrow little are at the end of each key, so that pages and counts fetch no record in vain.
+INDEXES = [
+    # Ranked lists of an owner; pending and outdated records are not in it and cost it nothing.
+    _index(
+        RANKED,
+        "owner latest place lead_id run_id upload_id intent status",
+        partialFilterExpression=_LATEST,
+    ),
+    # The same for one offer, which may have few results among an owner's many.
+    _index(
+        OF_OFFER,
+        "owner offer_id latest place lead_id run_id upload_id intent status",
+        partialFilterExpression=_LATEST,
+    ),
+    # One run: its ranked list, its counts, and what it waits for.
+    _index(OF_RUN, "run_id place lead_id owner status intent"),
+    # What is awaited in all runs: it holds as much as is under way.
+    _index(WAITING, "owner place lead_id run_id", partialFilterExpression={"place": {"$gte": PENDING}}),
+    # The other results of a prospect, to settle which is the latest.
+    _index("of_lead", "lead_id"),
+]
+
+RUN_INDEXES = [
+    # The few runs that are still followed, among all there ever were.
+    _index("followed", "announced", partialFilterExpression={"announced": False}),
+]
+
+
+def index_for(query: Query) -> str:
+    """Return the index to read."""
+    if query.run_id is not None:
+        return OF_RUN
+    if query.status is Status.PENDING:
+        return WAITING
+    return RANKED if query.offer_id is None else OF_OFFER
+
+
+def matching(query: Query) -> Document | None:
+    """Return the filter that means the query's records, or None where it can mean none."""
+    places = places_of(query)
+    if not places:
+        return None
+    chosen = query.model_dump(mode="json", exclude_none=True, exclude={"min_score", "status"})
+    if query.status is not None and query.status not in _STATED_BY_PLACE:
+        chosen["status"] = query.status.value
+    if index_for(query) in {RANKED, OF_OFFER}:
+        chosen |= _LATEST
+    return {**chosen, "place": {"$gte": places.start, "$lt": places.stop}}
+
+
+def matching_after(query: Query, after: Position) -> Document | None:
+    """Return the filter for those of the query's records that come after the position.
+
+    One branch a sort field, each a single range of the index; the server merges them in order.
+    """
+    chosen = matching(query)
+    if chosen is None:
+        return None
+    places = places_of(query)
+    place = place_at(query, after)
+    branches: list[Document] = [{"place": {"$gte": max(places.start, place + 1), "$lt": places.stop}}]
+    if place in places:
+        branches.append({"place": place, "lead_id": {"$gt": after.lead_id}})
+        branches.append({"place": place, "lead_id": after.lead_id, "run_id": {"$gt": after.run_id}})
+    return {**chosen, "$or": branches}
+
+
+def done_of_run(run_id: str) -> Document:
+    """Return the filter for a run's done records."""
+    return {"run_id": run_id, "place": {"$lte": NO_SCORE}}
+
+
+def missing_of_run(run_id: str, layer: Layer) -> Document:
+    """Return the filter for a run's pending records whose lead is known and that lack the layer's part."""
+    lacking: Document = {"$or": [{"rules": None}, {"ai": None}]} if layer == "any" else {layer: None}
+    return {"run_id": run_id, "place": PENDING, "lead": {"$ne": None}, **lacking}

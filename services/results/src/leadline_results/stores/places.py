@@ -1,0 +1,45 @@
+"""Where a record stands in a ranked list, as one number that both stores index in ascending order.
+
+0 is a score of 100 and 100 a score of 0; then come those that are done without a score, then the pending.
+"""
+
+from leadline_results.record import Record, Status
+from leadline_results.store import Position, Query
+
+_BEST_SCORE = 100
+NO_SCORE = 101
+PENDING = 102
+DONE = range(NO_SCORE + 1)
+
+
+def place_of(record: Record) -> int:
+    """Return the record's place."""
+    if not record.done:
+        return PENDING
+    return NO_SCORE if record.score is None else _BEST_SCORE - record.score
+
+
+def places_of(query: Query) -> range:
+    """Return the places that can satisfy the query's `status` and `min_score`; an empty range for none."""
+    if query.status is Status.PENDING:
+        places = range(PENDING, PENDING + 1)
+    elif query.status is Status.FAILED:
+        places = range(NO_SCORE, NO_SCORE + 1)
+    else:
+        places = DONE
+    if query.min_score is None:
+        return places
+    worst = _BEST_SCORE - max(query.min_score, 0)
+    return range(places.start, min(places.stop, worst + 1))
+
+
+def place_at(query: Query, position: Position) -> int:
+    """Return the place a position names; with no score it depends on whether pending ones are listed."""
+    if position.score >= 0:
+        return _BEST_SCORE - position.score
+    return PENDING if query.status is Status.PENDING else NO_SCORE
+
+
+def position_of(record: Record) -> Position:
+    """Return the position just after the record."""
+    return Position(-1 if record.score is None else record.score, record.lead_id, record.run_id)

@@ -1,0 +1,157 @@
+"""What every ResultStore promises about runs, and how it says that it does not answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pymongo
+import pytest
+
+from leadline_common.errors import Unavailable
+from leadline_common.messages import Offer
+from leadline_common.mongo import connect
+from leadline_results.record import Record
+from leadline_results.store import Counts, Query, ResultStore, Run
+from leadline_results.stores.mongo import MongoResultStore
+from leadline_results.stores.sqlite import SqliteResultStore
+
+OpenStore = Callable[[], Awaitable[ResultStore]]
+
+START = datetime(2026, 3, 1, 12, 0, 0, 500_000, UTC)
+LATER = START + timedelta(minutes=1)
+OFFER = Offer(id="offer", name="AI Outreach", value_props=["24/7 outreach"], ideal_use_cases=["B2B SaaS"])
+RECORD = Record(owner="local", run_id="run", lead_id="lead", offer_id="offer", model="standard", chunk="1")
+
+
+def run(run_id: str = "run", **changes: object) -> Run:
+    """A run that has just begun."""
+    begun = Run(
+        run_id=run_id, owner="local", offer_id="offer", model="graded", started_at=START, progress_at=START
+    )
+    return begun.model_copy(update=changes)
+
+
+async def test_a_run_comes_back_as_it_was_seen(store: ResultStore) -> None:
+    """A run is stored with every field it has; one never seen is None."""
+    seen = run(offer=OFFER, total=3, scored=1, failed=1)
+    await store.see_run(seen)
+    assert await store.run("run") == seen
+    assert await store.run("no such run") is None
+
+
+async def test_seeing_a_run_again_adds_only_what_it_lacks(store: ResultStore) -> None:
+    """Total and offer are filled in whichever message tells them first; nothing else changes."""
+    await store.see_run(run())
+    await store.see_run(run(total=0, progress_at=LATER, started_at=LATER))
+    await store.see_run(run(offer=OFFER, total=7, scored=5))
+    await store.see_run(run(offer=OFFER.model_copy(update={"name": "Other"})))
+    assert await store.run("run") == run(total=0, offer=OFFER)
+
+
+async def test_replicas_that_see_a_run_at_the_same_time_lose_nothing(open_store: OpenStore) -> None:
+    """The offer that one replica brings and the total that another brings are both kept."""
+    first, second = await open_store(), await open_store()
+    ids = [f"run-{number}" for number in range(20)]
+    await asyncio.gather(
+        *(first.see_run(run(run_id, offer=OFFER)) for run_id in ids),
+        *(second.see_run(run(run_id, total=9)) for run_id in ids),
+    )
+    assert [await first.run(run_id) for run_id in ids] == [run(i, offer=OFFER, total=9) for i in ids]
+
+
+async def test_progress_is_dated_only_where_a_count_changed(store: ResultStore) -> None:
+    """A run whose counts stand still keeps the time at which they last moved."""
+    await store.see_run(run())
+    await store.save_progress("run", Counts(scored=2, failed=1), LATER)
+    await store.save_progress("run", Counts(scored=2, failed=1), LATER + timedelta(minutes=1))
+    assert await store.run("run") == run(scored=2, failed=1, progress_at=LATER)
+
+
+async def test_a_run_is_finished_once(open_store: OpenStore) -> None:
+    """Of several replicas that finish a run one is told so, and later counts do not touch it."""
+    replicas = [await open_store(), await open_store()]
+    await replicas[0].see_run(run(total=3))
+    ends = [LATER, LATER + timedelta(seconds=1)] * 3
+    told = await asyncio.gather(
+        *(replicas[n % 2].finish_run("run", Counts(2, 1), at) for n, at in enumerate(ends))
+    )
+    assert sorted(told) == [False] * 5 + [True]
+    await replicas[0].save_progress("run", Counts(1, 0), LATER)
+    winner = ends[told.index(True)]
+    assert await replicas[1].run("run") == run(total=3, scored=2, failed=1, finished_at=winner)
+
+
+async def test_a_run_is_followed_until_its_end_is_announced(store: ResultStore) -> None:
+    """Unfinished runs and finished ones nobody was told of are returned; announced ones are not."""
+    for run_id in ("open", "finished", "announced"):
+        await store.see_run(run(run_id))
+    for run_id in ("finished", "announced"):
+        await store.finish_run(run_id, Counts(0, 0), LATER)
+    await store.mark_announced("announced")
+    assert {found.run_id for found in await store.unfinished_runs()} == {"open", "finished"}
+    announced = await store.run("announced")
+    assert announced is not None
+    assert announced.announced
+
+
+async def test_a_nudge_is_given_by_one_replica(open_store: OpenStore) -> None:
+    """Replicas that want to give the same nudge at the same time do not both give it."""
+    replicas = [await open_store(), await open_store()]
+    await replicas[0].see_run(run())
+    told = await asyncio.gather(*(replicas[n % 2].mark_nudged("run", 1, LATER) for n in range(6)))
+    assert sorted(told) == [False] * 5 + [True]
+    assert not await replicas[0].mark_nudged("run", 3, LATER)
+    assert await replicas[0].run("run") == run(nudges=1, progress_at=LATER)
+
+
+async def test_what_was_written_is_there_after_reopening(open_store: OpenStore) -> None:
+    """A closed store keeps its data, and opening it again changes none of it."""
+    first = await open_store()
+    await first.see_run(run())
+    await first.close()
+    assert await (await open_store()).run("run") == run()
+
+
+async def test_ping_answers(store: ResultStore) -> None:
+    """A store in good order says so, or readiness would never come."""
+    await store.ping()
+
+
+@pytest.fixture(params=["sqlite", "mongo"])
+async def silent(request: pytest.FixtureRequest, tmp_path: Path) -> ResultStore:
+    """A store that does not answer: a closed file, or a port that nobody listens on."""
+    if request.param == "mongo":
+        return MongoResultStore(connect("mongodb://127.0.0.1:9/leadline", "test"))
+    store = SqliteResultStore(tmp_path / "results.db")
+    await store.close()
+    return store
+
+
+CALLS: dict[str, Callable[[ResultStore], Awaitable[object]]] = {
+    "insert": lambda store: store.insert([RECORD]),
+    "replace": lambda store: store.replace([RECORD]),
+    "load": lambda store: store.load([RECORD.key]),
+    "settle_latest": lambda store: store.settle_latest([RECORD]),
+    "page": lambda store: store.page(Query(owner="local"), None, 10),
+    "count": lambda store: store.count(Query(owner="local")),
+    "stream": lambda store: anext(aiter(store.stream(Query(owner="local")))),
+    "see_run": lambda store: store.see_run(run()),
+    "run": lambda store: store.run("run"),
+    "unfinished_runs": lambda store: store.unfinished_runs(),
+    "count_run": lambda store: store.count_run("run"),
+    "save_progress": lambda store: store.save_progress("run", Counts(1, 0), START),
+    "finish_run": lambda store: store.finish_run("run", Counts(1, 0), START),
+    "mark_announced": lambda store: store.mark_announced("run"),
+    "mark_nudged": lambda store: store.mark_nudged("run", 1, START),
+    "missing": lambda store: anext(aiter(store.missing("run", "any"))),
+    "ping": lambda store: store.ping(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_store_that_does_not_answer_is_unavailable(silent: ResultStore, call: str) -> None:
+    """Every method tells that the store is away in the one way callers hold their work for."""
+    with pymongo.timeout(0.1), pytest.raises(Unavailable):
+        await CALLS[call](silent)
+    await silent.close()

@@ -1,0 +1,64 @@
+"""What `leadline score` shows on the terminal."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from leadline_results.record import Record
+from leadline_results.views import reasoning_of
+from leadline_standalone.score import Outcome
+
+_STYLES = {"High": "bold green", "Medium": "yellow", "Low": "dim"}
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    """Print the ranked table, then what was left out and why."""
+    console.print(_table(outcome.best))
+    done = outcome.scored + outcome.failed
+    hidden = done - len(outcome.best)
+    if hidden > 0:
+        console.print(f"… and {hidden:,} more; --output results.csv writes all of them.")
+    console.print(f"{outcome.scored:,} of {done + outcome.upload.rejected_count:,} rows scored.")
+    for warning in outcome.upload.warnings:
+        console.print(Text(f"Note: {warning}", style="yellow"))
+    _show_failures(outcome, console)
+
+
+def _table(records: list[Record]) -> Table:
+    table = Table(header_style="bold", expand=True, pad_edge=False)
+    table.add_column("Score", justify="right", no_wrap=True)
+    table.add_column("Intent", no_wrap=True)
+    table.add_column("Name", ratio=2, overflow="fold")
+    table.add_column("Role", ratio=2, overflow="fold")
+    table.add_column("Company", ratio=2, overflow="fold")
+    table.add_column("Reasoning", ratio=6, overflow="fold")
+    for record in records:
+        lead = record.lead
+        cells = (lead.name, lead.role, lead.company) if lead else ("", "", "")
+        table.add_row(
+            "-" if record.score is None else str(record.score),
+            Text(record.intent or "-", style=_STYLES.get(record.intent or "", "")),
+            *(Text(_shown(cell)) for cell in cells),
+            Text(_shown(reasoning_of(record))),
+        )
+    return table
+
+
+def _show_failures(outcome: Outcome, console: Console) -> None:
+    rejected = outcome.upload
+    for row in rejected.rejected[:20]:
+        where = f"row {row.row}" + (f", column {row.column}" if row.column else "")
+        console.print(Text(f"Not taken: {where}: {row.reason}", style="red"))
+    if rejected.rejected_count > 20:
+        console.print(f"… and {rejected.rejected_count - 20:,} more rows not taken.")
+    for record in outcome.failures:
+        who = record.lead.name if record.lead and record.lead.name else record.lead_id
+        console.print(Text(f"Not fully scored: {_shown(who)}: {record.error}", style="red"))
+    if outcome.failed > len(outcome.failures):
+        console.print(f"… and {outcome.failed - len(outcome.failures):,} more not fully scored.")
+
+
+def _shown(text: str) -> str:
+    """Return lead text fit for a terminal: one line, no control characters, not too long."""
+    plain = "".join(character if character.isprintable() else " " for character in text)
+    return plain if len(plain) <= 300 else f"{plain[:299]}…"
