@@ -322,6 +322,16 @@ async def test_an_unreachable_server_is_one_plain_line() -> None:
     assert "open-sesame" not in str(caught.value)
 
 
+async def test_a_server_that_never_answers_is_not_waited_for(
+    rabbitmq_vhost_url: str, proxy: TcpProxy, impatient: None
+) -> None:
+    """Whoever accepts the connection and then says nothing is unavailable, in time."""
+    proxy.stall()
+    async with asyncio.timeout(5):
+        with pytest.raises(Unavailable, match="did not answer in time"):
+            await RabbitBroker.connect(through(proxy, rabbitmq_vhost_url))
+
+
 @pytest.mark.parametrize("url", ["", "localhost:5672", "http://localhost/", "amqp://host:port/", "amqp:///"])
 async def test_an_unreadable_url_is_a_settings_error(url: str) -> None:
     """A URL that is none of AMQP's names the variable and shows what one looks like."""

@@ -29,6 +29,7 @@ from leadline_common.topology import EXCHANGE, ROUTED_TYPES, Queue
 _IN_FLIGHT = 256
 """Unconfirmed publishes at once; the rate no longer grows beyond that."""
 _HEARTBEAT = 20
+"""Seconds; the client gives a silent connection up after three of them."""
 _RECONNECT_SECONDS = 1
 _ANSWER = 2.0
 """Seconds the server has to answer a ping."""
@@ -56,10 +57,10 @@ class RabbitBroker(Broker):
         host = _host(url)
         try:
             with reaching_rabbitmq():
-                async with asyncio.timeout(TIMEOUT):
-                    connection = await aio_pika.connect_robust(
-                        url, heartbeat=_HEARTBEAT, reconnect_interval=_RECONNECT_SECONDS
-                    )
+                # The client's own timeout, since it holds for every later attempt to reconnect as well.
+                connection = await aio_pika.connect_robust(
+                    url, timeout=TIMEOUT, heartbeat=_HEARTBEAT, reconnect_interval=_RECONNECT_SECONDS
+                )
         except Unavailable as error:
             raise Unavailable(f"no connection to RabbitMQ at {host}: {error}") from None
         broker = cls(connection)

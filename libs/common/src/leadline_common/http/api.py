@@ -51,7 +51,7 @@ def build_app(
         request_max_body_size=MAX_BODY,
         logging_config=None,
     )
-    return _without_api_prefix(app)
+    return without_api_prefix(app)
 
 
 async def _owner() -> str:
@@ -107,7 +107,7 @@ def _timed(app: ASGIApp, metrics: Metrics) -> ASGIApp:
     return timed
 
 
-def _without_api_prefix(app: ASGIApp) -> ASGIApp:
+def without_api_prefix(app: ASGIApp) -> ASGIApp:
     """Serve /api/… as the same path without it, since one family of clients calls those."""
 
     async def aliased(scope: Scope, receive: Receive, send: Send) -> None:

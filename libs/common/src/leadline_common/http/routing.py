@@ -1,0 +1,42 @@
+"""The one table of which service answers which request; gateways and manifests are made to agree with it."""
+
+from typing import NamedTuple
+
+
+class Route(NamedTuple):
+    """Requests of this method whose path is this one, or below it where it ends in `/*`."""
+
+    method: str
+    path: str
+    service: str
+
+
+ROUTES = (
+    Route("POST", "/offer", "ingest"),
+    Route("POST", "/leads/upload", "ingest"),
+    Route("POST", "/leads/upload/*", "ingest"),
+    Route("POST", "/score", "ingest"),
+    Route("POST", "/score/*", "ingest"),
+    Route("GET", "/results", "results"),
+    Route("GET", "/results/export", "results"),
+    Route("GET", "/runs/*", "results"),
+)
+
+
+def service_for(method: str, path: str) -> str | None:
+    """Return the service that answers a request whose path has no /api in front; None where none does.
+
+    HEAD goes where GET goes. A path that only another method knows goes to that method's service, which
+    refuses it properly.
+    """
+    wanted = "GET" if method == "HEAD" else method
+    plain = path.rstrip("/") or "/"
+    matching = [route for route in ROUTES if _matches(route.path, plain)]
+    exact = [route for route in matching if route.method == wanted]
+    return next((route.service for route in exact or matching), None)
+
+
+def _matches(pattern: str, path: str) -> bool:
+    if pattern.endswith("/*"):
+        return path.startswith(pattern[:-1]) and len(path) > len(pattern) - 1
+    return path == pattern

@@ -1,0 +1,1 @@
+"""The ingest service: the two doors in (REST and queue), offers, uploads, prospects and run requests."""

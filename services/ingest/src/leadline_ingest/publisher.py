@@ -1,0 +1,152 @@
+"""The outbox: turns stored runs into chunks in the broker, and takes up again what a crash left half done."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from leadline_common.broker import Broker, Message
+from leadline_common.chunks import chunk_message, message_of
+from leadline_common.errors import LeadlineError
+from leadline_common.messages import CHUNK_SIZE, LeadsAccepted, RunPublished
+from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
+
+LEASE = timedelta(seconds=15)
+_WINDOW_ROWS = 2_000
+"""Rows claimed at a time; the lease is lengthened after each."""
+_CHUNK_CHARACTERS = 1_000_000
+"""A chunk of long texts is cut short, since brokers limit the size of a message."""
+_MESSAGES_AT_ONCE = 20
+_SWEEP_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class LeaseLost(LeadlineError):
+    """Another replica publishes this run now."""
+
+
+class Publisher:
+    """Publishes runs. A chunk's content and id depend on the claims alone, so that publishing it again,
+    after a crash or by another replica, brings the same message.
+    """
+
+    def __init__(self, store: IngestStore, broker: Broker, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, run_id: str) -> None:
+        """Begin to publish a stored run in the background, unless that is under way."""
+        if run_id not in self._tasks:
+            task = asyncio.create_task(self._publish_or_leave(run_id))
+            self._tasks[run_id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+
+    async def resume_forever(self) -> None:
+        """Start what nobody publishes, every few seconds; on cancellation stop what is under way."""
+        try:
+            while True:
+                try:
+                    for run_id in await self._store.publishable_runs(self._clock()):
+                        self.start(run_id)
+                except LeadlineError as error:
+                    log.warning("sweep_failed", error=str(error))
+                await asyncio.sleep(_SWEEP_SECONDS)
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def publish(self, run_id: str) -> None:
+        """Claim the run's prospects and publish their chunks, from where it stands to its end.
+
+        Does nothing where another replica holds the run. Raises Unavailable or LeaseLost; the run is then
+        taken up again when its lease has ended.
+        """
+        now = self._clock()
+        lease = await self._store.lease_run(run_id, now, now + LEASE)
+        if lease is None:
+            return
+        queued = await self._publish_uploads(lease)
+        run = lease.run
+        published = RunPublished(
+            owner=run.owner, run_id=run.id, offer_id=run.offer.id, model=run.model, total=queued
+        )
+        await self._broker.publish([message_of(published, f"{run.id}:{RunPublished.TYPE}")])
+        await self._store.finish_publishing(lease)
+        log.info("run_published", run_id=run.id, total=queued)
+
+    async def _publish_or_leave(self, run_id: str) -> None:
+        try:
+            await self.publish(run_id)
+        except LeadlineError as error:
+            log.warning("run_not_published", run_id=run_id, error=str(error))
+
+    async def _publish_uploads(self, lease: Lease) -> int:
+        run, queued = lease.run, lease.run.queued
+        after, row = None, 1
+        if run.cursor is not None:
+            begun = await self._store.upload(run.owner, run.cursor.upload_id)
+            after, row = run.cursor.upload_id, run.cursor.row
+            if begun is not None:
+                queued = await self._publish_upload(lease, begun, row, queued)
+        while (upload := await self._store.next_upload(run, after)) is not None:
+            queued = await self._publish_upload(lease, upload, 1, queued)
+            after = upload.id
+        return queued
+
+    async def _publish_upload(self, lease: Lease, upload: Upload, row: int, queued: int) -> int:
+        for first in range(row + 1, upload.last_row + 1, _WINDOW_ROWS):
+            last = min(first + _WINDOW_ROWS - 1, upload.last_row)
+            queued += await self._publish_window(lease.run, upload, first, last)
+            cursor = Cursor(upload.id, last)
+            if not await self._store.advance(lease, cursor, queued, self._clock() + LEASE):
+                raise LeaseLost("another replica took the run over")
+        await self._store.cover(lease.run, upload.id)
+        return queued
+
+    async def _publish_window(self, run: Run, upload: Upload, first: int, last: int) -> int:
+        claimed = 0
+        messages: list[Message] = []
+        async for chunk in _chunked(self._store.claim(run, upload, first, last)):
+            claimed += len(chunk)
+            messages.append(_chunk_message(run, upload, chunk))
+            if len(messages) == _MESSAGES_AT_ONCE:
+                await self._broker.publish(messages)
+                messages = []
+        if messages:
+            await self._broker.publish(messages)
+        return claimed
+
+
+async def _chunked(prospects: AsyncIterator[Prospect]) -> AsyncIterator[list[Prospect]]:
+    chunk: list[Prospect] = []
+    characters = 0
+    async for prospect in prospects:
+        size = len(prospect.lead.linkedin_bio) + 100
+        if chunk and (len(chunk) == CHUNK_SIZE or characters + size > _CHUNK_CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append(prospect)
+        characters += size
+    if chunk:
+        yield chunk
+
+
+def _chunk_message(run: Run, upload: Upload, prospects: list[Prospect]) -> Message:
+    return chunk_message(
+        LeadsAccepted.model_construct(
+            owner=run.owner,
+            run_id=run.id,
+            chunk=f"{upload.id}-{prospects[0].row}",
+            offer_id=run.offer.id,
+            model=run.model,
+            upload_id=upload.id,
+            offer=run.offer,
+            leads=[prospect.lead for prospect in prospects],
+        )
+    )

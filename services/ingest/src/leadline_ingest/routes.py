@@ -1,0 +1,99 @@
+"""The REST door: offers, uploads and requests to score."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.types import ControllerRouterHandler
+
+from leadline_common.errors import Problem
+from leadline_common.ids import new_id
+from leadline_common.messages import Offer, OfferSpec
+from leadline_ingest.csvfile import CsvRefused
+from leadline_ingest.multipart_upload import UploadForm
+from leadline_ingest.runs import RunProgress, RunRequest, Runs, known_offer
+from leadline_ingest.store import IngestStore
+from leadline_ingest.uploads import UploadReceiver, UploadReport, receiving
+
+MAX_UPLOAD = 2_000_000_000
+"""Bytes of an upload; about ten million rows."""
+DEFAULT_WAIT = 2.0
+MAX_WAIT = 60.0
+
+
+def ingest_routes(
+    store: IngestStore, runs: Runs, clock: Callable[[], datetime]
+) -> list[ControllerRouterHandler]:
+    """Return the routes that take things in."""
+
+    @post("/offer", summary="Create an offer", tags=["offers"])
+    async def create_offer(data: OfferSpec, owner: NamedDependency[str]) -> Offer:
+        """What is sold, why, and for whom; the newest offer is what POST /score scores against."""
+        offer = Offer(id=new_id(), **data.model_dump())
+        await store.add_offer(owner, offer, inline=False)
+        return offer
+
+    @post(
+        ["/leads/upload", "/leads/upload/{for_offer:str}"],
+        summary="Upload a CSV of prospects",
+        tags=["prospects"],
+        request_max_body_size=MAX_UPLOAD,
+    )
+    async def upload_leads(
+        request: Request[Any, Any, Any], owner: NamedDependency[str], for_offer: str | None = None
+    ) -> UploadReport:
+        """Form field `file`, and `offer_id` where the prospects are for one offer only."""
+        form = UploadForm(request.headers.get("content-type", ""))
+        if for_offer is not None:
+            await known_offer(store, owner, for_offer)
+        async with receiving(UploadReceiver(store, owner, clock)) as receiver:
+            try:
+                await form.read(_pieces(request), receiver.feed)
+                offer_id = for_offer or form.offer_id
+                if offer_id is not None:
+                    await known_offer(store, owner, offer_id)
+                return await receiver.commit(offer_id)
+            except CsvRefused as refused:
+                raise Problem(refused.status, "Unusable file", refused.reason) from None
+
+    @post(
+        ["/score", "/score/{for_offer:str}"],
+        summary="Score prospects against an offer",
+        tags=["runs"],
+        responses={},
+    )
+    async def score(
+        request: Request[Any, Any, Any],
+        owner: NamedDependency[str],
+        data: RunRequest | None = None,
+        for_offer: str | None = None,
+    ) -> Response[RunProgress]:
+        """Every prospect not yet scored against the offer; waits two seconds, or as `Prefer` says."""
+        wanted = data or RunRequest()
+        if for_offer is not None:
+            wanted = wanted.model_copy(update={"offer_id": for_offer})
+        run = await runs.start(owner, wanted)
+        progress, finished = await runs.wait(run, _wait_seconds(request.headers.get("prefer", "")))
+        return Response(
+            progress, status_code=200 if finished else 202, headers={"Location": f"/runs/{run.id}"}
+        )
+
+    return [create_offer, upload_leads, score]
+
+
+async def _pieces(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+    async for piece in request.stream():
+        yield piece
+
+
+def _wait_seconds(prefer: str) -> float:
+    """Read `Prefer: wait=N` and `respond-async` (RFC 7240); anything else in the header is left alone."""
+    wait = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", prefer, re.IGNORECASE)
+    if wait:
+        return min(float(wait[1]), MAX_WAIT)
+    if re.search(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", prefer, re.IGNORECASE):
+        return 0.0
+    return DEFAULT_WAIT

@@ -1,0 +1,182 @@
+"""The port to what the ingest service owns: offers, uploads with their prospects, and runs."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from leadline_common.messages import Lead, ModelName, Offer, Wire
+
+
+class Prospect(NamedTuple):
+    """A lead and the row of its upload it came from (the header is row 1)."""
+
+    row: int
+    lead: Lead
+
+
+class Upload(Wire):
+    """A batch of prospects that came together: a file, or one submission from the queue.
+
+    Those of an upload with an `offer_id` are scored against that offer only. It counts for nothing until
+    it is `ready`; `last_row` is its highest row number then.
+    """
+
+    id: str
+    owner: str
+    offer_id: str | None = None
+    ready: bool = False
+    last_row: int = 0
+
+
+class RunState(StrEnum):
+    """How far a run is on ingest's side: its chunks go out, are all out, all leads are done."""
+
+    PUBLISHING = "publishing"
+    PUBLISHED = "published"
+    FINISHED = "finished"
+
+
+class Cursor(NamedTuple):
+    """How far a run's publisher came: everything up to this row of this upload is in the broker."""
+
+    upload_id: str
+    row: int
+
+
+class Run(Wire):
+    """A request to score: every open prospect against one offer, or those of one upload only.
+
+    `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are what
+    results last told.
+    """
+
+    id: str
+    owner: str
+    offer: Offer
+    model: ModelName
+    upload_id: str | None = None
+    state: RunState = RunState.PUBLISHING
+    queued: int = 0
+    cursor: Cursor | None = None
+    scored: int = 0
+    failed: int = 0
+
+    @property
+    def claim_key(self) -> str:
+        """What a prospect is claimed for: it is scored once for each offer and scoring model."""
+        return claim_key(self.offer.id, self.model)
+
+
+def claim_key(offer_id: str, model: ModelName) -> str:
+    """Return what a prospect is claimed for: an offer and a scoring model."""
+    return f"{offer_id}|{model}"
+
+
+class Lease(NamedTuple):
+    """The right to publish a run until the lease ends; `token` grows by one with each holder."""
+
+    run: Run
+    token: int
+
+
+class IngestStore(Protocol):
+    """Durable and shared by every replica of the service.
+
+    Writes have been acknowledged by a majority where the store is replicated. Every method raises
+    Unavailable where the store does not answer; a write may then have happened or not, and doing it again
+    is safe. Whatever takes an `owner` finds that owner's things alone.
+    """
+
+    async def add_offer(self, owner: str, offer: Offer, *, inline: bool) -> None:
+        """Keep an offer; the same id again changes nothing. An inline one is never the newest."""
+
+    async def offer(self, owner: str, offer_id: str) -> Offer | None:
+        """Return an offer, inline or not."""
+
+    async def newest_offer(self, owner: str) -> Offer | None:
+        """Return the offer with the highest id among those that are not inline."""
+
+    async def open_upload(self, upload: Upload, at: datetime) -> None:
+        """Start an upload; the same id again changes nothing."""
+
+    async def add_prospects(self, upload: Upload, prospects: Sequence[Prospect], at: datetime) -> None:
+        """Add prospects to an upload and note that it was alive at that time.
+
+        Those whose lead id is known already are left as they are.
+        """
+
+    async def commit_upload(self, upload: Upload) -> None:
+        """Make an upload ready, with the offer and the last row it carries: from here on runs find it."""
+
+    async def drop_upload(self, upload_id: str) -> None:
+        """Forget an upload that is not ready, and its prospects."""
+
+    async def abandoned_uploads(self, before: datetime) -> list[str]:
+        """Return the ids of uploads that are not ready and were last alive before that time."""
+
+    async def upload(self, owner: str, upload_id: str) -> Upload | None:
+        """Return a ready upload."""
+
+    async def has_prospects(self, owner: str) -> bool:
+        """Tell whether the owner has a ready upload that holds a prospect."""
+
+    async def add_run(self, run: Run) -> None:
+        """Keep a run; the same id again changes nothing."""
+
+    async def add_submission_run(self, run: Run) -> Run:
+        """Keep the one run of a queue submission, whose `upload_id` is set, and return it.
+
+        Where this upload has such a run already, that one is returned and nothing changes, whatever
+        replica asks and however often.
+        """
+
+    async def run(self, owner: str, run_id: str) -> Run | None:
+        """Return a run."""
+
+    async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
+        """Take the right to publish a run; None where somebody holds it or nothing is left to publish."""
+
+    async def publishable_runs(self, now: datetime) -> list[str]:
+        """Return the ids of runs that are still to be published and that nobody holds."""
+
+    async def next_upload(self, run: Run, after: str | None) -> Upload | None:
+        """Return the ready upload with the lowest id above `after` where the run may find open prospects.
+
+        That is the run's own upload where it names one, else any of the owner's that is for this offer or
+        for none; uploads covered for the run's claim key are passed over.
+        """
+
+    def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[Prospect]:
+        """Claim the open prospects in these rows for the run; yield all it holds there, by row.
+
+        A prospect is held by at most one run for a claim key, until it is released. Doing it again yields
+        the same prospects and, where some were released, takes those that are open by then.
+        """
+
+    async def cover(self, run: Run, upload_id: str) -> None:
+        """Note that the upload holds no open prospect for the run's claim key, if that is so.
+
+        Right also when prospects are released at the same time.
+        """
+
+    async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
+        """Store how far the publisher came and lengthen its lease; False, changing nothing, if it lost it."""
+
+    async def finish_publishing(self, lease: Lease) -> bool:
+        """Note that every chunk is out; False, changing nothing, where the lease was lost."""
+
+    async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
+        """Store what results told of a run; a finished run stays finished, with its final counts."""
+
+    async def release(self, run_id: str, claim_key: str, lead_ids: Sequence[str]) -> None:
+        """Give claims back that this run holds, so that a later run takes those prospects again.
+
+        Idempotent; claims that another run holds by now are left alone.
+        """
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the store answers within two seconds."""
+
+    async def close(self) -> None:
+        """Let go of the store."""
