@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from leadline_common.broker import Broker, Message
 from leadline_common.chunks import message_of
-from leadline_common.errors import FieldError, NotFound, Permanent
+from leadline_common.errors import FieldError, LeadlineError, NotFound, Permanent
 from leadline_common.ids import derived_id, new_id
 from leadline_common.messages import (
+    LOCAL_OWNER,
     Lead,
     LeadsFailed,
     LeadsRejected,
@@ -20,6 +21,7 @@ from leadline_common.messages import (
     RejectedLead,
     RunFinished,
     RunProgressed,
+    Wire,
     describe,
 )
 from leadline_common.topology import EXCHANGE
@@ -52,22 +54,25 @@ class SubmissionHandler:
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Store and start each submission; answer to `reply_to`, or publish what was rejected."""
-        answers = []
+        events = []
         for message in messages:
-            report = await self._take(message)
-            if message.reply_to is not None:
-                await self._reply(message, report)
-            elif report.rejected:
-                answers.append(message_of(report, f"{message.id}:{LeadsRejected.TYPE}"))
-        return answers
+            try:
+                report = await self._take(message)
+            except Permanent as refused:
+                await self._reply(message, _refusal(message, str(refused)))
+                raise
+            await self._reply(message, report)
+            if report.rejected:
+                events += _event(message, report)
+        return events
 
     def split(self, message: Message) -> list[Message]:
         """A submission is taken or refused whole; its leads are checked one by one."""
         return []
 
     def give_up(self, message: Message, error: str) -> list[Message]:
-        """The dead letter itself carries the reason."""
-        return []
+        """Tell whoever listens why the whole message was refused."""
+        return _event(message, _refusal(message, error))
 
     def enough(self, messages: Sequence[Message]) -> bool:
         """Never wait for more."""
@@ -119,17 +124,20 @@ class SubmissionHandler:
         return offer
 
     async def _reply(self, message: Message, report: LeadsRejected) -> None:
-        queue = message.reply_to or ""
-        if queue.startswith(f"{EXCHANGE}."):
-            log.warning("reply_refused", message_id=message.id)
+        """Answer where an answer is asked for; a sender whose queue takes none holds up nobody else."""
+        queue = _reply_queue(message)
+        if queue is None:
             return
         answer = Message(
             type=LeadsRejected.TYPE,
-            id=f"{message.id}:reply",
+            id=derived_id("reply", report.owner, message.id),
             body=report.encode(),
             correlation_id=message.correlation_id,
         )
-        await self._broker.send(queue, [answer], must_exist=False)
+        try:
+            await self._broker.send(queue, [answer], must_exist=False)
+        except LeadlineError as error:
+            log.warning("reply_failed", message_id=message.id, error=str(error))
 
 
 class RunEventsHandler:
@@ -176,6 +184,31 @@ def _read(body: bytes) -> LeadsSubmitted:
     if (submitted.offer is None) == (submitted.offer_id is None):
         raise Permanent(f"{LeadsSubmitted.TYPE}: give either offer or offer_id")
     return submitted
+
+
+class _Owned(Wire):
+    owner: str = LOCAL_OWNER
+
+
+def _refusal(message: Message, error: str) -> LeadsRejected:
+    try:
+        owner = _Owned.model_validate_json(message.body).owner
+    except ValidationError:
+        owner = LOCAL_OWNER
+    return LeadsRejected(owner=owner, message_id=message.id, accepted=0, error=error)
+
+
+def _event(message: Message, report: LeadsRejected) -> list[Message]:
+    """Return the public event that stands in for a reply; nothing where the sender gets one."""
+    if _reply_queue(message) is not None:
+        return []
+    return [message_of(report, derived_id(LeadsRejected.TYPE, report.owner, message.id))]
+
+
+def _reply_queue(message: Message) -> str | None:
+    """Return where the sender waits for an answer, never a queue of ours."""
+    queue = message.reply_to or ""
+    return None if not queue or queue.startswith(f"{EXCHANGE}.") else queue
 
 
 def _sort(submitted: LeadsSubmitted, message_id: str) -> _Sorted:

@@ -56,6 +56,8 @@ class UploadForm:
         self._name = segment.name
         is_file = segment.name == "file"
         self._field = None if is_file else bytearray()
+        if segment.filename is not None and not is_file:
+            raise Problem(422, "No file", f"The file must be in a form part named `file`. {_HOW}")
         if is_file and self.has_file:
             raise Problem(422, "Two files", "The form has more than one file; upload them one by one.")
         self.has_file = self.has_file or is_file

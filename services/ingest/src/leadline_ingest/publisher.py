@@ -10,6 +10,8 @@ from leadline_common.broker import Broker, Message
 from leadline_common.chunks import chunk_message, message_of
 from leadline_common.errors import LeadlineError
 from leadline_common.messages import CHUNK_SIZE, LeadsAccepted, RunPublished
+from leadline_common.tasks import start_task
+from leadline_ingest.leads import characters
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
 
 LEASE = timedelta(seconds=15)
@@ -18,6 +20,8 @@ _WINDOW_ROWS = 2_000
 _CHUNK_CHARACTERS = 1_000_000
 """A chunk of long texts is cut short, since brokers limit the size of a message."""
 _MESSAGES_AT_ONCE = 20
+_END = Cursor("~", 0)
+"""Past every upload: what comes in from here on is the next run's, so that a total once told stands."""
 _SWEEP_SECONDS = 5.0
 
 log = structlog.get_logger()
@@ -41,7 +45,7 @@ class Publisher:
     def start(self, run_id: str) -> None:
         """Begin to publish a stored run in the background, unless that is under way."""
         if run_id not in self._tasks:
-            task = asyncio.create_task(self._publish_or_leave(run_id))
+            task = start_task(self._publish_or_leave(run_id), f"publisher of run {run_id}")
             self._tasks[run_id] = task
             task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
 
@@ -72,6 +76,7 @@ class Publisher:
         if lease is None:
             return
         queued = await self._publish_uploads(lease)
+        await self._advance(lease, _END, queued)
         run = lease.run
         published = RunPublished(
             owner=run.owner, run_id=run.id, offer_id=run.offer.id, model=run.model, total=queued
@@ -103,11 +108,13 @@ class Publisher:
         for first in range(row + 1, upload.last_row + 1, _WINDOW_ROWS):
             last = min(first + _WINDOW_ROWS - 1, upload.last_row)
             queued += await self._publish_window(lease.run, upload, first, last)
-            cursor = Cursor(upload.id, last)
-            if not await self._store.advance(lease, cursor, queued, self._clock() + LEASE):
-                raise LeaseLost("another replica took the run over")
+            await self._advance(lease, Cursor(upload.id, last), queued)
         await self._store.cover(lease.run, upload.id)
         return queued
+
+    async def _advance(self, lease: Lease, cursor: Cursor, queued: int) -> None:
+        if not await self._store.advance(lease, cursor, queued, self._clock() + LEASE):
+            raise LeaseLost("another replica took the run over")
 
     async def _publish_window(self, run: Run, upload: Upload, first: int, last: int) -> int:
         claimed = 0
@@ -125,14 +132,14 @@ class Publisher:
 
 async def _chunked(prospects: AsyncIterator[Prospect]) -> AsyncIterator[list[Prospect]]:
     chunk: list[Prospect] = []
-    characters = 0
+    total = 0
     async for prospect in prospects:
-        size = len(prospect.lead.linkedin_bio) + 100
-        if chunk and (len(chunk) == CHUNK_SIZE or characters + size > _CHUNK_CHARACTERS):
+        length = characters(prospect.lead)
+        if chunk and (len(chunk) == CHUNK_SIZE or total + length > _CHUNK_CHARACTERS):
             yield chunk
-            chunk, characters = [], 0
+            chunk, total = [], 0
         chunk.append(prospect)
-        characters += size
+        total += length
     if chunk:
         yield chunk
 

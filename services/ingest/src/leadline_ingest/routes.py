@@ -1,12 +1,16 @@
 """The REST door: offers, uploads and requests to score."""
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIFormat
 from litestar.types import ControllerRouterHandler
 
 from leadline_common.errors import Problem
@@ -22,6 +26,32 @@ MAX_UPLOAD = 2_000_000_000
 """Bytes of an upload; about ten million rows."""
 DEFAULT_WAIT = 2.0
 MAX_WAIT = 60.0
+_UPLOAD_FORM = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["file"],
+    properties={
+        "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="the CSV"),
+        "offer_id": Schema(type=OpenAPIType.STRING, description="score these against this offer only"),
+    },
+)
+
+
+@dataclass
+class _UploadOperation(Operation):
+    """The body, which Litestar cannot see since the route reads it as it arrives."""
+
+    def __post_init__(self) -> None:
+        content = {"multipart/form-data": OpenAPIMediaType(schema=_UPLOAD_FORM)}
+        self.request_body = RequestBody(content=content, required=True)
+
+
+@dataclass
+class _ScoreOperation(Operation):
+    """A body that may be left out, which Litestar documents as required."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            self.request_body.required = False
 
 
 def ingest_routes(
@@ -41,6 +71,7 @@ def ingest_routes(
         summary="Upload a CSV of prospects",
         tags=["prospects"],
         request_max_body_size=MAX_UPLOAD,
+        operation_class=_UploadOperation,
     )
     async def upload_leads(
         request: Request[Any, Any, Any], owner: NamedDependency[str], for_offer: str | None = None
@@ -51,7 +82,7 @@ def ingest_routes(
             await known_offer(store, owner, for_offer)
         async with receiving(UploadReceiver(store, owner, clock)) as receiver:
             try:
-                await form.read(_pieces(request), receiver.feed)
+                await form.read(request.stream(), receiver.feed)
                 offer_id = for_offer or form.offer_id
                 if offer_id is not None:
                     await known_offer(store, owner, offer_id)
@@ -63,7 +94,9 @@ def ingest_routes(
         ["/score", "/score/{for_offer:str}"],
         summary="Score prospects against an offer",
         tags=["runs"],
-        responses={},
+        status_code=200,
+        responses={202: ResponseSpec(RunProgress, description="Under way; ask at `Location` how far it is")},
+        operation_class=_ScoreOperation,
     )
     async def score(
         request: Request[Any, Any, Any],
@@ -76,7 +109,8 @@ def ingest_routes(
         if for_offer is not None:
             wanted = wanted.model_copy(update={"offer_id": for_offer})
         run = await runs.start(owner, wanted)
-        progress, finished = await runs.wait(run, _wait_seconds(request.headers.get("prefer", "")))
+        preferences = ", ".join(request.headers.getall("prefer", []))
+        progress, finished = await runs.wait(run, _wait_seconds(preferences))
         return Response(
             progress, status_code=200 if finished else 202, headers={"Location": f"/runs/{run.id}"}
         )
@@ -84,14 +118,9 @@ def ingest_routes(
     return [create_offer, upload_leads, score]
 
 
-async def _pieces(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
-    async for piece in request.stream():
-        yield piece
-
-
 def _wait_seconds(prefer: str) -> float:
     """Read `Prefer: wait=N` and `respond-async` (RFC 7240); anything else in the header is left alone."""
-    wait = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6})", prefer, re.IGNORECASE)
+    wait = re.search(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,6}(?:\.\d{1,3})?)", prefer, re.IGNORECASE)
     if wait:
         return min(float(wait[1]), MAX_WAIT)
     if re.search(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", prefer, re.IGNORECASE):

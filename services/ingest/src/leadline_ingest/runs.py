@@ -21,7 +21,7 @@ class RunRequest(Wire):
 
 
 class RunProgress(Wire):
-    """How far a run is: `queued` prospects are claimed so far, `processed` done, `failed` of those in vain."""
+    """How far a run is: `queued` are claimed so far, `processed` done, `failed` of those in vain."""
 
     run_id: str
     queued: int

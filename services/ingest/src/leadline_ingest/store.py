@@ -98,16 +98,20 @@ class IngestStore(Protocol):
         """Return the offer with the highest id among those that are not inline."""
 
     async def open_upload(self, upload: Upload, at: datetime) -> None:
-        """Start an upload; the same id again changes nothing."""
+        """Start an upload; where it is known, only note that it was alive at that time."""
 
     async def add_prospects(self, upload: Upload, prospects: Sequence[Prospect], at: datetime) -> None:
         """Add prospects to an upload and note that it was alive at that time.
 
-        Those whose lead id is known already are left as they are.
+        Those whose lead id is known already are left as they are. Raises NotFound where the upload was
+        dropped.
         """
 
     async def commit_upload(self, upload: Upload) -> None:
-        """Make an upload ready, with the offer and the last row it carries: from here on runs find it."""
+        """Make an upload ready, with the offer and the last row it carries: from here on runs find it.
+
+        Raises NotFound where it was dropped.
+        """
 
     async def drop_upload(self, upload_id: str) -> None:
         """Forget an upload that is not ready, and its prospects."""

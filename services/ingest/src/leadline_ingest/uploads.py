@@ -11,7 +11,7 @@ from leadline_common.errors import LeadlineError
 from leadline_common.ids import new_id
 from leadline_common.messages import Lead, Wire
 from leadline_ingest.csvfile import CsvReader, ProspectRow, Rejection
-from leadline_ingest.leads import check_lead
+from leadline_ingest.leads import characters, check_lead
 from leadline_ingest.store import IngestStore, Prospect, Upload
 
 REJECTIONS_SHOWN = 1_000
@@ -19,6 +19,8 @@ ABANDONED_AFTER = timedelta(minutes=10)
 """How long an upload may be silent before it counts as interrupted."""
 _BATCH_ROWS = 1_000
 _BATCH_CHARACTERS = 4_000_000
+_TURN_BYTES = 65_536
+"""Read without a pause: some milliseconds of work, after which other requests get their turn."""
 _SWEEP_SECONDS = 60.0
 
 log = structlog.get_logger()
@@ -63,7 +65,9 @@ class UploadReceiver:
 
     async def feed(self, data: bytes) -> None:
         """Take a piece of the file. Raises CsvRefused where the file is of no use, Unavailable."""
-        await self._take(self._reader.feed(data))
+        for start in range(0, len(data), _TURN_BYTES):
+            await self._take(self._reader.feed(data[start : start + _TURN_BYTES]))
+            await asyncio.sleep(0)
 
     async def commit(self, offer_id: str | None) -> UploadReport:
         """Make the upload ready. Raises CsvRefused where the file is of no use, Unavailable."""
@@ -99,7 +103,7 @@ class UploadReceiver:
                 self._reject(found)
             else:
                 self._batch.append(found)
-                self._characters += len(found.lead.linkedin_bio) + 100
+                self._characters += characters(found.lead)
                 self._last_row = found.row
             if len(self._batch) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
                 await self._flush()
@@ -128,8 +132,8 @@ class UploadReceiver:
 
     async def _open(self) -> None:
         if not self._opened:
+            self._opened = True  # before the store is asked: cut short, it may have opened the upload
             await self._store.open_upload(self._upload, self._clock())
-            self._opened = True
 
     async def _flush(self) -> None:
         if not self._batch:

@@ -1,0 +1,47 @@
+"""What reading a CSV file can come to: prospects, rejected rows, or a refused file."""
+
+from dataclasses import dataclass
+
+MAX_FIELD = 1_000_000  # characters in one cell
+
+
+class CsvRefused(Exception):
+    """The file as a whole cannot be read as prospects.
+
+    ``status`` is 400 where it is no CSV or has nothing in it, 422 where it is a CSV of no use.
+    ``reason`` is a sentence or two for the person who sent the file.
+    """
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class ProspectRow:
+    """One prospect; a field that the file lacks is ''.
+
+    ``row`` is its number in a spreadsheet whose header is row 1: a line break inside a quoted cell
+    does not count, a blank line does.
+    """
+
+    row: int
+    name: str
+    role: str
+    company: str
+    industry: str
+    location: str
+    linkedin_bio: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One row left out. ``column`` is its title in the file, None where no single cell is at fault.
+
+    ``reason`` never quotes the row.
+    """
+
+    row: int
+    column: str | None
+    reason: str

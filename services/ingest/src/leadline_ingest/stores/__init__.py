@@ -1,0 +1,1 @@
+"""The adapters of the IngestStore port: one SQLite file, or MongoDB shared by replicas."""

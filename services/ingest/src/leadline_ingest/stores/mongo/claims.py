@@ -1,0 +1,64 @@
+"""Which run holds which prospect, in MongoDB."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from leadline_common.messages import Lead
+from leadline_common.mongo import Document, reaching_mongo
+from leadline_ingest.store import Prospect, Run, Upload
+from leadline_ingest.stores.mongo.collections import Collections, read_upload
+
+
+class MongoClaims(Collections):
+    """What the port says of finding, claiming and releasing prospects."""
+
+    async def next_upload(self, run: Run, after: str | None) -> Upload | None:
+        ids = {"$gt": after or ""}
+        if run.upload_id:
+            ids["$eq"] = run.upload_id
+        wanted = {
+            "owner": run.owner,
+            "ready": True,
+            "offer_id": {"$in": [None, run.offer.id]},
+            "covered": {"$ne": run.claim_key},
+            "_id": ids,
+        }
+        with reaching_mongo():
+            found = await self._uploads.find_one(wanted, sort=[("_id", 1)], hint="ready")
+        return read_upload(found) if found else None
+
+    async def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[Prospect]:
+        holder = _holder(run.claim_key)
+        rows: Document = {"upload_id": upload.id, "row": {"$gte": first_row, "$lte": last_row}}
+        with reaching_mongo():
+            await self._prospects.update_many(rows | {holder: {"$exists": False}}, {"$set": {holder: run.id}})
+            held = self._prospects.find(rows | {holder: run.id}, {"claims": 0}).sort("row", 1)
+            async for document in held:
+                yield Prospect(document["row"], Lead(id=document["_id"], **document))
+
+    async def cover(self, run: Run, upload_id: str) -> None:
+        # Looked for after the count of releases was read, and before `release` raises it: whatever is
+        # released unseen changes the count, and nothing is noted. The next run then looks again.
+        with reaching_mongo():
+            upload = await self._uploads.find_one({"_id": upload_id}, {"releases": 1})
+            open_prospect = await self._prospects.find_one(
+                {"upload_id": upload_id, _holder(run.claim_key): {"$exists": False}}, {"_id": 1}
+            )
+            if upload and not open_prospect:
+                unchanged = {"_id": upload_id, "releases": upload["releases"]}
+                await self._uploads.update_one(unchanged, {"$addToSet": {"covered": run.claim_key}})
+
+    async def release(self, run_id: str, claim_key: str, lead_ids: Sequence[str]) -> None:
+        # The uploads come second, held claims or not: a crash in between is made good by doing it again.
+        leads = {"_id": {"$in": list(lead_ids)}}
+        holder = _holder(claim_key)
+        with reaching_mongo():
+            await self._prospects.update_many(leads | {holder: run_id}, {"$unset": {holder: ""}})
+            uploads = await self._prospects.distinct("upload_id", leads)
+            await self._uploads.update_many(
+                {"_id": {"$in": uploads}}, {"$pull": {"covered": claim_key}, "$inc": {"releases": 1}}
+            )
+
+
+def _holder(claim_key: str) -> str:
+    """Name the field of a prospect that tells which run holds it; ids and models contain no dot."""
+    return f"claims.{claim_key}"

@@ -1,0 +1,34 @@
+"""The IngestStore over its MongoDB database."""
+
+import asyncio
+from typing import Self
+
+from leadline_common.mongo import connect, ping
+from leadline_ingest.stores.mongo.claims import MongoClaims
+from leadline_ingest.stores.mongo.runs import MongoRuns
+from leadline_ingest.stores.mongo.uploads import MongoUploads
+
+
+class MongoIngestStore(MongoUploads, MongoRuns, MongoClaims):
+    """The port over one database, made by `connect`."""
+
+    @classmethod
+    async def connect(cls, url: str) -> Self:
+        """Open the database that the URL names, `leadline` where it names none, and create its indexes.
+
+        Raises SettingsError where the URL cannot be read and Unavailable where no server answers.
+        """
+        store = cls(connect(url, "leadline-ingest"))
+        try:
+            await store._create_indexes()
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def ping(self) -> None:
+        await ping(self._database)
+
+    async def close(self) -> None:
+        # It takes leave of the server, which may be slow to answer.
+        await asyncio.to_thread(self._database.client.close)

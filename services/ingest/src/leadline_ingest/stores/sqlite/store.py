@@ -1,0 +1,30 @@
+"""The IngestStore over its SQLite file."""
+
+import asyncio
+from pathlib import Path
+
+from leadline_common.errors import Unavailable
+from leadline_common.sqlite import Database
+from leadline_ingest.stores.sqlite.claims import SqliteClaims
+from leadline_ingest.stores.sqlite.runs import SqliteRuns
+from leadline_ingest.stores.sqlite.tables import SCHEMA
+from leadline_ingest.stores.sqlite.uploads import SqliteUploads
+
+
+class SqliteIngestStore(SqliteUploads, SqliteRuns, SqliteClaims):
+    """The port over one file; raises Unavailable where that cannot be opened."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(Database(path, SCHEMA))
+
+    async def ping(self) -> None:
+        """Ask the writer, since a store that can only be read is of no use."""
+        try:
+            async with asyncio.timeout(2):
+                await self._database.write(lambda connection: None)
+        except TimeoutError:
+            raise Unavailable("the ingest store does not answer within 2 seconds") from None
+
+    async def close(self) -> None:
+        """Finish what was handed in, then close the file."""
+        self._database.close()

@@ -1,0 +1,51 @@
+"""The validation that both doors share."""
+
+import pytest
+
+from leadline_common.errors import FieldError
+from leadline_common.messages import LEAD_FIELDS, LeadSpec
+from leadline_ingest.leads import MAX_CHARACTERS, characters, check_lead, read_lead
+
+
+def test_surrounding_white_space_goes_and_all_other_text_stays() -> None:
+    """What a cell says is what is scored, `NA` and `null` included."""
+    assert read_lead({"name": " Ada\n", "role": "NA", "company": "null", "x": 1}) == LeadSpec(
+        name="Ada", role="NA", company="null"
+    )
+
+
+def test_a_null_field_is_a_missing_one() -> None:
+    """Systems that write null for what they do not know lose no lead by it."""
+    assert read_lead({"name": "Ada", "role": None}) == LeadSpec(name="Ada")
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({"name": 7}, "name"),
+        ({"name": "Ada", "role": ["CTO"]}, "role"),
+        ({"name": "Ada", "company": "A\x00B"}, "company"),
+        ({"name": "x" * 1_000_001}, "name"),
+        ({}, "lead"),
+        ({"name": " ", "role": "\t"}, "lead"),
+        ("Ada", "lead"),
+        (None, "lead"),
+        ([["name", "Ada"]], "lead"),
+        ({field: "x" * 400_000 for field in LEAD_FIELDS}, "lead"),
+    ],
+)
+def test_an_unfit_lead_is_refused_by_field(value: object, field: str) -> None:
+    """The sender learns which field is at fault, and the reason never quotes what was sent."""
+    refused = read_lead(value)
+    assert isinstance(refused, FieldError)
+    assert refused.field == field
+    assert refused.message
+    assert "Ada" not in refused.message
+
+
+def test_a_lead_may_be_as_long_as_a_message_can_carry() -> None:
+    """The limit on all fields together is that of brokers and stores, and lies just where it says."""
+    half = "é" * (MAX_CHARACTERS // 2)
+    assert check_lead(LeadSpec(name=half, role=half)) is None
+    assert characters(LeadSpec(name=half, role=half)) == MAX_CHARACTERS
+    assert check_lead(LeadSpec(name=half, role=half, company="x")) is not None

@@ -1,0 +1,389 @@
+"""The outbox: every prospect of a run reaches the broker, in the same chunks, whatever is cut short."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from leadline_common.broker import Message
+from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.errors import LeadlineError, Unavailable
+from leadline_common.ids import new_id
+from leadline_common.messages import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished
+from leadline_ingest.publisher import LEASE, LeaseLost, Publisher
+from leadline_ingest.store import Cursor, Lease, Run, RunState
+from leadline_ingest.stores.sqlite import SqliteIngestStore
+
+from .builders import START, drained, eventually, leads, offer, uploaded
+
+
+class Clock:
+    """A time that moves only when a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def expire_leases(self) -> None:
+        self.time += LEASE + timedelta(seconds=1)
+
+
+class Fuse:
+    """Blows at the nth step: a stand-in for a process that dies there."""
+
+    def __init__(self, steps: int = -1) -> None:
+        self.left = steps
+
+    def burn(self) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Unavailable("cut short")
+
+
+class CutBroker(EmbeddedBroker):
+    """May be cut before and after each publish, or held up at the first."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.fuse = Fuse()
+        self.gate: asyncio.Event | None = None
+        self.reached = asyncio.Event()
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.gate is not None and not self.reached.is_set():
+            self.reached.set()
+            await self.gate.wait()
+        self.fuse.burn()
+        await super().publish(messages)
+        self.fuse.burn()
+
+
+class CutStore(SqliteIngestStore):
+    """May be cut before and after each note of how far a publisher came."""
+
+    fuse = Fuse()
+
+    async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
+        self.fuse.burn()
+        held = await super().advance(lease, cursor, queued, until)
+        self.fuse.burn()
+        return held
+
+    async def cover(self, run: Run, upload_id: str) -> None:
+        self.fuse.burn()
+        await super().cover(run, upload_id)
+        self.fuse.burn()
+
+    async def finish_publishing(self, lease: Lease) -> bool:
+        self.fuse.burn()
+        held = await super().finish_publishing(lease)
+        self.fuse.burn()
+        return held
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[CutStore]:
+    store = CutStore(tmp_path / "ingest.db")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[CutBroker]:
+    broker = CutBroker(tmp_path / "broker.db")
+    yield broker
+    await broker.close()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def publisher(store: CutStore, broker: CutBroker, clock: Clock) -> Publisher:
+    return Publisher(store, broker, clock)
+
+
+async def add_run(
+    store: SqliteIngestStore, against: Offer | None = None, upload_id: str | None = None
+) -> Run:
+    run = Run(id=new_id(), owner=LOCAL_OWNER, offer=against or offer(), model="standard", upload_id=upload_id)
+    await store.add_run(run)
+    return run
+
+
+async def state_of(store: SqliteIngestStore, run: Run) -> RunState:
+    found = await store.run(LOCAL_OWNER, run.id)
+    assert found is not None
+    return found.state
+
+
+def chunks_in(messages: Sequence[Message]) -> list[LeadsAccepted]:
+    """The chunks, checked to be the same wherever they have the same id; each once."""
+    bodies = {message.id: message.body for message in messages}
+    assert all(bodies[message.id] == message.body for message in messages)
+    return [LeadsAccepted.decode(body) for name, body in bodies.items() if LeadsAccepted.TYPE in name]
+
+
+def lead_ids(messages: Sequence[Message]) -> list[str]:
+    return [lead.id for chunk in chunks_in(messages) for lead in chunk.leads]
+
+
+def total_in(messages: Sequence[Message]) -> int:
+    assert messages[-1].type == RunPublished.TYPE
+    return RunPublished.decode(messages[-1].body).total
+
+
+async def test_chunks_are_full_and_carry_all_it_takes_to_score_them(
+    store: CutStore, broker: CutBroker, publisher: Publisher
+) -> None:
+    """A consumer needs nothing but the message, and the total comes after all of them."""
+    some = leads(2 * CHUNK_SIZE + 10)
+    upload = await uploaded(store, some)
+    run = await add_run(store)
+    await publisher.publish(run.id)
+    messages = await drained(broker)
+    chunks = chunks_in(messages)
+    assert [lead for chunk in chunks for lead in chunk.leads] == some
+    assert [len(chunk.leads) for chunk in chunks] == [CHUNK_SIZE, CHUNK_SIZE, 10]
+    assert {(chunk.run_id, chunk.offer, chunk.upload_id) for chunk in chunks} == {
+        (run.id, run.offer, upload.id)
+    }
+    assert total_in(messages) == len(some)
+    assert await state_of(store, run) is RunState.PUBLISHED
+
+
+async def test_a_run_of_nothing_says_so(store: CutStore, broker: CutBroker, publisher: Publisher) -> None:
+    """Results can finish a run that found no open prospect."""
+    run = await add_run(store)
+    await publisher.publish(run.id)
+    assert total_in(await drained(broker)) == 0
+
+
+async def test_cut_short_anywhere_it_resumes_with_the_same_chunks(
+    store: CutStore, broker: CutBroker, clock: Clock
+) -> None:
+    """Whatever step a replica dies at, the next one completes the run: no lead is missing, none is new
+    under an old id, and the total counts each once."""
+    some = leads(2_130)
+    await uploaded(store, some[:2_100])
+    await uploaded(store, some[2_100:])
+    expected = {lead.id for lead in some}
+    step = 0
+    blown = True
+    while blown:
+        step += 1
+        run = await add_run(store)
+        broker.fuse = store.fuse = Fuse(step)
+        try:
+            await Publisher(store, broker, clock).publish(run.id)
+        except Unavailable:
+            clock.expire_leases()
+        blown = broker.fuse.left <= 0
+        broker.fuse = store.fuse = Fuse()
+        await Publisher(store, broker, clock).publish(run.id)
+        messages = await drained(broker)
+        found = lead_ids(messages)
+        assert (len(found), set(found)) == (2_130, expected), f"cut at step {step}"
+        assert total_in(messages) == 2_130
+        assert await state_of(store, run) is RunState.PUBLISHED
+    assert step > 20
+
+
+async def test_a_total_once_told_stands(
+    store: CutStore, broker: CutBroker, publisher: Publisher, clock: Clock
+) -> None:
+    """Prospects that come in between a run's last message and its resumption are the next run's."""
+    against = offer()
+    await uploaded(store, leads(30))
+    run = await add_run(store, against)
+    store.fuse = Fuse(7)  # after the advance over the rows, the cover and the last advance
+    with pytest.raises(Unavailable):
+        await publisher.publish(run.id)
+    assert total_in(await drained(broker)) == 30
+    later = leads(5)
+    await uploaded(store, later)
+    clock.expire_leases()
+    await publisher.publish(run.id)
+    assert total_in(await drained(broker)) == 30
+    await publisher.publish((await add_run(store, against)).id)
+    assert lead_ids(await drained(broker)) == [lead.id for lead in later]
+
+
+async def test_a_replica_that_lost_its_lease_stops(store: CutStore, broker: CutBroker, clock: Clock) -> None:
+    """One that was held up too long leaves the run to the one that took it over, and tells no total."""
+    some = leads(600)
+    await uploaded(store, some)
+    run = await add_run(store)
+    broker.gate = asyncio.Event()
+    held_up = asyncio.create_task(Publisher(store, broker, clock).publish(run.id))
+    await broker.reached.wait()
+    await Publisher(store, broker, clock).publish(run.id)
+    assert await drained(broker) == []
+    clock.expire_leases()
+    await Publisher(store, broker, clock).publish(run.id)
+    broker.gate.set()
+    with pytest.raises(LeaseLost):
+        await held_up
+    messages = await drained(broker)
+    assert sorted(lead_ids(messages)) == sorted(lead.id for lead in some)
+    assert Counter(message.type for message in messages)[RunPublished.TYPE] == 1
+
+
+async def test_overlapping_runs_share_no_prospect(
+    store: CutStore, broker: CutBroker, publisher: Publisher
+) -> None:
+    """Two calls at once never pay for a prospect twice, and together take all."""
+    against, some = offer(), leads(3_000)
+    await uploaded(store, some)
+    runs = [await add_run(store, against) for _ in range(3)]
+    await asyncio.gather(*(publisher.publish(run.id) for run in runs))
+    messages = await drained(broker)
+    assert Counter(lead_ids(messages)) == Counter(lead.id for lead in some)
+    totals = [RunPublished.decode(m.body).total for m in messages if m.type == RunPublished.TYPE]
+    assert sum(totals) == 3_000
+
+
+async def test_released_prospects_are_the_next_runs(
+    store: CutStore, broker: CutBroker, publisher: Publisher
+) -> None:
+    """What failed is scored by the next request, and nothing else again."""
+    against, some = offer(), leads(60)
+    await uploaded(store, some)
+    run = await add_run(store, against)
+    await publisher.publish(run.id)
+    await drained(broker)
+    failed = [some[3].id, some[40].id]
+    await store.release(run.id, run.claim_key, failed)
+    await publisher.publish((await add_run(store, against)).id)
+    messages = await drained(broker)
+    assert lead_ids(messages) == failed
+    assert total_in(messages) == 2
+
+
+async def test_prospects_of_one_offer_are_never_scored_against_another(
+    store: CutStore, broker: CutBroker, publisher: Publisher
+) -> None:
+    """A list bought for one product tells nothing about another."""
+    ours, other = offer(), offer()
+    bound, free = leads(3), leads(2)
+    await uploaded(store, bound, offer_id=other.id)
+    await uploaded(store, free)
+    await uploaded(store, leads(4), owner="somebody else")
+    await publisher.publish((await add_run(store, ours)).id)
+    assert lead_ids(await drained(broker)) == [lead.id for lead in free]
+    await publisher.publish((await add_run(store, other)).id)
+    assert lead_ids(await drained(broker)) == [lead.id for lead in (*bound, *free)]
+
+
+async def test_a_run_of_one_upload_takes_that_alone(
+    store: CutStore, broker: CutBroker, publisher: Publisher
+) -> None:
+    """Naming an upload leaves all others for later."""
+    await uploaded(store, leads(3))
+    wanted = leads(2)
+    upload = await uploaded(store, wanted)
+    await uploaded(store, leads(3))
+    await publisher.publish((await add_run(store, upload_id=upload.id)).id)
+    messages = await drained(broker)
+    assert lead_ids(messages) == [lead.id for lead in wanted]
+    assert total_in(messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("field", "length", "expected"),
+    [("linkedin_bio", 1_000_000, [1] * 25), ("role", 300_000, [3] * 8 + [1])],
+)
+async def test_long_texts_make_short_chunks(
+    store: CutStore, broker: CutBroker, publisher: Publisher, field: str, length: int, expected: list[int]
+) -> None:
+    """No message grows past what a broker takes, whichever field is long."""
+    await uploaded(store, leads(25, **{field: "x" * length}))
+    await publisher.publish((await add_run(store)).id)
+    messages = await drained(broker)
+    assert [len(chunk.leads) for chunk in chunks_in(messages)] == expected
+    assert max(len(message.body) for message in messages) < 1_200_000
+
+
+async def test_what_goes_wrong_in_the_background_is_logged_and_tried_again(
+    tmp_path: Path, broker: CutBroker, clock: Clock
+) -> None:
+    """A fault in a store neither passes unseen nor leaves the run behind."""
+
+    class FaultyStore(CutStore):
+        faults: list[Exception] = [RuntimeError("a fault"), Unavailable("away")]
+
+        async def next_upload(self, run: Run, after: str | None) -> None:
+            if self.faults:
+                raise self.faults.pop(0)
+
+    store = FaultyStore(tmp_path / "faulty.db")
+    publisher = Publisher(store, broker, clock)
+    run = await add_run(store)
+    with capture_logs() as logs:
+        for _ in range(2):
+            publisher.start(run.id)
+            await asyncio.sleep(0.1)
+            assert await state_of(store, run) is RunState.PUBLISHING
+            clock.expire_leases()
+    assert [log["log_level"] for log in logs] == ["critical", "warning"]
+    assert all(run.id in str(log) for log in logs)
+    resuming = asyncio.create_task(publisher.resume_forever())
+
+    async def published() -> bool:
+        return await state_of(store, run) is RunState.PUBLISHED
+
+    await eventually(published)
+    resuming.cancel()
+    await store.close()
+
+
+async def test_stopping_ends_what_is_under_way(store: CutStore, broker: CutBroker, clock: Clock) -> None:
+    """A service that stops leaves no task behind; the run is taken up by the next start."""
+    await uploaded(store, leads(30))
+    run = await add_run(store)
+    broker.gate = asyncio.Event()
+    with capture_logs() as logs:
+        resuming = asyncio.create_task(Publisher(store, broker, clock).resume_forever())
+        await broker.reached.wait()
+        resuming.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await resuming
+    assert logs == []
+    assert not [task for task in asyncio.all_tasks() if run.id in task.get_name()]
+    clock.expire_leases()
+    await Publisher(store, broker, clock).publish(run.id)
+    assert total_in(await drained(broker)) == 30
+
+
+async def test_a_store_that_is_away_does_not_end_the_sweep(
+    tmp_path: Path, broker: CutBroker, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An outage costs a few seconds, not the process."""
+    monkeypatch.setattr("leadline_ingest.publisher._SWEEP_SECONDS", 0.01)
+
+    class AwayStore(CutStore):
+        outages: list[LeadlineError] = [Unavailable("away"), Unavailable("still away")]
+
+        async def publishable_runs(self, now: datetime) -> list[str]:
+            if self.outages:
+                raise self.outages.pop(0)
+            return await super().publishable_runs(now)
+
+    store = AwayStore(tmp_path / "away.db")
+    run = await add_run(store)
+    sweep = asyncio.create_task(Publisher(store, broker, clock).resume_forever())
+
+    async def published() -> bool:
+        return await state_of(store, run) is RunState.PUBLISHED
+
+    await eventually(published)
+    sweep.cancel()
+    await store.close()

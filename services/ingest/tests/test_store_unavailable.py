@@ -1,0 +1,127 @@
+"""What every adapter of the IngestStore port does while its store does not answer."""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from leadline_common.errors import SettingsError, Unavailable
+from leadline_common.ids import new_id
+from leadline_common.messages import Lead, Offer
+from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
+from leadline_ingest.stores.mongo import MongoIngestStore
+from leadline_ingest.stores.sqlite import SqliteIngestStore
+from leadline_testing.running import free_port
+from leadline_testing.tcp_proxy import TcpProxy
+
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture(params=["closed file", "no server"])
+async def silent(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[IngestStore]:
+    """A store that cannot answer any more, or never could."""
+    if request.param == "closed file":
+        store: IngestStore = SqliteIngestStore(tmp_path / "ingest.db")
+        await store.close()
+    else:
+        url = f"mongodb://127.0.0.1:{free_port()}"
+        store = MongoIngestStore(AsyncIOMotorClient(url, serverSelectionTimeoutMS=200)["leadline"])
+    yield store
+    await store.close()
+
+
+def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
+    """Call each method of the port once, but for `close`."""
+    offer = Offer(id=new_id(), name="AI Outreach")
+    run = Run(id=new_id(), owner="ann", offer=offer, model="standard", upload_id=new_id())
+    upload, lease = Upload(id=new_id(), owner="ann"), Lease(run, 1)
+
+    async def claim() -> None:
+        _ = [prospect async for prospect in store.claim(run, upload, 2, 9)]
+
+    return [
+        store.add_offer("ann", offer, inline=False),
+        store.offer("ann", offer.id),
+        store.newest_offer("ann"),
+        store.open_upload(upload, NOW),
+        store.add_prospects(upload, [Prospect(2, Lead(id=new_id()))], NOW),
+        store.commit_upload(upload),
+        store.drop_upload(upload.id),
+        store.abandoned_uploads(NOW),
+        store.upload("ann", upload.id),
+        store.has_prospects("ann"),
+        store.add_run(run),
+        store.add_submission_run(run),
+        store.run("ann", run.id),
+        store.lease_run(run.id, NOW, NOW),
+        store.publishable_runs(NOW),
+        store.next_upload(run, None),
+        claim(),
+        store.cover(run, upload.id),
+        store.advance(lease, Cursor(upload.id, 2), 1, NOW),
+        store.finish_publishing(lease),
+        store.note_progress(run.id, 1, 0, finished=True),
+        store.release(run.id, run.claim_key, [new_id()]),
+        store.ping(),
+    ]
+
+
+async def test_every_method_says_that_the_store_does_not_answer(silent: IngestStore) -> None:
+    """Callers hold their work and try again, whatever they asked for."""
+    answers = await asyncio.gather(*every_use(silent), return_exceptions=True)
+
+    assert [type(answer) for answer in answers] == [Unavailable] * len(answers)
+
+
+async def test_a_locked_file_is_not_ready(tmp_path: Path) -> None:
+    """A SQLite file that another process keeps writing to fails the readiness check in time."""
+    store = SqliteIngestStore(tmp_path / "ingest.db")
+    await store.ping()
+    other = sqlite3.connect(tmp_path / "ingest.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    started = time.monotonic()
+    with pytest.raises(Unavailable):
+        await store.ping()
+    assert time.monotonic() - started < 3
+
+    other.close()
+    await store.close()
+
+
+async def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
+    """A start over a missing folder fails in one line."""
+    with pytest.raises(Unavailable, match=r"ingest\.db"):
+        SqliteIngestStore(tmp_path / "missing" / "ingest.db")
+
+
+async def test_an_unreadable_url_is_a_wrong_setting() -> None:
+    """The person who started the service learns which variable to mend."""
+    with pytest.raises(SettingsError, match="LEADLINE_STORE_URL"):
+        await MongoIngestStore.connect("http://127.0.0.1")
+
+
+@pytest.mark.servers
+async def test_a_stalled_server_is_not_ready(mongodb_url: str, mongodb_database_name: str) -> None:
+    """A MongoDB that takes connections and says nothing fails the readiness check in time."""
+    server = urlsplit(mongodb_url)
+    async with TcpProxy(server.hostname or "", server.port or 27017) as proxy:
+        store = await MongoIngestStore.connect(
+            f"mongodb://{proxy.host}:{proxy.port}/{mongodb_database_name}?directConnection=true"
+        )
+        await store.ping()
+        proxy.stall()
+
+        started = time.monotonic()
+        with pytest.raises(Unavailable):
+            await store.ping()
+        assert time.monotonic() - started < 3
+
+        await proxy.accept()
+        await store.close()

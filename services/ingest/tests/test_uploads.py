@@ -1,0 +1,178 @@
+"""Taking a file in: all of it becomes ready at once, or nothing of it stays."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from leadline_common.errors import NotFound, Unavailable
+from leadline_common.messages import LOCAL_OWNER
+from leadline_ingest.csvfile import CsvRefused
+from leadline_ingest.store import Prospect, Run, Upload
+from leadline_ingest.stores.sqlite import SqliteIngestStore
+from leadline_ingest.uploads import ABANDONED_AFTER, UploadReceiver, receiving, sweep_uploads
+
+from .builders import HEADER, START, csv_of, eventually, leads, offer, uploaded
+
+
+class WatchedStore(SqliteIngestStore):
+    """Notes what it is given, and fails or stops when told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.batches: list[list[Prospect]] = []
+        self.fail_at = 0
+        self.stop_at = 0
+        self.stopped = asyncio.Event()
+
+    async def add_prospects(self, upload: Upload, prospects: Sequence[Prospect], at: datetime) -> None:
+        await super().add_prospects(upload, prospects, at)
+        self.batches.append(list(prospects))
+        if len(self.batches) == self.fail_at:
+            raise Unavailable("the store went away")
+        if len(self.batches) == self.stop_at:
+            self.stopped.set()
+            await asyncio.sleep(60)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[WatchedStore]:
+    store = WatchedStore(tmp_path / "ingest.db")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def receiver(store: WatchedStore) -> UploadReceiver:
+    return UploadReceiver(store, LOCAL_OWNER, lambda: START)
+
+
+async def kept(store: SqliteIngestStore) -> list[str]:
+    """The uploads that are begun and not ready, whose prospects take up room."""
+    return await store.abandoned_uploads(START + timedelta(days=1))
+
+
+async def prospects_of(store: SqliteIngestStore, upload_id: str) -> list[Prospect]:
+    upload = await store.upload(LOCAL_OWNER, upload_id)
+    assert upload is not None
+    run = Run(id=f"look-{upload_id}", owner=LOCAL_OWNER, offer=offer(), model="standard")
+    return [prospect async for prospect in store.claim(run, upload, 1, upload.last_row)]
+
+
+async def test_every_row_is_kept_under_its_number_in_the_file(
+    store: WatchedStore, receiver: UploadReceiver
+) -> None:
+    """A result can be traced to its row, whatever lies between the rows."""
+    await receiver.feed((HEADER + "Ada,CTO,A,SaaS,Rome,bio\n\nBob,CEO,B,SaaS,Bern,bio\n").encode())
+    report = await receiver.commit(None)
+    assert (report.inserted, report.rejected_count, report.warnings) == (2, 0, [])
+    found = [(row, lead.name) for row, lead in await prospects_of(store, report.upload_id)]
+    assert found == [(2, "Ada"), (4, "Bob")]
+
+
+async def test_an_upload_counts_for_nothing_before_it_is_committed(
+    store: WatchedStore, receiver: UploadReceiver
+) -> None:
+    """No run scores half a file."""
+    await receiver.feed(csv_of(5_000))
+    assert store.batches
+    assert not await store.has_prospects(LOCAL_OWNER)
+    report = await receiver.commit(None)
+    assert report.inserted == 5_000
+    assert await store.has_prospects(LOCAL_OWNER)
+
+
+async def test_bad_rows_are_told_up_to_a_thousand_and_all_counted(receiver: UploadReceiver) -> None:
+    """A file that is wrong throughout cannot make an answer without bounds."""
+    bad = "".join(f"Ada,CTO,A,SaaS,Rome,bio,more {row}\n" for row in range(1_500))
+    await receiver.feed((HEADER + bad + "Bob,CEO,B,SaaS,Bern,bio\n").encode())
+    report = await receiver.commit(None)
+    assert (report.inserted, report.rejected_count, len(report.rejected)) == (1, 1_500, 1_000)
+    assert [rejected.row for rejected in report.rejected] == list(range(2, 1_002))
+    assert all("cells" in rejected.reason for rejected in report.rejected)
+
+
+async def test_a_row_too_long_for_a_message_is_rejected(receiver: UploadReceiver) -> None:
+    """A lead that no broker could carry would hold its run up for ever."""
+    long = "x" * 900_000
+    await receiver.feed(f"{HEADER}Ada,{long},{long},SaaS,Rome,{long}\nBob,CEO,B,SaaS,Bern,b\n".encode())
+    report = await receiver.commit(None)
+    assert report.inserted == 1
+    [rejected] = report.rejected
+    assert (rejected.row, rejected.column) == (2, None)
+    assert rejected.reason.startswith("the row holds more than 2,000,000 characters")
+
+
+async def test_memory_is_bounded_by_all_fields(store: WatchedStore, receiver: UploadReceiver) -> None:
+    """Long texts in any column are stored early, so that a batch never holds many megabytes."""
+    await receiver.feed((HEADER + f"Ada,{'x' * 900_000},A,SaaS,Rome,b\n" * 20).encode())
+    await receiver.commit(None)
+    assert max(len(batch) for batch in store.batches) <= 5
+
+
+async def test_a_refused_file_leaves_nothing(store: WatchedStore, receiver: UploadReceiver) -> None:
+    """What came in before a file proved useless goes again."""
+    with pytest.raises(CsvRefused):
+        async with receiving(receiver):
+            await receiver.feed(csv_of(5_000))
+            assert await kept(store)
+            raise CsvRefused(400, "useless")
+    assert await kept(store) == []
+
+
+async def test_a_failing_store_leaves_nothing(store: WatchedStore, receiver: UploadReceiver) -> None:
+    """After an error in the middle the sender starts again from nothing."""
+    store.fail_at = 2
+    with pytest.raises(Unavailable):
+        async with receiving(receiver):
+            await receiver.feed(csv_of(5_000))
+    assert await kept(store) == []
+
+
+async def test_a_sender_who_goes_away_leaves_nothing(store: WatchedStore, receiver: UploadReceiver) -> None:
+    """A connection cut while rows are stored cancels the request, and its rows go."""
+    store.stop_at = 1
+
+    async def take() -> None:
+        async with receiving(receiver):
+            await receiver.feed(csv_of(5_000))
+
+    task = asyncio.create_task(take())
+    await store.stopped.wait()
+    assert await kept(store)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await kept(store) == []
+
+
+async def test_a_committed_upload_cannot_be_dropped(store: WatchedStore, receiver: UploadReceiver) -> None:
+    """Losing the connection after the commit takes nothing back that was perhaps answered."""
+    await receiver.feed(csv_of(3))
+    report = await receiver.commit(None)
+    await receiver.drop()
+    assert len(await prospects_of(store, report.upload_id)) == 3
+
+
+async def test_the_sweep_takes_interrupted_uploads_alone(store: WatchedStore) -> None:
+    """What a killed process left half done goes after ten silent minutes; the rest stays."""
+    now = START + ABANDONED_AFTER * 2
+    ready = await uploaded(store, leads(1))
+    interrupted = UploadReceiver(store, LOCAL_OWNER, lambda: START)
+    await interrupted.feed(csv_of(5_000))
+    alive = UploadReceiver(store, LOCAL_OWNER, lambda: now)
+    await alive.feed(csv_of(5_000))
+    assert len(await kept(store)) == 2
+    sweep = asyncio.create_task(sweep_uploads(store, lambda: now))
+
+    async def swept() -> bool:
+        return len(await kept(store)) == 1
+
+    await eventually(swept)
+    sweep.cancel()
+    assert len(await prospects_of(store, ready.id)) == 1
+    assert (await alive.commit(None)).inserted == 5_000
+    with pytest.raises(NotFound):
+        await interrupted.commit(None)
