@@ -32,7 +32,6 @@ def pending(lead_id: str = "lead", **changes: object) -> Record:
 def scored(lead_id: str = "lead", **changes: object) -> Record:
     """A record with every field set."""
     earned = Factor(layer="rules", factor="role", points=20, max=20, evidence="'head of' in the title")
-    judged = Factor(layer="ai", factor="intent", points=50, max=50, evidence="High: she decides")
     answer = AiScored(
         lead_id=lead_id, intent="High", confidence=0.75, source="offline", assessor="v1", prompt="p1"
     )
@@ -44,7 +43,6 @@ def scored(lead_id: str = "lead", **changes: object) -> Record:
         intent="High",
         score=70,
         ai_points=50,
-        factors=[earned, judged],
         scored_at=datetime(2026, 3, 1, 12, 30, 15, 250_000, UTC),
         latest=True,
     )
@@ -53,7 +51,7 @@ def scored(lead_id: str = "lead", **changes: object) -> Record:
 
 def failed(lead_id: str = "lead", **changes: object) -> Record:
     """A record that is done without a score."""
-    return scored(lead_id, status=Status.FAILED, score=None, intent=None, ai_points=0, factors=[], **changes)
+    return scored(lead_id, status=Status.FAILED, score=None, intent=None, ai_points=0, **changes)
 
 
 async def only(store: ResultStore, key: Key) -> Record:

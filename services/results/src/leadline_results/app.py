@@ -11,7 +11,7 @@ from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
-from leadline_common.topology import RESULT_LEADS, RESULT_SCORES
+from leadline_common.topology import RESULT_AI, RESULT_LEADS, RESULT_RULES
 from leadline_results.handler import MergeHandler
 from leadline_results.rescue import Rescue
 from leadline_results.routes import results_routes
@@ -20,11 +20,9 @@ from leadline_results.store import ResultStore
 from leadline_results.stores.mongo import MongoResultStore
 from leadline_results.tracker import Tracker
 
-_PREFETCH = 80
-"""Chunks of each queue held at once: two batches, so that one gathers while the other is written."""
-_BATCH = 120
-"""Messages merged at once: 40 chunks with both their scores."""
-_LINGER = 0.25
+_CHUNKS = 20
+"""Chunks of each queue held and merged at once; the three queues are in step, so they are the same chunks."""
+_LINGER = 0.5
 """Seconds that leads wait for their scores before they are stored as pending."""
 
 
@@ -32,13 +30,14 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
     """Return the service over the given broker and store."""
     tracker = Tracker(store, broker, now)
     rescue = Rescue(store, broker, tracker, now)
+    queues = [RESULT_LEADS, RESULT_RULES, RESULT_AI]
     consumer = Consumer(
         broker,
         MergeHandler(store, tracker, now),
-        [RESULT_LEADS, RESULT_SCORES],
+        queues,
         metrics,
-        prefetch=_PREFETCH,
-        batch=_BATCH,
+        prefetch=_CHUNKS,
+        batch=len(queues) * _CHUNKS,
         linger=_LINGER,
     )
     return Service(

@@ -35,10 +35,8 @@ class ExportFormat(StrEnum):
 
     @property
     def media_type(self) -> str:
-        """The Content-Type of the file."""
-        return {"csv": "text/csv; charset=utf-8", "ndjson": "application/x-ndjson"}.get(
-            self.value, "application/json"
-        )
+        """The media type of the file, whose text is UTF-8."""
+        return {"csv": "text/csv", "ndjson": "application/x-ndjson"}.get(self.value, "application/json")
 
 
 def export(records: AsyncIterator[Record], kind: ExportFormat) -> AsyncIterator[str]:

@@ -1,10 +1,11 @@
 """Accepted leads and partial scores in, stored results and the events about them out."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from leadline_common.broker import Message
+from leadline_common.chunks import split_chunk
 from leadline_common.errors import Permanent, Transient
 from leadline_common.messages import (
     AiChunkScored,
@@ -13,15 +14,16 @@ from leadline_common.messages import (
     RunPublished,
 )
 from leadline_results.events import events_about
-from leadline_results.record import Key, Record, conclude, merge, parts_of
+from leadline_results.record import Key, PartMessage, Parts, Record, conclude, gather, merge
 from leadline_results.store import ResultStore
 from leadline_results.tracker import Tracker
 
 _ROUNDS = 20
 """How often a batch is merged again after losing a race before it is put back."""
 
-Part = LeadsAccepted | RulesScored | AiChunkScored
-_PARTS: dict[str, type[Part]] = {kind.TYPE: kind for kind in (LeadsAccepted, RulesScored, AiChunkScored)}
+_PARTS: dict[str, type[PartMessage]] = {
+    kind.TYPE: kind for kind in (LeadsAccepted, RulesScored, AiChunkScored)
+}
 
 
 class MergeHandler:
@@ -37,21 +39,21 @@ class MergeHandler:
 
         A redelivered message changes nothing in the store and returns the same events again.
         """
-        parts: list[Part] = []
+        parts: list[PartMessage] = []
         for message in messages:
             if message.type == RunPublished.TYPE:
                 await self._tracker.published(RunPublished.decode(message.body))
             else:
                 parts.append(_decode(message))
         await self._tracker.accepted([part for part in parts if isinstance(part, LeadsAccepted)])
-        done = [record for record in await self._store_parts(_fold(parts)) if record.done]
+        done = [record for record in await self._store_parts(gather(parts)) if record.done]
         await self._store.settle_latest(done)
         self._tracker.touched({part.run_id for part in parts})
         return events_about(done)
 
     def split(self, message: Message) -> list[Message]:
-        """A message is merged whole or not at all."""
-        return []
+        """Halve a chunk of leads, so that one that cannot be stored ends up alone; scores stay whole."""
+        return split_chunk(message)
 
     def give_up(self, message: Message, error: str) -> list[Message]:
         """Nothing can stand in for a part that is unreadable; the run's deadline ends the wait for it."""
@@ -65,7 +67,7 @@ class MergeHandler:
             kinds[chunk].add(kind)
         return all(found >= _PARTS.keys() or RunPublished.TYPE in found for found in kinds.values())
 
-    async def _store_parts(self, arrived: dict[Key, Record]) -> list[Record]:
+    async def _store_parts(self, arrived: dict[Key, Parts]) -> list[Record]:
         """Write what arrived, on top of what is known; return every touched record as it stands now."""
         fresh = [key for key, record in arrived.items() if record.lead is not None]
         known: dict[Key, Record] = {}
@@ -82,11 +84,9 @@ class MergeHandler:
             wanted = lost
         raise Transient(f"{len(lost)} records kept changing under this batch")
 
-    def _merged(self, known: Record | None, arrived: Record) -> Record:
-        if known is None:
-            return conclude(arrived, self._clock())
+    def _merged(self, known: Record | None, arrived: Parts) -> Record:
         merged = merge(known, arrived)
-        return known if merged is known else conclude(merged, self._clock())
+        return known if merged is known and known is not None else conclude(merged, self._clock())
 
     async def _write(self, known: dict[Key, Record], merged: dict[Key, Record]) -> set[Key]:
         new = [record for key, record in merged.items() if key not in known]
@@ -95,18 +95,8 @@ class MergeHandler:
         return lost | (await self._store.replace(changed) if changed else set())
 
 
-def _decode(message: Message) -> Part:
+def _decode(message: Message) -> PartMessage:
     kind = _PARTS.get(message.type)
     if kind is None:
         raise Permanent(f"results does not know the type {message.type}")
     return kind.decode(message.body)
-
-
-def _fold(parts: Iterable[Part]) -> dict[Key, Record]:
-    """Merge the parts of a batch with each other, by lead."""
-    folded: dict[Key, Record] = {}
-    for part in parts:
-        for record in parts_of(part):
-            known = folded.get(record.key)
-            folded[record.key] = record if known is None else merge(known, record)
-    return folded

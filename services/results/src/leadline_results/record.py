@@ -5,6 +5,7 @@ failure and otherwise what is there stays.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
@@ -23,6 +24,9 @@ from leadline_common.messages import (
     Wire,
 )
 from leadline_scoring.models import MAX_LAYER_POINTS, load_model
+
+PartMessage = LeadsAccepted | RulesScored | AiChunkScored
+"""The messages that bring parts of results."""
 
 
 class Status(StrEnum):
@@ -67,7 +71,6 @@ class Record(Wire):
     intent: Intent | None = None
     score: int | None = None
     ai_points: int = 0
-    factors: list[Factor] = []
     scored_at: datetime | None = None
     latest: bool = False
     revision: int = 0
@@ -88,32 +91,66 @@ class Record(Wire):
         return self.rules.points if self.rules else 0
 
     @property
+    def factors(self) -> list[Factor]:
+        """The ledger of the score: the rule layer's factors and the AI layer's one, which add up to it."""
+        if self.rules is None or self.score is None:
+            return []
+        if self.status is not Status.SCORED or self.ai is None:
+            return self.rules.factors
+        evidence = f"{self.ai.intent}: {self.ai.reasoning}"
+        judged = Factor(
+            layer="ai", factor="intent", points=self.ai_points, max=MAX_LAYER_POINTS, evidence=evidence
+        )
+        return [*self.rules.factors, judged]
+
+    @property
     def error(self) -> str | None:
         """Why a partial or failed lead has no full score."""
         return (self.rules and self.rules.error) or (self.ai and self.ai.error) or None
 
 
-def parts_of(message: LeadsAccepted | RulesScored | AiChunkScored) -> Iterable[Record]:
-    """Yield a record per lead of the message, holding just what the message knows."""
-    if isinstance(message, LeadsAccepted):
-        for lead in message.leads:
-            yield _part(message, lead.id, lead=lead, upload_id=message.upload_id)
-    elif isinstance(message, RulesScored):
-        for score in message.scores:
-            yield _part(message, score.lead_id, rules=score, model_version=message.model_version)
-    else:
-        for answer in message.scores:
-            yield _part(message, answer.lead_id, ai=answer)
+@dataclass(slots=True)
+class Parts:
+    """What messages brought for one lead of one run, before it is merged with what is known."""
+
+    ref: ChunkRef
+    lead_id: str
+    upload_id: str | None = None
+    model_version: str | None = None
+    lead: Lead | None = None
+    rules: RuleScored | None = None
+    ai: AiScored | None = None
 
 
-def merge(known: Record, arrived: Record) -> Record:
-    """Return `known` with what `arrived` adds; `known` itself where it adds nothing."""
+def gather(messages: Iterable[PartMessage]) -> dict[Key, Parts]:
+    """Return what the messages bring, by lead."""
+    gathered: dict[Key, Parts] = {}
+    for message in messages:
+        if isinstance(message, LeadsAccepted):
+            for lead in message.leads:
+                parts = _of(gathered, message, lead.id)
+                parts.lead, parts.upload_id = lead, message.upload_id
+        elif isinstance(message, RulesScored):
+            for score in message.scores:
+                parts = _of(gathered, message, score.lead_id)
+                parts.rules, parts.model_version = _better(parts.rules, score), message.model_version
+        else:
+            for answer in message.scores:
+                parts = _of(gathered, message, answer.lead_id)
+                parts.ai = _better(parts.ai, answer)
+    return gathered
+
+
+def merge(known: Record | None, parts: Parts) -> Record:
+    """Return `known` with what the parts add; `known` itself where they add nothing."""
+    if known is None:
+        return _begin(parts)
     changes = {
-        "lead": known.lead or arrived.lead,
-        "upload_id": known.upload_id or arrived.upload_id,
-        "model_version": known.model_version or arrived.model_version,
-        "rules": _better(known.rules, arrived.rules),
-        "ai": _better(known.ai, arrived.ai),
+        "lead": known.lead or parts.lead,
+        "upload_id": known.upload_id or parts.upload_id,
+        "model_version": known.model_version or parts.model_version,
+        "rules": _better(known.rules, parts.rules),
+        "ai": _better(known.ai, parts.ai),
     }
     if all(value is getattr(known, name) for name, value in changes.items()):
         return known
@@ -138,19 +175,12 @@ def conclude(record: Record, now: datetime) -> Record:
                 "status": Status.PARTIAL,
                 "score": record.rules.points,
                 "intent": None,
-                "factors": record.rules.factors,
+                "ai_points": 0,
             }
         )
     model = load_model(record.model)
     ai_points = model.ai_points(record.ai.intent, record.ai.confidence)
     score = record.rules.points + ai_points
-    judged = Factor(
-        layer="ai",
-        factor="intent",
-        points=ai_points,
-        max=MAX_LAYER_POINTS,
-        evidence=f"{record.ai.intent}: {record.ai.reasoning}",
-    )
     return record.model_copy(
         update={
             **done,
@@ -158,42 +188,32 @@ def conclude(record: Record, now: datetime) -> Record:
             "score": score,
             "intent": model.intent(record.ai.intent, score),
             "ai_points": ai_points,
-            "factors": [*record.rules.factors, judged],
         }
     )
 
 
-def give_up(record: Record, error: str) -> Record:
-    """Return the record with `error` in place of every part that never came."""
-    rules = record.rules or RuleScored(lead_id=record.lead_id, error=error)
-    ai = record.ai or AiScored(
-        lead_id=record.lead_id, source="none", assessor="none", prompt="none", error=error
-    )
-    return record.model_copy(update={"rules": rules, "ai": ai})
+def _of(gathered: dict[Key, Parts], message: ChunkRef, lead_id: str) -> Parts:
+    key = Key(message.run_id, lead_id)
+    parts = gathered.get(key)
+    if parts is None:
+        parts = gathered[key] = Parts(message, lead_id)
+    return parts
 
 
-def _part(
-    message: ChunkRef,
-    lead_id: str,
-    *,
-    upload_id: str | None = None,
-    model_version: str | None = None,
-    lead: Lead | None = None,
-    rules: RuleScored | None = None,
-    ai: AiScored | None = None,
-) -> Record:
+def _begin(parts: Parts) -> Record:
+    ref = parts.ref
     return Record.model_construct(
-        owner=message.owner,
-        run_id=message.run_id,
-        lead_id=lead_id,
-        offer_id=message.offer_id,
-        model=message.model,
-        chunk=message.chunk,
-        upload_id=upload_id,
-        model_version=model_version,
-        lead=lead,
-        rules=rules,
-        ai=ai,
+        owner=ref.owner,
+        run_id=ref.run_id,
+        lead_id=parts.lead_id,
+        offer_id=ref.offer_id,
+        model=ref.model,
+        chunk=ref.chunk,
+        upload_id=parts.upload_id,
+        model_version=parts.model_version,
+        lead=parts.lead,
+        rules=parts.rules,
+        ai=parts.ai,
     )
 
 

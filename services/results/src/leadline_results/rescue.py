@@ -3,31 +3,44 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import accumulate
 
 import structlog
 
-from leadline_common.broker import Broker, Message
+from leadline_common.broker import Broker
 from leadline_common.chunks import chunk_message
 from leadline_common.errors import LeadlineError
-from leadline_common.messages import CHUNK_SIZE, LeadsAccepted, Offer
-from leadline_common.topology import AI, RULES
-from leadline_results.events import events_about
-from leadline_results.record import Record, conclude, give_up
-from leadline_results.store import Layer, ResultStore, Run
+from leadline_common.messages import (
+    CHUNK_SIZE,
+    AiChunkScored,
+    AiScored,
+    ChunkRef,
+    Lead,
+    LeadsAccepted,
+    Offer,
+    RuleScored,
+    RulesScored,
+)
+from leadline_common.topology import AI, RESULT_AI, RESULT_RULES, RULES, Queue
+from leadline_results.record import Record
+from leadline_results.store import Counts, Layer, ResultStore, Run
 from leadline_results.tracker import Tracker
+from leadline_scoring.models import load_model
 
 PATIENCE = timedelta(minutes=10)
-"""How long a run may stand still before what is missing is asked for again."""
+"""How long a run may stand still before it is pushed."""
 NUDGES = 2
-"""How often it is asked for again before what is missing is failed as timed out."""
+"""How often what is missing is asked for again before it is failed as timed out."""
+TIMED_OUT = "timed_out"
 _SWEEP_SECONDS = 5.0
+_QUEUES: dict[Layer, tuple[Queue, Queue]] = {"rules": (RULES, RESULT_RULES), "ai": (AI, RESULT_AI)}
+"""Where a layer's work waits, and where its answers do."""
 
 log = structlog.get_logger()
 
 
 class Rescue:
-    """Sees to it that every run ends."""
+    """Sees to it that every run ends whose total is known; without it, ingest still publishes the run."""
 
     def __init__(
         self,
@@ -53,40 +66,72 @@ class Rescue:
             await asyncio.sleep(_SWEEP_SECONDS)
 
     async def sweep(self) -> None:
-        """Look once after every run that has not ended or whose end is not announced."""
-        for run in await self._store.unfinished_runs():
-            if run.finished_at is not None:
-                await self._tracker.announce(run.run_id)
+        """Look once after every run that has not ended or whose end is not announced.
+
+        Runs are worked off in turn, so one stands still only when those before it do as well.
+        """
+        runs = sorted(await self._store.unfinished_runs(), key=lambda run: run.run_id)
+        self._tracker.touched([run.run_id for run in runs])
+        still_open = [run for run in runs if run.finished_at is None]
+        last_moves = accumulate((run.progress_at for run in still_open), max)
+        for run, moved_at in zip(still_open, last_moves, strict=True):
+            if run.total is not None and self._clock() - moved_at >= self._patience:
+                await self._push(run, run.total)
+
+    async def _push(self, run: Run, total: int) -> None:
+        push = run.nudges + 1
+        if not await self._store.mark_nudged(run.run_id, push, self._clock()):
+            return
+        log.warning("run_stands_still", run_id=run.run_id, push=push)
+        if push <= NUDGES:
+            await self._ask_again(run, push)
+        elif not await self._fail_missing(run, push):
+            await self._end(run, total)
+
+    async def _ask_again(self, run: Run, push: int) -> None:
+        if run.offer is None:
+            return
+        for layer, (work, answers) in _QUEUES.items():
+            # What still waits in a queue is late, not lost.
+            if await self._broker.depth(work.name) or await self._broker.depth(answers.name):
                 continue
-            self._tracker.touched([run.run_id])
-            if self._clock() - run.progress_at >= self._patience:
-                await self._push(run)
+            async for part, records in self._missing(run, layer, push):
+                await self._broker.send(work.name, [chunk_message(_leads(part, run.offer, records))])
 
-    async def _push(self, run: Run) -> None:
-        if run.nudges >= NUDGES:
-            await self._fail_missing(run)
-        elif await self._store.mark_nudged(run.run_id, run.nudges + 1, self._clock()):
-            log.warning("run_nudged", run_id=run.run_id, nudges=run.nudges + 1)
-            if run.offer is not None:
-                await self._ask_again(run, run.offer)
+    async def _fail_missing(self, run: Run, push: int) -> bool:
+        """Answer in place of the layers; False where nothing is missing that is known of.
 
-    async def _ask_again(self, run: Run, offer: Offer) -> None:
-        layers: list[tuple[Layer, str]] = [("rules", RULES.name), ("ai", AI.name)]
-        for layer, queue in layers:
-            numbers = count()
-            async for records in _chunks(self._store.missing(run.run_id, layer)):
-                chunk = f"nudge-{run.nudges + 1}-{layer}-{next(numbers)}"
-                await self._broker.send(queue, [_chunk_of(run, offer, chunk, records)])
+        The answers take the way of all answers, behind those that may still wait there.
+        """
+        found = False
+        for layer in _QUEUES:
+            async for part, records in self._missing(run, layer, push):
+                await self._broker.publish([chunk_message(_timed_out(part, layer, records))])
+                found = True
+        return found
 
-    async def _fail_missing(self, run: Run) -> None:
-        log.error("run_timed_out", run_id=run.run_id)
-        async for records in _chunks(self._store.missing(run.run_id, "any")):
-            failed = [conclude(give_up(record, "timed_out"), self._clock()) for record in records]
-            lost = await self._store.replace(failed)
-            kept = [record for record in failed if record.key not in lost]
-            await self._store.settle_latest(kept)
-            await self._broker.publish(events_about(kept))
+    async def _end(self, run: Run, total: int) -> None:
+        """Finish a run some of whose leads never arrived here; they count as failed."""
+        scored = (await self._store.count_run(run.run_id)).scored
+        await self._store.finish_run(run.run_id, Counts(scored, total - scored), self._clock())
+        log.error("run_ended_short", run_id=run.run_id, total=total, scored=scored)
         self._tracker.touched([run.run_id])
+
+    async def _missing(
+        self, run: Run, layer: Layer, push: int
+    ) -> AsyncIterator[tuple[ChunkRef, list[Record]]]:
+        """Yield what the layer has not answered, as chunks with names of their own."""
+        number = 0
+        async for records in _chunks(self._store.missing(run.run_id, layer)):
+            part = ChunkRef(
+                owner=run.owner,
+                run_id=run.run_id,
+                chunk=f"push-{push}-{layer}-{number}",
+                offer_id=run.offer_id,
+                model=run.model,
+            )
+            yield part, records
+            number += 1
 
 
 async def _chunks(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]:
@@ -100,17 +145,19 @@ async def _chunks(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]
         yield chunk
 
 
-def _chunk_of(run: Run, offer: Offer, chunk: str, records: list[Record]) -> Message:
-    leads = [record.lead for record in records if record.lead is not None]
-    return chunk_message(
-        LeadsAccepted(
-            owner=run.owner,
-            run_id=run.run_id,
-            chunk=chunk,
-            offer_id=run.offer_id,
-            model=run.model,
-            upload_id=records[0].upload_id or "",
-            offer=offer,
-            leads=leads,
-        )
-    )
+def _leads(part: ChunkRef, offer: Offer, records: list[Record]) -> LeadsAccepted:
+    leads: list[Lead] = [record.lead for record in records if record.lead is not None]
+    return LeadsAccepted(**part.model_dump(), upload_id=records[0].upload_id or "", offer=offer, leads=leads)
+
+
+def _timed_out(part: ChunkRef, layer: Layer, records: list[Record]) -> RulesScored | AiChunkScored:
+    ids = [record.lead_id for record in records]
+    if layer == "rules":
+        version = load_model(part.model).version
+        failures = [RuleScored(lead_id=lead_id, error=TIMED_OUT) for lead_id in ids]
+        return RulesScored(**part.model_dump(), model_version=version, scores=failures)
+    unanswered = [
+        AiScored(lead_id=lead_id, source="none", assessor="none", prompt="none", error=TIMED_OUT)
+        for lead_id in ids
+    ]
+    return AiChunkScored(**part.model_dump(), scores=unanswered)

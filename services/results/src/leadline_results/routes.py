@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 from urllib.parse import urlencode
 
 from litestar import Request, Response, get
@@ -13,7 +13,7 @@ from litestar.params import Parameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
-from leadline_common.errors import NotFound, Problem
+from leadline_common.errors import FieldError, NotFound, Problem
 from leadline_common.ids import age_of
 from leadline_common.messages import Intent
 from leadline_results.cursor import read_cursor, write_cursor
@@ -27,28 +27,39 @@ _YOUNG_SECONDS = 60.0
 _PATIENCE_SECONDS = 2.0
 """How long a run younger than a minute is waited for, since its first message may still be on its way."""
 
-OfferId = Annotated[str | None, Parameter(description="only results for this offer")]
-RunId = Annotated[str | None, Parameter(description="the results of this run instead of the newest ones")]
-UploadId = Annotated[str | None, Parameter(description="only prospects of this upload")]
-OfIntent = Annotated[Intent | None, Parameter(description="only High, Medium or Low")]
+OfferId = Annotated[str | None, Parameter(min_length=1, description="only results for this offer")]
+RunId = Annotated[
+    str | None, Parameter(min_length=1, description="the results of this run instead of the newest ones")
+]
+UploadId = Annotated[str | None, Parameter(min_length=1, description="only prospects of this upload")]
+# Text, so that the refusal of another value can name the choices; Litestar's own does not.
+OfIntent = Annotated[
+    str | None, Parameter(description="only this intent", schema_extra={"enum": list(get_args(Intent))})
+]
 MinScore = Annotated[int | None, Parameter(ge=0, le=100, description="only this score or more")]
-OfStatus = Annotated[Status | None, Parameter(description="scored, partial, failed, or pending")]
+OfStatus = Annotated[
+    str | None, Parameter(description="only this status", schema_extra={"enum": list(Status)})
+]
+Format = Annotated[
+    str | None,
+    Parameter(query="format", description="kind of file", schema_extra={"enum": list(ExportFormat)}),
+]
 
 
 def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[ControllerRouterHandler]:
     """Return the routes that read from the store."""
 
-    @get("/results", summary="Ranked results", tags=["results"], dependencies={"query": Provide(_query)})
+    @get("/results", summary="Ranked results", tags=["results"], dependencies={"wanted": Provide(_wanted)})
     async def list_results(
         *,
         request: Request[Any, Any, Any],
-        query: NamedDependency[Query],
+        wanted: NamedDependency[Query],
         limit: Annotated[int, Parameter(ge=1, le=1000, description="results on a page")] = 100,
         cursor: Annotated[str | None, Parameter(description="from the Link header")] = None,
     ) -> Response[list[ResultView]]:
         """Newest result of each prospect per offer, best first; the next page is in the Link header."""
-        after = read_cursor(cursor) if cursor else None
-        records, total = await asyncio.gather(store.page(query, after, limit + 1), store.count(query))
+        after = None if cursor is None else read_cursor(cursor)
+        records, total = await asyncio.gather(store.page(wanted, after, limit + 1), store.count(wanted))
         headers = {"X-Total-Count": str(total)}
         if len(records) > limit:
             headers["Link"] = _next_link(request, records[limit - 1])
@@ -58,20 +69,20 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
         "/results/export",
         summary="Results as a file",
         tags=["results"],
-        dependencies={"query": Provide(_query)},
+        dependencies={"wanted": Provide(_wanted)},
     )
     async def export_results(
         *,
         request: Request[Any, Any, Any],
-        query: NamedDependency[Query],
-        kind: Annotated[
-            ExportFormat | None, Parameter(query="format", description="csv, ndjson or json")
-        ] = None,
+        wanted: NamedDependency[Query],
+        named: Format = None,
     ) -> Stream:
         """All results the filters leave, best first; the format also by the Accept header, else CSV."""
-        kind = kind or _accepted_format(request)
+        kind = _accepted_format(request) if named is None else _named_format(named)
+        pieces = export(store.stream(wanted), kind)
+        first = await anext(pieces, "")  # before the status is sent, so that an outage can still be told
         return Stream(
-            export(store.stream(query), kind),
+            _resumed(first, pieces),
             media_type=kind.media_type,
             headers={"Content-Disposition": f'attachment; filename="results.{kind.value}"'},
         )
@@ -90,7 +101,7 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
     return [list_results, export_results, show_run]
 
 
-async def _query(
+async def _wanted(
     *,
     owner: NamedDependency[str],
     offer_id: OfferId = None,
@@ -100,20 +111,23 @@ async def _query(
     min_score: MinScore = None,
     status: OfStatus = None,
 ) -> Query:
-    return Query(
-        owner=owner,
-        offer_id=offer_id,
-        run_id=run_id,
-        upload_id=upload_id,
-        intent=intent,
-        min_score=min_score,
-        status=status,
+    return Query.model_validate(
+        {
+            "owner": owner,
+            "offer_id": offer_id,
+            "run_id": run_id,
+            "upload_id": upload_id,
+            "intent": intent,
+            "min_score": min_score,
+            "status": status,
+        }
     )
 
 
 async def _await_run(store: ResultStore, owner: str, run_id: str, wait: float) -> Run:
     started = time.monotonic()
-    patience = _PATIENCE_SECONDS if 0 <= age_of(run_id, time.time()) < _YOUNG_SECONDS else 0.0
+    # The clock of whoever made the id may be a little ahead of ours.
+    patience = _PATIENCE_SECONDS if abs(age_of(run_id, time.time())) < _YOUNG_SECONDS else 0.0
     while True:
         waited = time.monotonic() - started
         run = await store.run(run_id)
@@ -135,6 +149,22 @@ def _next_link(request: Request[Any, Any, Any], last: Record) -> str:
     kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
     query = urlencode([*kept, ("cursor", write_cursor(position))])
     return f'<{request.url.path}?{query}>; rel="next"'
+
+
+async def _resumed(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+def _named_format(name: str) -> ExportFormat:
+    try:
+        return ExportFormat(name)
+    except ValueError:
+        wrong = FieldError("format", f"Input should be one of {', '.join(ExportFormat)}")
+        raise Problem(
+            422, "Invalid fields", "Correct the fields named in `errors` and send it again.", errors=[wrong]
+        ) from None
 
 
 def _accepted_format(request: Request[Any, Any, Any]) -> ExportFormat:

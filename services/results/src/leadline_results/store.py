@@ -14,7 +14,8 @@ class Query(Wire):
     """Which results a caller asks for, within one owner; None filters nothing.
 
     Without `run_id` only the latest result of each prospect and offer is meant; with it, those of that run.
-    Without `status` every done result is meant; `pending` ones are shown when asked for by name.
+    Without `status` every done result is meant; with `pending` the pending records of that run, or of all.
+    `min_score` leaves out what has no score.
     """
 
     owner: str
@@ -85,8 +86,8 @@ class ResultStore(Protocol):
     async def replace(self, records: Sequence[Record]) -> set[Key]:
         """Write each record over the one stored with the same key and the same revision, adding 1 to it.
 
-        Returns the keys where the stored revision was another one: they are left as they were; load them
-        and merge again.
+        Returns the keys where the stored revision was another one, or nothing was stored: they are left as
+        they were; load them and merge again. A done record must not be replaced by a pending one.
         """
 
     async def load(self, keys: Collection[Key]) -> dict[Key, Record]:
@@ -95,7 +96,8 @@ class ResultStore(Protocol):
     async def settle_latest(self, records: Sequence[Record]) -> None:
         """Leave `latest` on one done record of each (owner, offer, lead) named: that of the newest run.
 
-        Idempotent. Two replicas that settle the same lead at the same time end up with the same one.
+        Idempotent. Two replicas that settle the same lead at the same time end up with the same one. A record
+        that loses the mark gets a new revision, so that nobody writes it back from an earlier reading.
         """
 
     async def page(self, query: Query, after: Position | None, limit: int) -> list[Record]:
@@ -114,19 +116,22 @@ class ResultStore(Protocol):
         """Return a run."""
 
     async def unfinished_runs(self) -> list[Run]:
-        """Return the runs that have no `finished_at`, and those whose end is not announced."""
+        """Return the runs whose end is not announced, whether they are finished or not."""
 
     async def count_run(self, run_id: str) -> Counts:
         """Count the run's done leads from its records."""
 
     async def save_progress(self, run_id: str, counts: Counts, at: datetime) -> None:
-        """Store counts, and `progress_at` where they differ from those stored."""
+        """Store counts, and `progress_at` where they differ from those stored.
+
+        A finished run stays as it is.
+        """
 
     async def finish_run(self, run_id: str, counts: Counts, at: datetime) -> bool:
         """Store the final counts and `finished_at`; False, changing nothing, where it is finished."""
 
     async def mark_announced(self, run_id: str) -> None:
-        """Note that the run's end was published."""
+        """Note that the end of a finished run was published."""
 
     async def mark_nudged(self, run_id: str, nudges: int, at: datetime) -> bool:
         """Raise `nudges` from `nudges - 1` and set `progress_at`; False where another replica was first."""

@@ -1,6 +1,7 @@
 """Following runs: count what is done, tell how far each run is, and announce its end once."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -12,10 +13,12 @@ from leadline_common.broker import Broker
 from leadline_common.chunks import message_of
 from leadline_common.errors import LeadlineError
 from leadline_common.messages import LeadsAccepted, RunFinished, RunProgressed, RunPublished
-from leadline_results.store import ResultStore, Run
+from leadline_results.store import Counts, ResultStore, Run
 
 _COUNT_SHARE = 20
-"""Counting a run takes at most a twentieth of the time."""
+"""A run rests twenty times as long as its last count took, within these bounds."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -28,9 +31,9 @@ class Tracker:
         self._broker = broker
         self._clock = clock
         self._seen: set[str] = set()
-        self._dirty: set[str] = set()
-        self._wake = asyncio.Event()
+        self._touched: set[str] = set()
         self._due: dict[str, float] = {}
+        self._wake = asyncio.Event()
 
     async def published(self, event: RunPublished) -> None:
         """Learn how many leads a run has."""
@@ -46,56 +49,70 @@ class Tracker:
                 self._seen.add(chunk.run_id)
 
     def touched(self, run_ids: Iterable[str]) -> None:
-        """Have these runs counted soon."""
-        self._dirty.update(run_ids)
+        """Have these runs looked after soon."""
+        self._touched.update(run_ids)
         self._wake.set()
 
     async def follow(self) -> None:
-        """Count touched runs for ever, each at most once in a while, and announce those that end."""
+        """Look after touched runs for ever: tell how far each is, and announce those that end."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._until_one_is_due()
             now = time.monotonic()
-            due = [run_id for run_id in self._dirty if self._due.get(run_id, 0.0) <= now]
-            for run_id in due:
-                self._dirty.discard(run_id)
+            for run_id in [run_id for run_id in self._touched if self._due_at(run_id) <= now]:
+                self._touched.discard(run_id)
                 try:
-                    await self._count(run_id)
+                    await self._look_after(run_id)
                 except LeadlineError as error:
                     log.warning("run_not_counted", run_id=run_id, error=str(error))
-                    self._dirty.add(run_id)
-                    self._due[run_id] = now + 1.0
-            if self._dirty:
-                await self._sleep_until_due()
+                    self._due[run_id] = time.monotonic() + _RETRY_SECONDS
+                    self.touched([run_id])
 
-    async def _sleep_until_due(self) -> None:
-        first = min(self._due.get(run_id, 0.0) for run_id in self._dirty)
-        await asyncio.sleep(max(0.02, first - time.monotonic()))
-        self._wake.set()
+    async def _until_one_is_due(self) -> None:
+        """Return once a touched run is due; one that is touched meanwhile may be due before the others."""
+        while True:
+            self._wake.clear()
+            first = min(map(self._due_at, self._touched), default=None)
+            pause = None if first is None else first - time.monotonic()
+            if pause is not None and pause <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
 
-    async def _count(self, run_id: str) -> None:
+    def _due_at(self, run_id: str) -> float:
+        return self._due.get(run_id, 0.0)
+
+    async def _look_after(self, run_id: str) -> None:
+        run = await self._store.run(run_id)
+        if run is None or (run.finished_at is None and not await self._ends(run)):
+            return
+        await self._announce(run_id)
+        self._due.pop(run_id, None)
+        self._seen.discard(run_id)
+
+    async def _ends(self, run: Run) -> bool:
+        """Count the run; finish it where all of it is done, otherwise tell of what has changed."""
+        counts = await self._count(run.run_id)
+        now = self._clock()
+        if run.model_copy(update=counts._asdict()).complete:
+            await self._store.finish_run(run.run_id, counts, now)
+            return True
+        if counts != (run.scored, run.failed):
+            progress = RunProgressed(owner=run.owner, run_id=run.run_id, **counts._asdict())
+            message_id = f"{run.run_id}:{counts.scored}+{counts.failed}:{RunProgressed.TYPE}"
+            await self._broker.publish([message_of(progress, message_id)])
+            await self._store.save_progress(run.run_id, counts, now)
+        return False
+
+    async def _count(self, run_id: str) -> Counts:
         started = time.monotonic()
         counts = await self._store.count_run(run_id)
-        cost = time.monotonic() - started
-        self._due[run_id] = time.monotonic() + min(1.0, max(0.1, _COUNT_SHARE * cost))
-        now = self._clock()
-        await self._store.save_progress(run_id, counts, now)
-        run = await self._store.run(run_id)
-        if run is None or run.finished_at is not None:
-            return
-        if run.complete:
-            await self._store.finish_run(run_id, counts, now)
-            self._due.pop(run_id, None)
-            self._seen.discard(run_id)
-            await self.announce(run_id)
-        else:
-            progress = RunProgressed(
-                owner=run.owner, run_id=run_id, scored=counts.scored, failed=counts.failed
-            )
-            message_id = f"{run_id}:{counts.scored}+{counts.failed}:{RunProgressed.TYPE}"
-            await self._broker.publish([message_of(progress, message_id)])
+        counted = time.monotonic()
+        pause = _COUNT_SHARE * (counted - started)
+        self._due[run_id] = counted + min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, pause))
+        return counts
 
-    async def announce(self, run_id: str) -> None:
+    async def _announce(self, run_id: str) -> None:
         """Publish the end of a finished run, unless that is known to have happened."""
         run = await self._store.run(run_id)
         if run is None or run.finished_at is None or run.announced:

@@ -122,27 +122,22 @@ class MongoResultStore:
                 )
 
     async def page(self, query: Query, after: Position | None, limit: int) -> list[Record]:
-        chosen = matching(query) if after is None else matching_after(query, after)
-        if chosen is None:
-            return []
+        found: list[Document] = []
         with reaching_mongo():
-            found = self._records.find(chosen).sort(ORDER).hint(index_for(query)).limit(limit)
-            return [to_record(document) for document in await found.to_list(limit)]
+            for chosen in [matching(query)] if after is None else matching_after(query, after):
+                if len(found) < limit:
+                    ranked = self._records.find(chosen).sort(ORDER).hint(index_for(query))
+                    found += await ranked.limit(limit - len(found)).to_list(None)
+        return [to_record(document) for document in found]
 
     async def count(self, query: Query) -> int:
-        chosen = matching(query)
-        if chosen is None:
-            return 0
         with reaching_mongo():
-            return await self._records.count_documents(chosen, hint=index_for(query))
+            return await self._records.count_documents(matching(query), hint=index_for(query))
 
     async def stream(self, query: Query) -> AsyncIterator[Record]:
-        chosen = matching(query)
-        if chosen is None:
-            return
-        found = self._records.find(chosen).sort(ORDER).hint(index_for(query)).batch_size(_BATCH)
+        ranked = self._records.find(matching(query)).sort(ORDER).hint(index_for(query))
         with reaching_mongo():
-            async for document in found:
+            async for document in ranked.batch_size(_BATCH):
                 yield to_record(document)
 
     async def see_run(self, run: Run) -> None:

@@ -7,7 +7,7 @@ from leadline_results.record import Key, Record
 from leadline_results.stores.places import place_of
 
 _FIXED = frozenset({"_id", "owner", "run_id", "lead_id", "offer_id", "model", "chunk"})
-_RESULT = frozenset({"status", "intent", "score", "ai_points", "factors", "scored_at", "latest", "place"})
+_RESULT = frozenset({"status", "intent", "score", "ai_points", "scored_at", "latest", "place"})
 
 
 def document_id(key: Key) -> str:
@@ -25,7 +25,6 @@ def to_document(record: Record, revision: int) -> Document:
         "rules": rules and {**vars(rules), "factors": [vars(factor) for factor in rules.factors]},
         "ai": record.ai and vars(record.ai),
         "status": record.status.value,
-        "factors": [vars(factor) for factor in record.factors],
         "place": place_of(record),
         "revision": revision,
     }

@@ -60,34 +60,31 @@ def index_for(query: Query) -> str:
     return RANKED if query.offer_id is None else OF_OFFER
 
 
-def matching(query: Query) -> Document | None:
-    """Return the filter that means the query's records, or None where it can mean none."""
-    places = places_of(query)
-    if not places:
-        return None
+def matching(query: Query) -> Document:
+    """Return the filter that means the query's records."""
     chosen = query.model_dump(mode="json", exclude_none=True, exclude={"min_score", "status"})
     if query.status is not None and query.status not in _STATED_BY_PLACE:
         chosen["status"] = query.status.value
     if index_for(query) in {RANKED, OF_OFFER}:
         chosen |= _LATEST
+    places = places_of(query)
     return {**chosen, "place": {"$gte": places.start, "$lt": places.stop}}
 
 
-def matching_after(query: Query, after: Position) -> Document | None:
-    """Return the filter for those of the query's records that come after the position.
+def matching_after(query: Query, after: Position) -> list[Document]:
+    """Return filters for those of the query's records that come after the position, to be read in turn.
 
-    One branch a sort field, each a single range of the index; the server merges them in order.
+    First those at the same place, then those at worse ones: each is one range of the index, whereas a single
+    filter for both has the server look for the second before it is needed.
     """
     chosen = matching(query)
-    if chosen is None:
-        return None
     places = places_of(query)
     place = place_at(query, after)
-    branches: list[Document] = [{"place": {"$gte": max(places.start, place + 1), "$lt": places.stop}}]
-    if place in places:
-        branches.append({"place": place, "lead_id": {"$gt": after.lead_id}})
-        branches.append({"place": place, "lead_id": after.lead_id, "run_id": {"$gt": after.run_id}})
-    return {**chosen, "$or": branches}
+    worse = {**chosen, "place": {"$gte": max(places.start, place + 1), "$lt": places.stop}}
+    if place not in places:
+        return [worse]
+    before = {"lead_id": after.lead_id, "run_id": {"$lte": after.run_id}}
+    return [{**chosen, "place": place, "lead_id": {"$gte": after.lead_id}, "$nor": [before]}, worse]
 
 
 def done_of_run(run_id: str) -> Document:

@@ -9,7 +9,6 @@ from leadline_results.store import Position, Query
 _BEST_SCORE = 100
 NO_SCORE = 101
 PENDING = 102
-DONE = range(NO_SCORE + 1)
 
 
 def place_of(record: Record) -> int:
@@ -20,13 +19,15 @@ def place_of(record: Record) -> int:
 
 
 def places_of(query: Query) -> range:
-    """Return the places that can satisfy the query's `status` and `min_score`; an empty range for none."""
+    """Return the places of what can satisfy the query's `status`, `intent` and `min_score`, perhaps none."""
     if query.status is Status.PENDING:
         places = range(PENDING, PENDING + 1)
     elif query.status is Status.FAILED:
         places = range(NO_SCORE, NO_SCORE + 1)
+    elif query.status is not None or query.intent is not None:
+        places = range(NO_SCORE)
     else:
-        places = DONE
+        places = range(NO_SCORE + 1)
     if query.min_score is None:
         return places
     worst = _BEST_SCORE - max(query.min_score, 0)

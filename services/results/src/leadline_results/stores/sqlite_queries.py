@@ -2,11 +2,11 @@
 
 from leadline_results.record import Status
 from leadline_results.store import Position, Query
-from leadline_results.stores.places import PENDING, place_at, places_of
+from leadline_results.stores.places import place_at, places_of
 
 Values = dict[str, str | int]
 
-SCHEMA = f"""
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
     run_id TEXT NOT NULL,
     lead_id TEXT NOT NULL,
@@ -27,7 +27,7 @@ CREATE INDEX IF NOT EXISTS ranked
 -- One run: its ranked list and its counts.
 CREATE INDEX IF NOT EXISTS of_run ON records (run_id, place, lead_id, owner, status, intent);
 -- What is still awaited in all runs; it holds as much as is under way.
-CREATE INDEX IF NOT EXISTS waiting ON records (owner, place, lead_id, run_id) WHERE place = {PENDING};
+CREATE INDEX IF NOT EXISTS waiting ON records (owner, place, lead_id, run_id) WHERE status = 'pending';
 -- The other results of a prospect, to settle which is the latest.
 CREATE INDEX IF NOT EXISTS of_lead ON records (lead_id);
 
@@ -108,8 +108,8 @@ MISSING = {
 }
 
 
-def matching(query: Query) -> tuple[str, Values]:
-    """Return `FROM … WHERE …` that means the query's records, and its values."""
+def matching(query: Query, after: Position | None = None) -> tuple[str, Values]:
+    """Return `FROM … WHERE …` that means the query's records after the position, and its values."""
     places = places_of(query)
     values: Values = query.model_dump(mode="json", exclude_none=True, exclude={"min_score"})
     conditions = [f"{name} = :{name}" for name in values]
@@ -117,19 +117,23 @@ def matching(query: Query) -> tuple[str, Values]:
         index = "of_run"
     elif query.status is Status.PENDING:
         index = "waiting"
-        conditions.append(f"place = {PENDING}")
+        conditions.append("status = 'pending'")  # in so many words, or the partial index does not apply
     else:
         index = "ranked"
         conditions.append("latest")
-    conditions.append("place >= :first AND place < :end")
-    values |= {"first": places.start, "end": places.stop}
+    conditions.append("place < :end")
+    values["end"] = places.stop
+    # One lower bound alone: of two, SQLite may seek by the wrong one and walk through every tie.
+    if after is None or place_at(query, after) < places.start:
+        conditions.append("place >= :first")
+        values["first"] = places.start
+    else:
+        conditions.append("(place, lead_id, run_id) > (:at, :after_lead, :after_run)")
+        values |= {"at": place_at(query, after), "after_lead": after.lead_id, "after_run": after.run_id}
     return f"FROM records INDEXED BY {index} WHERE {' AND '.join(conditions)}", values
 
 
 def ranked(query: Query, after: Position | None, limit: int) -> tuple[str, Values]:
     """Return the statement for a page of the query's records, and its values."""
-    source, values = matching(query)
-    if after is not None:
-        source += " AND (place, lead_id, run_id) > (:at, :after_lead, :after_run)"
-        values |= {"at": place_at(query, after), "after_lead": after.lead_id, "after_run": after.run_id}
+    source, values = matching(query, after)
     return f"SELECT body {source} ORDER BY place, lead_id, run_id LIMIT :limit", {**values, "limit": limit}

@@ -1,0 +1,126 @@
+"""Chunks of leads, the layers' answers to them, records and what a queue holds, for the tests of results."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from leadline_common.broker import Broker, Message
+from leadline_common.chunks import chunk_message, message_of
+from leadline_common.ids import new_id
+from leadline_common.messages import (
+    LOCAL_OWNER,
+    AiChunkScored,
+    AiScored,
+    Factor,
+    Intent,
+    Lead,
+    LeadsAccepted,
+    Offer,
+    RuleScored,
+    RulesScored,
+    RunPublished,
+)
+from leadline_common.topology import Queue
+from leadline_results.record import Record, conclude, gather, merge
+
+START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+OFFER = Offer(id="offer", name="AI Outreach", value_props=["24/7 outreach"], ideal_use_cases=["B2B SaaS"])
+VERSION = "rules-1"
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = START
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def advance(self, **span: float) -> None:
+        """Move on by a timedelta's arguments."""
+        self.time += timedelta(**span)
+
+
+def chunk(*lead_ids: str, run_id: str, name: str = "1") -> LeadsAccepted:
+    """A chunk of leads that are told apart by their ids."""
+    return LeadsAccepted(
+        owner=LOCAL_OWNER,
+        run_id=run_id,
+        chunk=name,
+        offer_id=OFFER.id,
+        model="standard",
+        upload_id="upload",
+        offer=OFFER,
+        leads=[Lead(id=lead_id, name=f"Name of {lead_id}", role="CEO", company="Acme") for lead_id in lead_ids],
+    )
+
+
+def rule_answer(lead_id: str, points: int = 20, error: str | None = None) -> RuleScored:
+    """What the rules say of one lead: points with a factor that earns them, or an error."""
+    if error is not None:
+        return RuleScored(lead_id=lead_id, error=error)
+    earned = Factor(layer="rules", factor="role", points=points, max=50, evidence="'CEO' decides")
+    return RuleScored(lead_id=lead_id, points=points, factors=[earned])
+
+
+def ai_answer(lead_id: str, intent: Intent = "High", error: str | None = None) -> AiScored:
+    """What the AI says of one lead: an intent, or an error."""
+    about = {"lead_id": lead_id, "source": "offline", "assessor": "offline-1", "prompt": "none"}
+    if error is not None:
+        return AiScored(**about, error=error)
+    return AiScored(**about, intent=intent, confidence=0.8, reasoning=f"{lead_id} decides.")
+
+
+def by_rules(leads: LeadsAccepted, points: int = 20, error: str | None = None) -> RulesScored:
+    """The rules' answers to a chunk."""
+    answers = [rule_answer(lead.id, points, error) for lead in leads.leads]
+    return RulesScored(**_ref(leads), model_version=VERSION, scores=answers)
+
+
+def by_ai(leads: LeadsAccepted, intent: Intent = "High", error: str | None = None) -> AiChunkScored:
+    """The AI's answers to a chunk."""
+    return AiChunkScored(**_ref(leads), scores=[ai_answer(lead.id, intent, error) for lead in leads.leads])
+
+
+def all_of(leads: LeadsAccepted) -> list[Message]:
+    """A chunk and both its scores, as messages."""
+    return [chunk_message(leads), chunk_message(by_rules(leads)), chunk_message(by_ai(leads))]
+
+
+def published(run_id: str, total: int) -> RunPublished:
+    """The word that all of a run is queued."""
+    return RunPublished(owner=LOCAL_OWNER, run_id=run_id, offer_id=OFFER.id, model="standard", total=total)
+
+
+def published_message(run_id: str, total: int) -> Message:
+    """The same as a message."""
+    return message_of(published(run_id, total), f"{run_id}:{RunPublished.TYPE}")
+
+
+def done_record(
+    lead: Lead, *, run_id: str | None = None, points: int = 20, intent: Intent = "High", **changes: object
+) -> Record:
+    """A scored record, as its parts make it; `changes` overrule what they make."""
+    leads = chunk(run_id=run_id or new_id()).model_copy(update={"leads": [lead]})
+    [parts] = gather([leads, by_rules(leads, points), by_ai(leads, intent)]).values()
+    return conclude(merge(None, parts), START).model_copy(update=changes)
+
+
+async def drained(broker: Broker, queue: Queue, wait: float = 0.05) -> list[Message]:
+    """Take every message out of a queue, until none comes for `wait` seconds."""
+    subscription = await broker.subscribe(queue, 1_000)
+    messages: list[Message] = []
+    try:
+        while True:
+            async with asyncio.timeout(wait):
+                delivery = await subscription.receive()
+            await delivery.ack()
+            messages.append(delivery.message)
+    except TimeoutError:
+        return messages
+    finally:
+        await subscription.close()
+
+
+def _ref(leads: LeadsAccepted) -> dict[str, object]:
+    return leads.model_dump(include={"owner", "run_id", "chunk", "offer_id", "model"})
