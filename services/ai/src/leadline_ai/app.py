@@ -17,8 +17,9 @@ from leadline_common.settings import load_settings
 from leadline_common.topology import AI
 from leadline_common.worker_health import serving_health
 
-_WORKERS = 4
-"""Chunks judged at a time: enough to fill the provider's concurrency, few enough to settle in time."""
+_WORKERS = 2
+"""Chunks judged at a time: two fill the provider's concurrency, and at the default settings even a provider
+that hangs on every attempt has answered them by fallback within the time a batch may take."""
 
 
 def build(broker: Broker, policy: Policy, metrics: Metrics) -> Service:

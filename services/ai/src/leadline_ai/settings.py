@@ -21,8 +21,8 @@ class AssessorSettings(BaseSettings):
         "fallback", description="fallback (the offline assessor answers) or fail (the result is partial)"
     )
     ai_attempts: int = Field(3, ge=1, le=10, description="calls a lead is worth, 1 to 10")
-    ai_concurrency: int = Field(16, ge=1, le=256, description="requests to the provider at a time, 1 to 256")
-    ai_timeout_seconds: float = Field(30.0, gt=0, le=120, description="time a request may take, up to 120")
+    ai_concurrency: int = Field(32, ge=1, le=256, description="requests to the provider at a time, 1 to 256")
+    ai_timeout_seconds: float = Field(15.0, gt=0, le=120, description="time a request may take, up to 120")
     anthropic_api_key: SecretStr | None = Field(None, validation_alias="ANTHROPIC_API_KEY")
     anthropic_base_url: str | None = Field(None, validation_alias="ANTHROPIC_BASE_URL")
 
