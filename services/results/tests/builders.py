@@ -2,10 +2,10 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from leadline_common.broker import Broker, Message
 from leadline_common.chunks import chunk_message, message_of
-from leadline_common.ids import new_id
 from leadline_common.messages import (
     LOCAL_OWNER,
     AiChunkScored,
@@ -51,7 +51,7 @@ def chunk(*lead_ids: str, run_id: str, name: str = "1") -> LeadsAccepted:
         model="standard",
         upload_id="upload",
         offer=OFFER,
-        leads=[Lead(id=lead_id, name=f"Name of {lead_id}", role="CEO", company="Acme") for lead_id in lead_ids],
+        leads=[Lead(id=lead_id, name=f"Name of {lead_id}", role="CEO") for lead_id in lead_ids],
     )
 
 
@@ -65,7 +65,7 @@ def rule_answer(lead_id: str, points: int = 20, error: str | None = None) -> Rul
 
 def ai_answer(lead_id: str, intent: Intent = "High", error: str | None = None) -> AiScored:
     """What the AI says of one lead: an intent, or an error."""
-    about = {"lead_id": lead_id, "source": "offline", "assessor": "offline-1", "prompt": "none"}
+    about: dict[str, Any] = {"lead_id": lead_id, "source": "offline", "assessor": "offline-1", "prompt": "p1"}
     if error is not None:
         return AiScored(**about, error=error)
     return AiScored(**about, intent=intent, confidence=0.8, reasoning=f"{lead_id} decides.")
@@ -98,29 +98,23 @@ def published_message(run_id: str, total: int) -> Message:
 
 
 def done_record(
-    lead: Lead, *, run_id: str | None = None, points: int = 20, intent: Intent = "High", **changes: object
+    lead: Lead, *, run_id: str = "run", points: int = 20, intent: Intent = "High", **changes: object
 ) -> Record:
     """A scored record, as its parts make it; `changes` overrule what they make."""
-    leads = chunk(run_id=run_id or new_id()).model_copy(update={"leads": [lead]})
+    leads = chunk(run_id=run_id).model_copy(update={"leads": [lead]})
     [parts] = gather([leads, by_rules(leads, points), by_ai(leads, intent)]).values()
     return conclude(merge(None, parts), START).model_copy(update=changes)
 
 
-async def drained(broker: Broker, queue: Queue, wait: float = 0.05) -> list[Message]:
-    """Take every message out of a queue, until none comes for `wait` seconds."""
-    subscription = await broker.subscribe(queue, 1_000)
-    messages: list[Message] = []
-    try:
-        while True:
-            async with asyncio.timeout(wait):
-                delivery = await subscription.receive()
-            await delivery.ack()
-            messages.append(delivery.message)
-    except TimeoutError:
-        return messages
-    finally:
-        await subscription.close()
+async def drained(broker: Broker, queue: Queue) -> list[Message]:
+    """Take every message that waits out of a queue."""
+    waiting = await broker.depth(queue.name)
+    subscription = await broker.subscribe(queue, waiting + 1)
+    deliveries = [await subscription.receive() for _ in range(waiting)]
+    await asyncio.gather(*(delivery.ack() for delivery in deliveries))
+    await subscription.close()
+    return [delivery.message for delivery in deliveries]
 
 
-def _ref(leads: LeadsAccepted) -> dict[str, object]:
+def _ref(leads: LeadsAccepted) -> dict[str, Any]:
     return leads.model_dump(include={"owner", "run_id", "chunk", "offer_id", "model"})

@@ -7,13 +7,14 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
 
 from leadline_common.broker import Broker, Delivery, Message
 from leadline_common.errors import Permanent, Transient, Unavailable
 from leadline_common.metrics import Metrics
+from leadline_common.tasks import start_task
 from leadline_common.topology import MAX_ATTEMPTS, RETRY_DELAYS, Queue
 
 HANDLE_SECONDS = 300.0
@@ -21,6 +22,7 @@ HANDLE_SECONDS = 300.0
 _BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 
 class Handler(Protocol):
@@ -39,15 +41,27 @@ class Handler(Protocol):
     def give_up(self, message: Message, error: str) -> Sequence[Message]:
         """Return what to publish in place of an answer when the message is dead-lettered."""
 
-    def enough(self, messages: Sequence[Message]) -> bool:
-        """Tell whether a batch gains nothing by waiting for more messages."""
+
+Ripe = Callable[[Sequence[Message], Sequence[bool]], Sequence[bool]]
+"""Tells for each waiting message whether it is to go now, given which have waited for the linger time."""
+
+
+def together(messages: Sequence[Message], overdue: Sequence[bool]) -> Sequence[bool]:
+    """Let all go once one has waited for the linger time."""
+    return [any(overdue)] * len(messages)
+
+
+class _Waiting(NamedTuple):
+    delivery: Delivery
+    since: float
 
 
 class Consumer:
     """Feeds one handler from some queues, with `workers` batches under way at a time.
 
-    A batch holds at most `batch` messages and waits at most `linger` seconds for more. Each queue delivers
-    up to `prefetch` messages at once.
+    A batch holds at most `batch` messages. Messages wait to be joined by others until `ripe` says so, at
+    the latest until the batch is full or, with the `ripe` given here, the first has waited `linger` seconds.
+    Each queue delivers up to `prefetch` messages at once.
     """
 
     def __init__(
@@ -61,6 +75,7 @@ class Consumer:
         workers: int = 1,
         batch: int = 1,
         linger: float = 0.0,
+        ripe: Ripe = together,
     ) -> None:
         self._broker = broker
         self._handler = handler
@@ -70,22 +85,24 @@ class Consumer:
         self._workers = workers
         self._batch = batch
         self._linger = linger
-        self._inbox: asyncio.Queue[Delivery] = asyncio.Queue()
+        self._ripe = ripe
+        self._inbox: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._readers: list[asyncio.Task[None]] = []
         self._working: list[asyncio.Task[None]] = []
         self._stopping = False
-        self._busy_since: dict[int, float] = {}
+        self._progress: dict[asyncio.Task[Any] | None, float] = {}
 
     def start(self) -> None:
         """Start to consume."""
-        self._readers = [asyncio.create_task(self._read(queue)) for queue in self._queues]
-        self._working = [asyncio.create_task(self._work(number)) for number in range(self._workers)]
+        names = ", ".join(queue.name for queue in self._queues)
+        self._readers = [start_task(self._read(queue), f"reader of {queue.name}") for queue in self._queues]
+        self._working = [start_task(self._work(), f"worker on {names}") for _ in range(self._workers)]
 
     def stalled(self) -> bool:
         """Tell whether the loop has died or a batch is taking far longer than it may."""
         dead = any(task.done() for task in (*self._readers, *self._working)) and not self._stopping
         limit = time.monotonic() - 2 * HANDLE_SECONDS
-        return dead or any(since < limit for since in self._busy_since.values())
+        return dead or any(last < limit for last in self._progress.values())
 
     async def stop(self, drain_seconds: float) -> None:
         """Take no more, finish what is under way within the time, give the rest back."""
@@ -93,10 +110,10 @@ class Consumer:
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
-        waiting = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
-        await _settle(delivery.requeue() for delivery in waiting)
-        for number, task in enumerate(self._working):
-            if number not in self._busy_since:
+        unread = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        await _settle(waiting.delivery.requeue() for waiting in unread)
+        for task in self._working:
+            if task not in self._progress:
                 task.cancel()
         if self._working:
             await asyncio.wait(self._working, timeout=drain_seconds)
@@ -111,7 +128,8 @@ class Consumer:
                 subscription = await self._broker.subscribe(queue, self._prefetch)
                 try:
                     while True:
-                        self._inbox.put_nowait(await subscription.receive())
+                        delivery = await subscription.receive()
+                        self._inbox.put_nowait(_Waiting(delivery, time.monotonic()))
                         failures = 0
                 finally:
                     with contextlib.suppress(Unavailable):
@@ -121,65 +139,80 @@ class Consumer:
                 await asyncio.sleep(_backoff(failures))
                 failures += 1
 
-    async def _work(self, number: int) -> None:
-        while not self._stopping:
-            deliveries = [await self._inbox.get()]
-            self._busy_since[number] = time.monotonic()
-            try:
-                await self._gather(deliveries)
-                with self._metrics.handling.labels(deliveries[0].queue.name).time():
-                    await self._process(deliveries)
-            except asyncio.CancelledError:
-                await _settle(delivery.requeue() for delivery in deliveries)
-                raise
-            finally:
-                del self._busy_since[number]
-
-    async def _gather(self, deliveries: list[Delivery]) -> None:
+    async def _work(self) -> None:
+        held: list[_Waiting] = []
+        under_way: list[Delivery] = []
         try:
-            async with asyncio.timeout(self._linger):
-                while len(deliveries) < self._batch:
-                    while len(deliveries) < self._batch and not self._inbox.empty():
-                        deliveries.append(self._inbox.get_nowait())
-                    if self._handler.enough([delivery.message for delivery in deliveries]):
-                        return
-                    deliveries.append(await self._inbox.get())
-        except TimeoutError:
-            pass
+            while not self._stopping:
+                under_way = await self._next_batch(held)
+                self._note_progress()
+                with self._metrics.handling.labels(under_way[0].queue.name).time():
+                    await self._process(under_way)
+                under_way = []
+                del self._progress[asyncio.current_task()]
+        finally:
+            self._progress.pop(asyncio.current_task(), None)
+            await _settle(delivery.requeue() for delivery in [*under_way, *(one.delivery for one in held)])
+
+    def _note_progress(self) -> None:
+        self._progress[asyncio.current_task()] = time.monotonic()
+
+    async def _next_batch(self, held: list[_Waiting]) -> list[Delivery]:
+        """Wait for what is to go now and take it out of `held`, which keeps the rest."""
+        while True:
+            while len(held) < self._batch and not self._inbox.empty():
+                held.append(self._inbox.get_nowait())
+            if picked := self._pick(held):
+                held[:] = [waiting for waiting in held if waiting not in picked]
+                return [waiting.delivery for waiting in picked]
+            until = min((waiting.since + self._linger for waiting in held), default=None)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
+                    held.append(await self._inbox.get())
+
+    def _pick(self, held: list[_Waiting]) -> list[_Waiting]:
+        latest = time.monotonic() - self._linger
+        messages = [waiting.delivery.message for waiting in held]
+        ripe = self._ripe(messages, [waiting.since <= latest for waiting in held])
+        picked = [waiting for waiting, goes in zip(held, ripe, strict=True) if goes]
+        return picked if picked or len(held) < self._batch else list(held)
 
     async def _process(self, deliveries: list[Delivery]) -> None:
         error = await self._attempt(deliveries)
         if error is None:
             return
         if len(deliveries) == 1:
-            await self._until_available(deliveries, lambda: self._failed(deliveries[0], error))
+            await self._failed(deliveries[0], error)
             return
         for delivery in deliveries:
             await self._process([delivery])
 
     async def _attempt(self, deliveries: list[Delivery]) -> Exception | None:
+        """Handle, publish, acknowledge; return what went wrong.
+
+        An outage repeats only the step it met: finished work, such as paid answers, is not done again.
+        """
         try:
-            await self._until_available(deliveries, lambda: self._answer(deliveries))
+            answers = await self._until_available(deliveries, lambda: self._handle(deliveries))
+            await self._until_available(deliveries, lambda: self._broker.publish(answers))
+            await self._until_available(deliveries, lambda: _ack(deliveries))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises decides about its message
             return error
-        return None
-
-    async def _answer(self, deliveries: list[Delivery]) -> None:
-        async with asyncio.timeout(HANDLE_SECONDS):
-            answers = await self._handler.handle([delivery.message for delivery in deliveries])
-        await self._broker.publish(answers)
-        await asyncio.gather(*(delivery.ack() for delivery in deliveries))
         for delivery in deliveries:
             self._count(delivery, "acked")
+        return None
 
-    async def _until_available(
-        self, deliveries: list[Delivery], action: Callable[[], Awaitable[None]]
-    ) -> None:
+    async def _handle(self, deliveries: list[Delivery]) -> Sequence[Message]:
+        async with asyncio.timeout(HANDLE_SECONDS):
+            return await self._handler.handle([delivery.message for delivery in deliveries])
+
+    async def _until_available(self, deliveries: list[Delivery], action: Callable[[], Awaitable[T]]) -> T:
         holding = self._metrics.holding.labels(deliveries[0].queue.name)
         failures = 0
         while True:
+            self._note_progress()
             try:
-                await action()
+                return await action()
             except Unavailable as error:
                 log.warning("messages_held", queue=deliveries[0].queue.name, error=str(error))
                 holding.inc(len(deliveries))
@@ -188,28 +221,42 @@ class Consumer:
                 finally:
                     holding.dec(len(deliveries))
                 failures += 1
-            else:
-                return
 
     async def _failed(self, delivery: Delivery, error: Exception) -> None:
-        message, name = delivery.message, delivery.queue.name
-        text = str(error) if isinstance(error, Transient | Permanent) else f"{type(error).__name__}"
-        event = {"queue": name, "message_id": message.id, "attempt": delivery.attempt, "error": text}
+        expected = isinstance(error, Transient | Permanent)
+        text = str(error) if expected else type(error).__name__
+        try:
+            outcome = await self._until_available([delivery], lambda: self._remedy(delivery, error, text))
+        except Exception:  # a fault in `split` or `give_up` must not end the worker
+            log.exception("remedy_failed", queue=delivery.queue.name, message_id=delivery.message.id)
+            await self._until_available([delivery], lambda: delivery.dead_letter(text))
+            outcome = "dead_lettered"
+        self._count(delivery, outcome)
+        final = outcome == "dead_lettered"
+        (log.error if final else log.warning)(
+            "message_failed",
+            queue=delivery.queue.name,
+            message_id=delivery.message.id,
+            attempt=delivery.attempt,
+            outcome=outcome,
+            error=text,
+            exc_info=error if final and not expected else None,
+        )
+
+    async def _remedy(self, delivery: Delivery, error: Exception, text: str) -> str:
+        """Split the message, retry it or dead-letter it; return which."""
+        message = delivery.message
         parts = [] if isinstance(error, Transient) else self._handler.split(message)
         if parts:
-            await self._broker.send(name, parts)
+            await self._broker.send(delivery.queue.name, parts)
             await delivery.ack()
-            self._count(delivery, "split")
-            log.warning("message_split", parts=len(parts), **event)
-        elif not isinstance(error, Permanent) and delivery.attempt < MAX_ATTEMPTS:
+            return "split"
+        if not isinstance(error, Permanent) and delivery.attempt < MAX_ATTEMPTS:
             await delivery.retry(RETRY_DELAYS[delivery.attempt - 1], text)
-            self._count(delivery, "retried")
-            log.warning("message_retried", **event)
-        else:
-            await self._broker.publish(self._handler.give_up(message, text))
-            await delivery.dead_letter(text)
-            self._count(delivery, "dead_lettered")
-            log.error("message_dead_lettered", **event, exc_info=_unexpected(error))
+            return "retried"
+        await self._broker.publish(self._handler.give_up(message, text))
+        await delivery.dead_letter(text)
+        return "dead_lettered"
 
     def _count(self, delivery: Delivery, outcome: str) -> None:
         self._metrics.messages.labels(delivery.queue.name, outcome).inc()
@@ -219,8 +266,8 @@ def _backoff(failures: int) -> float:
     return _BACKOFF_SECONDS[min(failures, len(_BACKOFF_SECONDS) - 1)]
 
 
-def _unexpected(error: Exception) -> Exception | None:
-    return None if isinstance(error, Transient | Permanent) else error
+async def _ack(deliveries: Iterable[Delivery]) -> None:
+    await asyncio.gather(*(delivery.ack() for delivery in deliveries))
 
 
 async def _settle(settlings: Iterable[Awaitable[None]]) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from leadline_common.errors import Permanent
 
 LOCAL_OWNER = "local"
-CHUNK_SIZE = 25
+CHUNK_SIZE = 50
 MAX_SUBMITTED_LEADS = 500
 
 Intent = Literal["High", "Medium", "Low"]
@@ -60,6 +60,8 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+OwnerName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+"""Whose leads they are. Without control characters, since derived ids are told apart by one."""
 ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Phrases = Annotated[list[ShortText], BeforeValidator(_split_commas), Field(max_length=50)]
 """A list of phrases; one comma-separated string is read as a list, as some clients send it."""
@@ -123,7 +125,7 @@ class LeadsSubmitted(Wire):
 
     TYPE: ClassVar[str] = "leads.submitted.v1"
 
-    owner: Annotated[str, StringConstraints(min_length=1, max_length=200)] = LOCAL_OWNER
+    owner: OwnerName = LOCAL_OWNER
     offer: OfferSpec | None = None
     offer_id: str | None = None
     model: ModelName = "standard"
@@ -139,7 +141,10 @@ class RejectedLead(Wire):
 
 
 class LeadsRejected(Contract):
-    """The leads of a submission that were not taken; `run_id` is absent where none was."""
+    """The leads of a submission that were not taken; `run_id` is absent where none was.
+
+    `error` is why the whole message was refused; of such a one nothing was read, `rejected` is empty.
+    """
 
     TYPE: ClassVar[str] = "leads.rejected.v1"
 
@@ -147,7 +152,8 @@ class LeadsRejected(Contract):
     message_id: str
     run_id: str | None = None
     accepted: int
-    rejected: list[RejectedLead]
+    rejected: list[RejectedLead] = []
+    error: str | None = None
 
 
 class ChunkRef(Contract):

@@ -11,7 +11,10 @@ from typing import Any
 import structlog
 
 from leadline_common.consumer import Consumer
-from leadline_common.errors import LeadlineError, SettingsError, Unavailable
+from leadline_common.errors import LeadlineError, SettingsError
+from leadline_common.tasks import start_task
+
+_CHECK_SECONDS = 3.0
 
 log = structlog.get_logger()
 
@@ -64,7 +67,7 @@ async def running(services: Sequence[Service], drain_seconds: float) -> AsyncIte
     """Run the services' consumers and loops; on leaving stop consuming, drain, and end the loops."""
     health = Health(services)
     consumers = [consumer for service in services for consumer in service.consumers]
-    loops = [asyncio.create_task(loop()) for service in services for loop in service.loops]
+    loops = [start_task(loop(), f"{service.name} loop") for service in services for loop in service.loops]
     health.watch(loops)
     for consumer in consumers:
         consumer.start()
@@ -109,10 +112,10 @@ def _say(error: LeadlineError, code: int) -> int:
 
 async def _ask(check: Check) -> str:
     try:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(_CHECK_SECONDS):
             await check()
-    except Unavailable as error:
+    except LeadlineError as error:
         return str(error)
     except TimeoutError:
-        return "does not answer within 3 seconds"
+        return f"does not answer within {_CHECK_SECONDS:g} seconds"
     return "ok"

@@ -19,7 +19,7 @@ def check_loopback(host: str) -> str:
         loopback = False
     if not loopback:
         raise SettingsError(
-            f"{host} can be reached from outside, and Leadline has no accounts yet: "
+            f"{host!r} is not an address of this machine alone, and Leadline has no accounts yet: "
             "use 127.0.0.1, ::1 or localhost"
         )
     return host

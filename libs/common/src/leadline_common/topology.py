@@ -34,9 +34,10 @@ RUN_EVENTS = Queue("leadline.ingest.runs", (m.RunProgressed.TYPE, m.RunFinished.
 RULES = Queue("leadline.rules.leads", (m.LeadsAccepted.TYPE,))
 AI = Queue("leadline.ai.leads", (m.LeadsAccepted.TYPE,))
 RESULT_LEADS = Queue("leadline.results.leads", (m.LeadsAccepted.TYPE, m.RunPublished.TYPE))
-RESULT_SCORES = Queue("leadline.results.scores", (m.RulesScored.TYPE, m.AiChunkScored.TYPE))
+RESULT_RULES = Queue("leadline.results.rules", (m.RulesScored.TYPE,))
+RESULT_AI = Queue("leadline.results.ai", (m.AiChunkScored.TYPE,))
 
-QUEUES = (SUBMISSIONS, RUN_EVENTS, RULES, AI, RESULT_LEADS, RESULT_SCORES)
+QUEUES = (SUBMISSIONS, RUN_EVENTS, RULES, AI, RESULT_LEADS, RESULT_RULES, RESULT_AI)
 
 ROUTED_TYPES = frozenset(kind for queue in QUEUES for kind in queue.types)
 """Types that must reach a queue of ours; the others are public events that may have no listener."""

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -46,21 +47,28 @@ def main() -> int:
     parser.add_argument("--data-dir", type=Path, help="keep the servers' data and addresses here")
     data_dir: Path | None = parser.parse_args().data_dir
     signal.signal(signal.SIGTERM, _interrupt)
-    with contextlib.ExitStack() as stack:
-        folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-")))
-        try:
-            store = start_mongodb(folder / "mongodb")
-            stack.callback(store.stop)
-            broker = start_rabbitmq(folder / "rabbitmq")
-            stack.callback(broker.stop)
+    try:
+        with both_servers(data_dir) as (broker, store):
             _announce(broker, store)
             while True:
                 signal.pause()
-        except KeyboardInterrupt:
-            return 0
-        except (ServersMissing, ServerFailed) as error:
-            sys.stderr.write(f"{error}\n")
-            return 2
+    except KeyboardInterrupt:
+        return 0
+    except (ServersMissing, ServerFailed) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+@contextlib.contextmanager
+def both_servers(data_dir: Path | None = None) -> Iterator[tuple[RunningServer, RunningServer]]:
+    """Yield RabbitMQ and MongoDB, found or started; stop what was started. Raises as starting them does."""
+    with contextlib.ExitStack() as stack:
+        folder = data_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="leadline-")))
+        store = start_mongodb(folder / "mongodb")
+        stack.callback(store.stop)
+        broker = start_rabbitmq(folder / "rabbitmq")
+        stack.callback(broker.stop)
+        yield broker, store
 
 
 def _announce(broker: RunningServer, store: RunningServer) -> None:

@@ -50,10 +50,6 @@ class AiHandler:
         ]
         return [chunk_message(_answer(chunk, scores))]
 
-    def enough(self, messages: Sequence[Message]) -> bool:
-        """Never wait for more: chunks are judged one by one."""
-        return bool(messages)
-
 
 def _answer(chunk: LeadsAccepted, scores: list[AiScored]) -> AiChunkScored:
     return AiChunkScored(

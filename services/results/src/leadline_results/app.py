@@ -31,14 +31,16 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
     tracker = Tracker(store, broker, now)
     rescue = Rescue(store, broker, tracker, now)
     queues = [RESULT_LEADS, RESULT_RULES, RESULT_AI]
+    handler = MergeHandler(store, tracker, now)
     consumer = Consumer(
         broker,
-        MergeHandler(store, tracker, now),
+        handler,
         queues,
         metrics,
         prefetch=_CHUNKS,
         batch=len(queues) * _CHUNKS,
         linger=_LINGER,
+        ripe=handler.in_step.ripe,
     )
     return Service(
         "results",

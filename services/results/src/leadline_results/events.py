@@ -11,9 +11,12 @@ from leadline_results.record import Record, Status
 
 
 def events_about(done: Iterable[Record]) -> list[Message]:
-    """Return the events that tell of done records, one message a chunk and kind."""
+    """Return the events that tell of done records, one message a chunk and kind.
+
+    The same records give the same messages, in whatever order they come.
+    """
     chunks: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in done:
+    for record in sorted(done, key=lambda record: record.key):
         chunks[record.run_id, record.chunk].append(record)
     messages = []
     for (run_id, chunk), records in chunks.items():

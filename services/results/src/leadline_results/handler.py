@@ -1,6 +1,5 @@
 """Accepted leads and partial scores in, stored results and the events about them out."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -14,6 +13,7 @@ from leadline_common.messages import (
     RunPublished,
 )
 from leadline_results.events import events_about
+from leadline_results.in_step import InStep
 from leadline_results.record import Key, PartMessage, Parts, Record, conclude, gather, merge
 from leadline_results.store import ResultStore
 from leadline_results.tracker import Tracker
@@ -33,6 +33,7 @@ class MergeHandler:
         self._store = store
         self._tracker = tracker
         self._clock = clock
+        self.in_step = InStep()
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Merge the batch into the store and return the events about every lead that is done by it.
@@ -49,6 +50,7 @@ class MergeHandler:
         done = [record for record in await self._store_parts(gather(parts)) if record.done]
         await self._store.settle_latest(done)
         self._tracker.touched({part.run_id for part in parts})
+        self.in_step.went(messages)
         return events_about(done)
 
     def split(self, message: Message) -> list[Message]:
@@ -58,14 +60,6 @@ class MergeHandler:
     def give_up(self, message: Message, error: str) -> list[Message]:
         """Nothing can stand in for a part that is unreadable; the run's deadline ends the wait for it."""
         return []
-
-    def enough(self, messages: Sequence[Message]) -> bool:
-        """Tell whether every chunk of the batch is there with both of its scores."""
-        kinds: dict[str, set[str]] = defaultdict(set)
-        for message in messages:
-            chunk, _, kind = message.id.rpartition(":")
-            kinds[chunk].add(kind)
-        return all(found >= _PARTS.keys() or RunPublished.TYPE in found for found in kinds.values())
 
     async def _store_parts(self, arrived: dict[Key, Parts]) -> list[Record]:
         """Write what arrived, on top of what is known; return every touched record as it stands now."""

@@ -21,7 +21,7 @@ from leadline_common.messages import (
     RuleScored,
     RulesScored,
 )
-from leadline_common.topology import AI, RESULT_AI, RESULT_RULES, RULES, Queue
+from leadline_common.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, Queue
 from leadline_results.record import Record
 from leadline_results.store import Counts, Layer, ResultStore, Run
 from leadline_results.tracker import Tracker
@@ -72,29 +72,40 @@ class Rescue:
         """
         runs = sorted(await self._store.unfinished_runs(), key=lambda run: run.run_id)
         self._tracker.touched([run.run_id for run in runs])
-        still_open = [run for run in runs if run.finished_at is None]
-        last_moves = accumulate((run.progress_at for run in still_open), max)
-        for run, moved_at in zip(still_open, last_moves, strict=True):
-            if run.total is not None and self._clock() - moved_at >= self._patience:
-                await self._push(run, run.total)
+        stuck = self._stuck([run for run in runs if run.finished_at is None])
+        if stuck:
+            layers = [layer for layer in _QUEUES if await self._idle(layer)]
+            for run in stuck:
+                await self._push(run, layers)
 
-    async def _push(self, run: Run, total: int) -> None:
+    def _stuck(self, runs: list[Run]) -> list[Run]:
+        last_moves = accumulate((run.progress_at for run in runs), max)
+        since = self._clock() - self._patience
+        return [
+            run
+            for run, moved_at in zip(runs, last_moves, strict=True)
+            if run.total is not None and moved_at <= since
+        ]
+
+    async def _idle(self, layer: Layer) -> bool:
+        """Tell whether nothing waits for the layer or from it: what waits is late, not lost."""
+        return not any([await self._broker.depth(queue.name) for queue in _QUEUES[layer]])
+
+    async def _push(self, run: Run, layers: list[Layer]) -> None:
         push = run.nudges + 1
         if not await self._store.mark_nudged(run.run_id, push, self._clock()):
             return
         log.warning("run_stands_still", run_id=run.run_id, push=push)
         if push <= NUDGES:
-            await self._ask_again(run, push)
+            await self._ask_again(run, layers, push)
         elif not await self._fail_missing(run, push):
-            await self._end(run, total)
+            await self._end(run)
 
-    async def _ask_again(self, run: Run, push: int) -> None:
+    async def _ask_again(self, run: Run, layers: list[Layer], push: int) -> None:
         if run.offer is None:
             return
-        for layer, (work, answers) in _QUEUES.items():
-            # What still waits in a queue is late, not lost.
-            if await self._broker.depth(work.name) or await self._broker.depth(answers.name):
-                continue
+        for layer in layers:
+            work, _ = _QUEUES[layer]
             async for part, records in self._missing(run, layer, push):
                 await self._broker.send(work.name, [chunk_message(_leads(part, run.offer, records))])
 
@@ -110,9 +121,11 @@ class Rescue:
                 found = True
         return found
 
-    async def _end(self, run: Run, total: int) -> None:
+    async def _end(self, run: Run) -> None:
         """Finish a run some of whose leads never arrived here; they count as failed."""
-        scored = (await self._store.count_run(run.run_id)).scored
+        if await self._broker.depth(RESULT_LEADS.name):
+            return
+        total, scored = run.total or 0, (await self._store.count_run(run.run_id)).scored
         await self._store.finish_run(run.run_id, Counts(scored, total - scored), self._clock())
         log.error("run_ended_short", run_id=run.run_id, total=total, scored=scored)
         self._tracker.touched([run.run_id])

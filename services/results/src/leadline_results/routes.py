@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
-from litestar.params import Parameter
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
@@ -27,22 +27,22 @@ _YOUNG_SECONDS = 60.0
 _PATIENCE_SECONDS = 2.0
 """How long a run younger than a minute is waited for, since its first message may still be on its way."""
 
-OfferId = Annotated[str | None, Parameter(min_length=1, description="only results for this offer")]
+OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]
 RunId = Annotated[
-    str | None, Parameter(min_length=1, description="the results of this run instead of the newest ones")
+    str | None, QueryParameter(min_length=1, description="the results of this run instead of the newest ones")
 ]
-UploadId = Annotated[str | None, Parameter(min_length=1, description="only prospects of this upload")]
+UploadId = Annotated[str | None, QueryParameter(min_length=1, description="only prospects of this upload")]
 # Text, so that the refusal of another value can name the choices; Litestar's own does not.
 OfIntent = Annotated[
-    str | None, Parameter(description="only this intent", schema_extra={"enum": list(get_args(Intent))})
+    str | None, QueryParameter(description="only this intent", schema_extra={"enum": list(get_args(Intent))})
 ]
-MinScore = Annotated[int | None, Parameter(ge=0, le=100, description="only this score or more")]
+MinScore = Annotated[int | None, QueryParameter(ge=0, le=100, description="only this score or more")]
 OfStatus = Annotated[
-    str | None, Parameter(description="only this status", schema_extra={"enum": list(Status)})
+    str | None, QueryParameter(description="only this status", schema_extra={"enum": list(Status)})
 ]
 Format = Annotated[
     str | None,
-    Parameter(query="format", description="kind of file", schema_extra={"enum": list(ExportFormat)}),
+    QueryParameter(name="format", description="kind of file", schema_extra={"enum": list(ExportFormat)}),
 ]
 
 
@@ -54,8 +54,8 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
         *,
         request: Request[Any, Any, Any],
         wanted: NamedDependency[Query],
-        limit: Annotated[int, Parameter(ge=1, le=1000, description="results on a page")] = 100,
-        cursor: Annotated[str | None, Parameter(description="from the Link header")] = None,
+        limit: Annotated[int, QueryParameter(ge=1, le=1000, description="results on a page")] = 100,
+        cursor: Annotated[str | None, QueryParameter(description="from the Link header")] = None,
     ) -> Response[list[ResultView]]:
         """Newest result of each prospect per offer, best first; the next page is in the Link header."""
         after = None if cursor is None else read_cursor(cursor)
@@ -91,8 +91,8 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
     async def show_run(
         *,
         owner: NamedDependency[str],
-        run_id: str,
-        wait: Annotated[float, Parameter(ge=0, le=60, description="seconds to wait for its end")] = 0.0,
+        run_id: FromPath[str],
+        wait: Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for its end")] = 0.0,
     ) -> RunView:
         """A run's counts; with `wait` the answer comes when the run ends, at the latest after that time."""
         run = await _await_run(store, owner, run_id, wait)

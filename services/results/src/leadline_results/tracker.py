@@ -57,15 +57,19 @@ class Tracker:
         """Look after touched runs for ever: tell how far each is, and announce those that end."""
         while True:
             await self._until_one_is_due()
-            now = time.monotonic()
-            for run_id in [run_id for run_id in self._touched if self._due_at(run_id) <= now]:
-                self._touched.discard(run_id)
-                try:
-                    await self._look_after(run_id)
-                except LeadlineError as error:
-                    log.warning("run_not_counted", run_id=run_id, error=str(error))
-                    self._due[run_id] = time.monotonic() + _RETRY_SECONDS
-                    self.touched([run_id])
+            await self.look_after_due()
+
+    async def look_after_due(self) -> None:
+        """Look once after every touched run that is due; where broker or store fail, again in a second."""
+        now = time.monotonic()
+        for run_id in [run_id for run_id in self._touched if self._due_at(run_id) <= now]:
+            self._touched.discard(run_id)
+            try:
+                await self._look_after(run_id)
+            except LeadlineError as error:
+                log.warning("run_not_counted", run_id=run_id, error=str(error))
+                self._due[run_id] = time.monotonic() + _RETRY_SECONDS
+                self.touched([run_id])
 
     async def _until_one_is_due(self) -> None:
         """Return once a touched run is due; one that is touched meanwhile may be due before the others."""

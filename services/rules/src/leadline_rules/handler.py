@@ -32,10 +32,6 @@ class RulesHandler:
             chunk_message(_answer(chunk, [RuleScored(lead_id=lead.id, error=error) for lead in chunk.leads]))
         ]
 
-    def enough(self, messages: Sequence[Message]) -> bool:
-        """Never wait for more: chunks are scored one by one."""
-        return bool(messages)
-
 
 def score_chunk(chunk: LeadsAccepted) -> RulesScored:
     """Score a chunk's leads against its offer by its scoring model."""

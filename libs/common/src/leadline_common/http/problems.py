@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, ValidationException
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Schema
 from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
 
@@ -21,6 +22,29 @@ _TITLES = {
     415: "Unsupported media type",
     422: "Invalid fields",
 }
+_CLIENT_GONE = "client disconnected prematurely"  # Litestar's text for it, under status 500
+
+_TEXT = Schema(type=OpenAPIType.STRING)
+_FIELD_ERROR = Schema(type=OpenAPIType.OBJECT, properties={"field": _TEXT, "message": _TEXT})
+PROBLEM_RESPONSE = OpenAPIResponse(
+    description="Refused or failed: problem details (RFC 9457) that say what to do",
+    content={
+        MEDIA_TYPE: OpenAPIMediaType(
+            schema=Schema(
+                type=OpenAPIType.OBJECT,
+                required=["type", "title", "status", "detail"],
+                properties={
+                    "type": _TEXT,
+                    "title": _TEXT,
+                    "status": Schema(type=OpenAPIType.INTEGER),
+                    "detail": _TEXT,
+                    "errors": Schema(type=OpenAPIType.ARRAY, items=_FIELD_ERROR),
+                },
+            )
+        )
+    },
+)
+"""How an OpenAPI document describes every answer that is an error."""
 
 log = structlog.get_logger()
 
@@ -66,15 +90,39 @@ def _on_invalid(_: Request[Any, Any, Any], error: ValidationError) -> Response[d
 
 def _on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     if isinstance(error, ValidationException):
-        extra = error.extra if isinstance(error.extra, list) else []
-        errors = [FieldError(str(item.get("key", "body")), str(item.get("message", ""))) for item in extra]
-        detail = "Correct the fields named in `errors` and send it again." if errors else error.detail
-        return render(Problem(422, "Invalid fields", detail, errors=errors))
-    detail = error.detail
-    if error.status_code == 404:
-        detail = f"There is nothing at {request.url.path}; GET /schema lists what there is."
+        return render(_wrong_fields(error))
+    if error.detail == _CLIENT_GONE:
+        return render(Problem(400, "Incomplete body", "The connection ended before the body did."))
+    if error.status_code >= 500:
+        return _on_unexpected(request, error)
     title = _TITLES.get(error.status_code, "Request refused")
-    return render(Problem(error.status_code, title, detail), headers=error.headers)
+    return render(Problem(error.status_code, title, _advice(request, error)), headers=error.headers)
+
+
+def _wrong_fields(error: ValidationException) -> Problem:
+    extra = error.extra if isinstance(error.extra, list) else []
+    errors = [_field_error(str(item.get("key", "body")), str(item.get("message", ""))) for item in extra]
+    detail = "Correct the fields named in `errors` and send it again." if errors else error.detail
+    return Problem(422, _TITLES[422], detail, errors=errors)
+
+
+def _field_error(key: str, message: str) -> FieldError:
+    if message == repr(key):  # the text of the KeyError that a missing argument ends in
+        message = "Field required"
+    return FieldError("body" if key == "data" else key, message)
+
+
+def _advice(request: Request[Any, Any, Any], error: HTTPException) -> str:
+    path = request.scope["path"]
+    if error.status_code == 404:
+        return f"There is nothing at {path}; GET /schema lists what there is."
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("allow", "")
+        return f"{request.method} is not possible on {path}; it takes {allowed}."
+    if error.status_code == 413:
+        limit = request.route_handler.resolve_request_max_body_size()
+        return f"The body is over the {limit} bytes that {path} takes; send less at a time."
+    return error.detail
 
 
 def _on_unavailable(_: Request[Any, Any, Any], error: Unavailable) -> Response[dict[str, Any]]:
@@ -96,6 +144,13 @@ def _on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Respons
     return render(
         Problem(500, "Internal error", "Leadline failed to answer; the fault is in its log. Try again later.")
     )
+
+
+async def missing_page(response: Response[Any]) -> Response[Any]:
+    """Return the response, or a problem in place of the HTML that Litestar answers for an unknown page."""
+    if response.status_code != 404:
+        return response
+    return render(Problem(404, _TITLES[404], "There is no such page; GET /schema lists what there is."))
 
 
 def exception_handlers() -> ExceptionHandlersMap:

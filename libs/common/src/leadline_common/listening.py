@@ -1,0 +1,30 @@
+"""Listening on an address, for whatever then serves HTTP there."""
+
+import socket
+
+from leadline_common.errors import SettingsError
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on the address; port 0 takes a free one.
+
+    Raises SettingsError where the address cannot be listened on.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another port"
+        ) from None
+    return listener
+
+
+def address_of(listener: socket.socket, host: str) -> str:
+    """Return the HTTP address under which the listening socket is reached."""
+    shown = f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{listener.getsockname()[1]}"

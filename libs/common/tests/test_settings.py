@@ -1,0 +1,122 @@
+"""Settings: one line that names the variable for whatever is missing or wrong."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from pydantic import Field
+
+from leadline_common.errors import SettingsError
+from leadline_common.settings import Port, ServiceSettings, check_loopback, load_settings
+
+AMQP = "amqp://guest:guest@localhost/"
+
+
+class ThingSettings(ServiceSettings):
+    """Settings of a service of the tests' own."""
+
+    port: Port = Field(8099, description="port for things")
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what a test sets is set."""
+    for name in [name for name in os.environ if name.startswith("LEADLINE_")]:
+        monkeypatch.delenv(name)
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables overrule defaults; names of other programs do not."""
+    monkeypatch.setenv("LEADLINE_BROKER_URL", AMQP)
+    monkeypatch.setenv("LEADLINE_DRAIN_SECONDS", "3.5")
+    monkeypatch.setenv("LEADLINE_UNKNOWN", "x")
+    monkeypatch.setenv("PORT", "1")
+    settings = load_settings(ThingSettings)
+    assert (settings.broker_url, settings.drain_seconds) == (AMQP, 3.5)
+    assert (settings.host, settings.port, settings.log_level) == ("127.0.0.1", 8099, "INFO")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("BROKER_URL", None, "amqp://user:password@host:5672/): is not set"),
+        ("PORT", "eighty", "(port for things): Input should be a valid integer"),
+        ("PORT", "70000", "less than or equal to 65535"),
+        ("DRAIN_SECONDS", "0", "greater than 0"),
+        ("LOG_LEVEL", "loud", "DEBUG|INFO|WARNING|ERROR"),
+        ("HOST", "0.0.0.0", "127.0.0.1, ::1 or localhost"),  # noqa: S104
+        ("HOST", "192.168.1.5", "no accounts yet"),
+        ("HOST", "leadline.example", "'leadline.example' is not an address of this machine alone"),
+        ("HOST", "two\nlines", "127.0.0.1, ::1 or localhost"),
+        ("HOST", "", "127.0.0.1, ::1 or localhost"),
+    ],
+)
+def test_a_wrong_setting_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str | None, said: str
+) -> None:
+    """The line names the variable, says what it is for and what would be right."""
+    monkeypatch.setenv("LEADLINE_BROKER_URL", AMQP)
+    if value is None:
+        monkeypatch.delenv(f"LEADLINE_{name}")
+    else:
+        monkeypatch.setenv(f"LEADLINE_{name}", value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(ThingSettings)
+    line = str(raised.value)
+    assert line.startswith(f"LEADLINE_{name} (")
+    assert said in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])
+def test_this_machines_own_addresses_are_taken(host: str) -> None:
+    """Every spelling of loopback will do."""
+    assert check_loopback(host) == host
+
+
+RUN = """
+from leadline_common.errors import SettingsError, Unavailable
+from leadline_common.service import run_main
+from leadline_common.settings import ServiceSettings, load_settings
+
+async def main():
+    {body}
+
+run_main(main)
+print("went on")
+"""
+
+
+def run(body: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", RUN.format(body=body)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "line"),
+    [
+        ("load_settings(ServiceSettings)", 2, "leadline: LEADLINE_BROKER_URL (AMQP address"),
+        ("raise Unavailable('no connection to RabbitMQ at mq:5672')", 1, "leadline: no connection to Rabbit"),
+    ],
+)
+def test_a_process_that_cannot_start_says_why_in_one_line(body: str, code: int, line: str) -> None:
+    """Exit code 2 for a wrong setting, 1 for what cannot be reached, and no traceback."""
+    done = run(body)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(line)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_process_that_ends_well_exits_with_0() -> None:
+    """run_main returns when its work is over."""
+    done = run("pass")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "went on\n", "")
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    """What is no error of ours is not made to look like one."""
+    done = run("{}['bug']")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "KeyError: 'bug'" in done.stderr

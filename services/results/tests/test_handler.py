@@ -1,0 +1,196 @@
+"""The merge handler over a real store: the same end whatever the order, and events that come again."""
+
+import asyncio
+import json
+import random
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from leadline_common.broker import Message
+from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.chunks import chunk_message
+from leadline_common.errors import Permanent
+from leadline_common.ids import new_id
+from leadline_common.messages import Lead, LeadsAccepted, LeadsFailed, ResultsScored
+from leadline_results.events import events_about
+from leadline_results.handler import MergeHandler
+from leadline_results.record import Key, Status
+from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_results.tracker import Tracker
+
+from .builders import START, all_of, by_ai, by_rules, chunk, done_record, published_message
+
+OLD_RUN, NEW_RUN = sorted([new_id(), new_id()])
+CHUNKS = (("a", "b"), ("c",))
+
+
+@asynccontextmanager
+async def handling(folder: Path) -> AsyncIterator[tuple[MergeHandler, SqliteResultStore]]:
+    """A handler over a store of its own on the file in the folder."""
+    store, broker = SqliteResultStore(folder / "results.db"), EmbeddedBroker(folder / f"{new_id()}.db")
+    try:
+        yield MergeHandler(store, Tracker(store, broker, lambda: START), lambda: START), store
+    finally:
+        await broker.close()
+        await store.close()
+
+
+@pytest.fixture
+async def handler(tmp_path: Path) -> AsyncIterator[MergeHandler]:
+    """A handler over an empty store."""
+    async with handling(tmp_path) as (made, _):
+        yield made
+
+
+def told_of(run_id: str, *, ai_error: str | None = None) -> list[Message]:
+    """Everything a run brings about the same three prospects; `ai_error`: the AI fails the first chunk."""
+    messages = [published_message(run_id, 3)]
+    for number, ids in enumerate(CHUNKS):
+        leads = chunk(*ids, run_id=run_id, name=str(number))
+        answers = by_ai(leads, error=None if number else ai_error)
+        messages += [chunk_message(leads), chunk_message(by_rules(leads)), chunk_message(answers)]
+    return messages
+
+
+def statuses(events: Sequence[Message]) -> dict[tuple[str, str], set[str]]:
+    """Which statuses the events tell of each lead of each run."""
+    told: dict[tuple[str, str], set[str]] = {}
+    for event in events:
+        if event.type == ResultsScored.TYPE:
+            scored = ResultsScored.decode(event.body)
+            for result in scored.results:
+                told.setdefault((scored.run_id, result.lead_id), set()).add(result.status)
+    return told
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=st.randoms(use_true_random=False), cuts=st.sets(st.integers(1, 20), max_size=6))
+async def test_two_overlapping_runs_end_the_same_however_they_arrive(
+    order: random.Random, cuts: set[int]
+) -> None:
+    """Order, repetition and batching change neither what is stored, nor which run's result is the latest."""
+    messages = told_of(OLD_RUN) + told_of(NEW_RUN, ai_error="model overloaded")
+    messages += order.choices(messages, k=6)
+    order.shuffle(messages)
+    with tempfile.TemporaryDirectory() as folder:
+        async with handling(Path(folder)) as (handler, store):
+            events: list[Message] = []
+            for start, end in pairwise([0, *sorted(cuts), len(messages)]):
+                events += await handler.handle(messages[start:end])
+            stored = await store.load([Key(run, lead) for run in (OLD_RUN, NEW_RUN) for lead in "abc"])
+            runs = [await store.run(run_id) for run_id in (OLD_RUN, NEW_RUN)]
+    found = {key: (record.status, record.score, record.latest) for key, record in stored.items()}
+    assert found == {
+        **{Key(OLD_RUN, lead): (Status.SCORED, 70, False) for lead in "abc"},
+        **{Key(NEW_RUN, lead): (Status.PARTIAL, 20, True) for lead in "ab"},
+        Key(NEW_RUN, "c"): (Status.SCORED, 70, True),
+    }
+    assert statuses(events) == {key: {status} for key, (status, _, _) in found.items()}
+    assert [run and (run.total, run.offer is not None) for run in runs] == [(3, True), (3, True)]
+
+
+async def test_redelivered_messages_give_the_same_events_again(handler: MergeHandler) -> None:
+    """What a crash before the acknowledgement brings back is answered with the same ids and bodies."""
+    messages = told_of(NEW_RUN, ai_error="model overloaded")
+    first = await handler.handle(messages)
+    assert first
+    assert await handler.handle(messages) == first
+    assert await handler.handle([messages[0], messages[2], messages[1], *messages[3:]]) == first
+
+
+async def test_events_come_by_chunk_and_failures_apart(handler: MergeHandler) -> None:
+    """Each chunk has one event of its results; those without a full score are told as failed as well."""
+    events = await handler.handle(told_of(NEW_RUN, ai_error="model overloaded"))
+    scored = [ResultsScored.decode(event.body) for event in events if event.type == ResultsScored.TYPE]
+    failed = [LeadsFailed.decode(event.body) for event in events if event.type == LeadsFailed.TYPE]
+    assert [[told.lead_id for told in event.results] for event in scored] == [["a", "b"], ["c"]]
+    [event] = failed
+    assert (event.owner, event.run_id, event.offer_id, event.model) == ("local", NEW_RUN, "offer", "standard")
+    assert [(lead.lead_id, lead.error) for lead in event.leads] == [
+        ("a", "model overloaded"),
+        ("b", "model overloaded"),
+    ]
+    assert len({event.id for event in events}) == len(events)
+
+
+def test_events_do_not_depend_on_the_order_of_the_records() -> None:
+    """A process that tells again what another told before it died uses the same ids for the same bodies."""
+    records = [
+        done_record(Lead(id=f"lead-{n}"), run_id=NEW_RUN, chunk=str(n % 2), status=status)
+        for n, status in enumerate([Status.SCORED, Status.PARTIAL, Status.SCORED, Status.PARTIAL])
+    ]
+    assert events_about(reversed(records)) == events_about(records)
+
+
+async def test_a_late_success_is_told_as_news(handler: MergeHandler) -> None:
+    """A lead that was failed and then scored after all gets a new event, not the old one's id."""
+    leads = chunk("a", run_id=NEW_RUN)
+    timed_out = chunk_message(by_ai(leads, error="timed_out"))
+    before = await handler.handle([*all_of(leads)[:2], timed_out])
+    after = await handler.handle([chunk_message(by_ai(leads))])
+    assert statuses(before) == {(NEW_RUN, "a"): {"partial"}}
+    assert statuses(after) == {(NEW_RUN, "a"): {"scored"}}
+    assert {event.id for event in before}.isdisjoint(event.id for event in after)
+    assert await handler.handle([timed_out]) == after
+
+
+async def test_leads_that_are_not_done_are_not_told(handler: MergeHandler) -> None:
+    """An event tells of final results alone."""
+    leads = chunk("a", run_id=NEW_RUN)
+    assert await handler.handle([chunk_message(leads), chunk_message(by_rules(leads))]) == []
+
+
+async def test_replicas_that_merge_the_same_leads_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    """Over one file, each with parts of every lead, they leave every lead scored and the newest as latest."""
+    order = random.Random(7)
+    ids = [f"lead-{number}" for number in range(120)]
+    chunks = [
+        chunk(*ids[n : n + 10], run_id=run_id, name=str(n))
+        for run_id in (OLD_RUN, NEW_RUN)
+        for n in range(0, 120, 10)
+    ]
+    messages = [message for leads in chunks for message in all_of(leads)]
+    order.shuffle(messages)
+    twice = order.sample(messages, 20)
+
+    async def work(handler: MergeHandler, mine: list[Message]) -> list[Message]:
+        batches = [mine[n : n + 5] for n in range(0, len(mine), 5)]
+        return [event for batch in batches for event in await handler.handle(batch)]
+
+    async with handling(tmp_path) as (one, store), handling(tmp_path) as (other, _):
+        events = await asyncio.gather(work(one, messages[::2] + twice), work(other, twice + messages[1::2]))
+        stored = await store.load([Key(run, lead) for run in (OLD_RUN, NEW_RUN) for lead in ids])
+    assert {(key.run_id, record.status, record.latest) for key, record in stored.items()} == {
+        (OLD_RUN, Status.SCORED, False),
+        (NEW_RUN, Status.SCORED, True),
+    }
+    assert statuses([*events[0], *events[1]]) == {key: {"scored"} for key in stored}
+    assert len(stored) == 240
+
+
+async def test_a_type_it_does_not_know_is_refused_for_good(handler: MergeHandler) -> None:
+    """A message that is none of ours goes to the dead letters and names its type."""
+    with pytest.raises(Permanent, match="surprise"):
+        await handler.handle([Message(type="surprise.v1", id="1", body=b"{}")])
+
+
+async def test_a_chunk_that_cannot_be_stored_is_halved_and_scores_stay_whole(handler: MergeHandler) -> None:
+    """One lead that no store takes does not take its whole chunk out of the run."""
+    leads = chunk("a", "b", "c", run_id=NEW_RUN)
+    halves = [LeadsAccepted.decode(part.body) for part in handler.split(chunk_message(leads))]
+    assert [[lead.id for lead in half.leads] for half in halves] == [["a"], ["b", "c"]]
+    assert handler.split(chunk_message(by_rules(leads))) == []
+    assert handler.split(Message(type=LeadsAccepted.TYPE, id="1", body=b"no json")) == []
+
+
+async def test_events_hold_no_lead_text(handler: MergeHandler) -> None:
+    """What is told to anyone who listens names leads by id."""
+    events = await handler.handle(told_of(NEW_RUN, ai_error="model overloaded"))
+    assert "Name of" not in json.dumps([event.body.decode() for event in events])

@@ -1,0 +1,291 @@
+"""Rescuing runs over a real store and the embedded broker, with a clock of the test's own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.chunks import chunk_message
+from leadline_common.ids import new_id
+from leadline_common.messages import (
+    CHUNK_SIZE,
+    AiChunkScored,
+    Contract,
+    LeadsAccepted,
+    LeadsFailed,
+    ResultsScored,
+    RulesScored,
+    RunFinished,
+)
+from leadline_common.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, RUN_EVENTS, Queue
+from leadline_results.handler import MergeHandler
+from leadline_results.record import Key, Status
+from leadline_results.rescue import NUDGES, Rescue
+from leadline_results.store import Run
+from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_results.tracker import Tracker
+
+from .builders import OFFER, Clock, all_of, by_ai, by_rules, chunk, drained, published_message
+
+
+class Place:
+    """A results service whose consumer and loops move when the test says so."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clock()
+        self.store = SqliteResultStore(folder / "results.db")
+        self.broker = EmbeddedBroker(folder / "broker.db")
+        self.tracker = Tracker(self.store, self.broker, self.clock)
+        self.handler = MergeHandler(self.store, self.tracker, self.clock)
+        self.rescue = Rescue(self.store, self.broker, self.tracker, self.clock, timedelta(minutes=10))
+
+    async def hear(self, *contracts: LeadsAccepted | RulesScored | AiChunkScored, total: int) -> str:
+        """Handle the messages of a run of that many leads; return the run's id."""
+        run_id = contracts[0].run_id
+        events = await self.handler.handle([chunk_message(contract) for contract in contracts])
+        events += await self.handler.handle([published_message(run_id, total)])
+        await self.broker.publish(events)
+        return run_id
+
+    async def stand_still(self, minutes: float = 10) -> None:
+        """Let time pass without anything happening, then sweep, count, and merge what that brought."""
+        await self.settle()
+        self.clock.advance(minutes=minutes)
+        await self.rescue.sweep()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Count the touched runs and merge the answers that wait, as the loop and the consumer do."""
+        await self.count()
+        for queue in (RESULT_RULES, RESULT_AI):
+            answers = await drained(self.broker, queue)
+            await self.broker.publish(await self.handler.handle(answers))
+        await self.count()
+
+    async def count(self) -> None:
+        """Look after every run at once, which the service's own tracker does in its time."""
+        tracker = Tracker(self.store, self.broker, self.clock)
+        tracker.touched([run.run_id for run in await self.store.unfinished_runs()])
+        await tracker.look_after_due()
+
+    async def run(self, run_id: str) -> Run:
+        """The run, which is known."""
+        run = await self.store.run(run_id)
+        assert run is not None
+        return run
+
+    async def asked(self, queue: Queue) -> list[LeadsAccepted]:
+        """Take what a layer was asked."""
+        return [LeadsAccepted.decode(message.body) for message in await drained(self.broker, queue)]
+
+
+@pytest.fixture
+async def place(tmp_path: Path) -> AsyncIterator[Place]:
+    """A results service over empty files."""
+    made = Place(tmp_path)
+    yield made
+    await made.broker.close()
+    await made.store.close()
+
+
+def lead_ids(chunks: Sequence[LeadsAccepted]) -> list[str]:
+    """The leads of the chunks."""
+    return sorted(lead.id for leads in chunks for lead in leads.leads)
+
+
+def partly_answered() -> list[LeadsAccepted | RulesScored | AiChunkScored]:
+    """Four leads: `none` is answered by nobody, `rules` and `ai` by one layer, `both` by both."""
+    run_id = new_id()
+    return [
+        chunk("none", "rules", "ai", "both", run_id=run_id),
+        by_rules(chunk("rules", "both", run_id=run_id)),
+        by_ai(chunk("ai", "both", run_id=run_id)),
+    ]
+
+
+async def test_each_layer_is_asked_again_for_what_it_lacks(place: Place) -> None:
+    """A run that stands still has just its missing answers asked for, straight from who owes them."""
+    run_id = await place.hear(*partly_answered(), total=4)
+    await place.stand_still(minutes=9.9)
+    assert await place.asked(RULES) == await place.asked(AI) == []
+    await place.stand_still(minutes=10)
+    by_rules_again, by_ai_again = await place.asked(RULES), await place.asked(AI)
+    assert lead_ids(by_rules_again) == ["ai", "none"]
+    assert lead_ids(by_ai_again) == ["none", "rules"]
+    [again] = by_ai_again
+    assert (again.run_id, again.offer, again.upload_id, again.owner) == (run_id, OFFER, "upload", "local")
+    assert again.leads[0].name == "Name of none"
+
+
+async def test_what_never_comes_is_failed_after_two_askings_and_the_run_ends(place: Place) -> None:
+    """Asked twice in vain, what is missing counts as timed out, is told as failed, and the run ends."""
+    run_id = await place.hear(*partly_answered(), total=4)
+    for asking in range(1, NUDGES + 1):
+        await place.stand_still()
+        assert (len(await place.asked(RULES)), len(await place.asked(AI))) == (1, 1)
+        assert (await place.run(run_id)).nudges == asking
+    assert (await place.run(run_id)).finished_at is None
+    await place.stand_still()
+    assert await place.asked(RULES) == await place.asked(AI) == []
+    records = await place.store.load([Key(run_id, lead) for lead in ("none", "rules", "ai", "both")])
+    assert {key.lead_id: (r.status, r.score, r.error) for key, r in records.items()} == {
+        "none": (Status.FAILED, None, "timed_out"),
+        "rules": (Status.PARTIAL, 20, "timed_out"),
+        "ai": (Status.FAILED, None, "timed_out"),
+        "both": (Status.SCORED, 70, None),
+    }
+    events = await drained(place.broker, RUN_EVENTS)
+    failed = [LeadsFailed.decode(event.body) for event in events if event.type == LeadsFailed.TYPE]
+    assert {lead.lead_id for event in failed for lead in event.leads} == {"none", "rules", "ai"}
+    [end] = [RunFinished.decode(event.body) for event in events if event.type == RunFinished.TYPE]
+    assert (end.run_id, end.total, end.scored, end.failed) == (run_id, 4, 1, 3)
+    assert (await place.run(run_id)).announced
+
+
+async def test_a_sweep_that_dies_before_it_fails_the_missing_leads_is_made_up_for(place: Place) -> None:
+    """A push is noted before it is done; where a crash comes between, the next one does it."""
+    run_id = await place.hear(chunk("a", run_id=new_id()), total=1)
+    for push in range(1, NUDGES + 2):
+        assert await place.store.mark_nudged(run_id, push, place.clock())
+    await place.stand_still()
+    [record] = (await place.store.load([Key(run_id, "a")])).values()
+    assert record.status is Status.FAILED
+    assert (await place.run(run_id)).announced
+
+
+async def test_an_answer_that_waits_behind_the_last_push_still_counts(place: Place) -> None:
+    """Failures take their place behind answers that only wait, so that a late success is not lost to them."""
+    leads = chunk("a", run_id=new_id())
+    run_id = await place.hear(leads, by_rules(leads), total=1)
+    for _ in range(NUDGES):
+        await place.stand_still()
+    await place.broker.publish([chunk_message(by_ai(leads))])
+    place.clock.advance(minutes=10)
+    await place.rescue.sweep()
+    await place.settle()
+    [record] = (await place.store.load([Key(run_id, "a")])).values()
+    assert (record.status, record.score) == (Status.SCORED, 70)
+
+
+async def test_what_waits_in_a_queue_is_not_asked_for_again(place: Place) -> None:
+    """Work and answers that wait are late, not lost: asking again would have them done, and paid, twice."""
+    leads = chunk("a", run_id=new_id())
+    await place.broker.send(AI.name, [chunk_message(leads)])
+    await place.broker.publish([chunk_message(by_rules(leads))])
+    await place.hear(leads, total=1)
+    place.clock.advance(minutes=10)
+    await place.rescue.sweep()
+    assert await place.asked(RULES) == []
+    assert [message.chunk for message in await place.asked(AI)] == ["1"]
+
+
+async def test_a_run_behind_one_that_moves_is_not_stuck(place: Place) -> None:
+    """Queues are worked off in turn, so a younger run rightly stands still while an older one moves on."""
+    older, younger = sorted([new_id(), new_id()])
+    await place.hear(chunk("a", "b", run_id=older), total=2)
+    await place.hear(chunk("c", run_id=younger), total=1)
+    await place.count()
+    place.clock.advance(minutes=9)
+    await place.broker.publish(await place.handler.handle(all_of(chunk("a", run_id=older))))
+    await place.stand_still(minutes=9)
+    assert lead_ids(await place.asked(AI)) == []
+    await place.stand_still(minutes=1)
+    assert lead_ids(await place.asked(AI)) == ["b", "c"]
+
+
+async def test_runs_that_stand_still_together_end_together(place: Place) -> None:
+    """A stuck run does not hold up the rescue of those after it."""
+    runs = [await place.hear(chunk("a", run_id=new_id()), total=1) for _ in range(4)]
+    for _ in range(NUDGES + 1):
+        await place.stand_still()
+        await place.asked(RULES)
+        await place.asked(AI)
+    assert [(await place.run(run_id)).announced for run_id in runs] == [True] * 4
+
+
+async def test_a_run_whose_leads_never_arrived_ends_as_it_is(place: Place) -> None:
+    """Leads that results was never told of count as failed once nothing else is missing."""
+    leads = chunk("here", run_id=new_id())
+    run_id = await place.hear(leads, by_rules(leads), by_ai(leads), total=3)
+    await place.hear(by_rules(chunk("scored, not told", run_id=run_id)), total=3)
+    for _ in range(NUDGES):
+        await place.stand_still()
+        assert (await place.run(run_id)).finished_at is None
+    await place.stand_still()
+    run = await place.run(run_id)
+    assert (run.total, run.scored, run.failed, run.announced) == (3, 1, 2, True)
+
+
+async def test_a_run_whose_leads_wait_to_be_stored_is_not_ended(place: Place) -> None:
+    """After an outage of this very service a run's leads may still be in its queue."""
+    leads = chunk("a", run_id=new_id())
+    await place.handler.handle([published_message(leads.run_id, 1)])
+    await place.broker.send(RESULT_LEADS.name, [chunk_message(leads)])
+    for _ in range(NUDGES + 1):
+        await place.stand_still()
+    assert (await place.run(leads.run_id)).finished_at is None
+
+
+async def test_what_is_known_to_be_missing_is_failed_before_the_run_is_ended_short(place: Place) -> None:
+    """Of a run that misses answers and leads, the leads get their results first; then the run ends."""
+    run_id = await place.hear(chunk("here", run_id=new_id()), total=2)
+    for _ in range(NUDGES + 1):
+        await place.stand_still()
+        await place.asked(RULES)
+        await place.asked(AI)
+    assert (await place.run(run_id)).finished_at is None
+    await place.stand_still()
+    run = await place.run(run_id)
+    assert (run.scored, run.failed, run.announced) == (0, 2, True)
+
+
+async def test_a_run_that_is_still_published_is_left_alone(place: Place) -> None:
+    """Without a total there is more to come: ingest takes the run up again and publishes the rest."""
+    leads = chunk("a", run_id=new_id())
+    await place.handler.handle([chunk_message(leads)])
+    for _ in range(NUDGES + 2):
+        await place.stand_still()
+    assert await place.asked(AI) == []
+    run = await place.run(leads.run_id)
+    assert (run.nudges, run.finished_at) == (0, None)
+    await place.handler.handle([*all_of(leads), published_message(leads.run_id, 1)])
+    await place.settle()
+    assert (await place.run(leads.run_id)).announced
+
+
+async def test_of_two_replicas_one_asks(place: Place) -> None:
+    """Replicas that sweep at the same time do not ask, and pay, twice."""
+    await place.hear(chunk("a", run_id=new_id()), total=1)
+    other = Rescue(place.store, place.broker, place.tracker, place.clock, timedelta(minutes=10))
+    place.clock.advance(minutes=10)
+    await asyncio.gather(place.rescue.sweep(), other.sweep())
+    assert lead_ids(await place.asked(AI)) == ["a"]
+
+
+async def test_many_missing_leads_are_asked_for_in_chunks(place: Place) -> None:
+    """A nudge keeps to the size of chunks, and every message has an id of its own."""
+    ids = [f"lead-{number:03}" for number in range(2 * CHUNK_SIZE + 1)]
+    await place.hear(chunk(*ids, run_id=new_id()), total=len(ids))
+    place.clock.advance(minutes=10)
+    await place.rescue.sweep()
+    messages = await drained(place.broker, AI)
+    chunks = [LeadsAccepted.decode(message.body) for message in messages]
+    assert [len(leads.leads) for leads in chunks] == [CHUNK_SIZE, CHUNK_SIZE, 1]
+    assert lead_ids(chunks) == ids
+    assert len({message.id for message in [*messages, *await drained(place.broker, RULES)]}) == 6
+
+
+async def test_answers_to_a_nudge_complete_the_run(place: Place) -> None:
+    """What a layer answers at the second asking is merged like any other answer."""
+    run_id = await place.hear(chunk("a", run_id=new_id()), total=1)
+    await place.stand_still()
+    [rules_asked], [ai_asked] = await place.asked(RULES), await place.asked(AI)
+    answers: list[Contract] = [by_rules(rules_asked), by_ai(ai_asked)]
+    events = await place.handler.handle([chunk_message(answer) for answer in answers])  # type: ignore[arg-type]
+    assert [ResultsScored.decode(event.body).results[0].score for event in events] == [70]
+    await place.settle()
+    run = await place.run(run_id)
+    assert (run.scored, run.failed, run.announced) == (1, 0, True)

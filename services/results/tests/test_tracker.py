@@ -1,0 +1,267 @@
+"""Following runs over a real store and the embedded broker: counts, progress, and one end each."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.errors import Unavailable
+from leadline_common.ids import new_id
+from leadline_common.messages import Lead, RunFinished, RunProgressed
+from leadline_common.topology import RUN_EVENTS
+from leadline_results.rescue import Rescue
+from leadline_results.store import Counts, Run
+from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_results.tracker import Tracker
+
+from .builders import START, Clock, chunk, done_record, drained, published
+
+
+class WatchedStore(SqliteResultStore):
+    """The real store, which notes how often runs are counted, takes its time, and fails when told to."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.counted: list[str] = []
+        self.looks = 0
+        self.failures = 0
+        self.cost = 0.0
+
+    async def run(self, run_id: str) -> Run | None:
+        self.looks += 1
+        return await super().run(run_id)
+
+    async def count_run(self, run_id: str) -> Counts:
+        self.counted.append(run_id)
+        if self.failures:
+            self.failures -= 1
+            raise Unavailable("the store is away")
+        counts = await super().count_run(run_id)
+        await asyncio.sleep(self.cost)
+        return counts
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[WatchedStore]:
+    """An empty store."""
+    opened = WatchedStore(tmp_path / "results.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
+    """An empty broker."""
+    opened = EmbeddedBroker(tmp_path / "broker.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def tracker(store: WatchedStore, broker: EmbeddedBroker) -> Tracker:
+    """A tracker that does not follow yet."""
+    return Tracker(store, broker, Clock())
+
+
+@asynccontextmanager
+async def following(tracker: Tracker) -> AsyncIterator[None]:
+    """Let the tracker work meanwhile; it must not end by itself."""
+    task = asyncio.create_task(tracker.follow())
+    try:
+        yield
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def score(store: SqliteResultStore, run_id: str, leads: int, first: int = 0) -> None:
+    """Store results of a run."""
+    await store.insert(
+        [done_record(Lead(id=f"lead-{n}"), run_id=run_id) for n in range(first, first + leads)]
+    )
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 3.0) -> float:
+    """Wait until the condition holds; return how many seconds that took."""
+    started = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - what is waited for is in a file
+            await asyncio.sleep(0.01)
+    return time.monotonic() - started
+
+
+def announced(store: SqliteResultStore, run_id: str) -> Callable[[], Awaitable[bool]]:
+    """The condition that a run's end is published."""
+
+    async def check() -> bool:
+        run = await SqliteResultStore.run(store, run_id)
+        return run is not None and run.announced
+
+    return check
+
+
+async def ends(broker: EmbeddedBroker) -> list[RunFinished]:
+    """Take the ends out of ingest's queue, and whatever else is there."""
+    messages = await drained(broker, RUN_EVENTS)
+    return [RunFinished.decode(m.body) for m in messages if m.type == RunFinished.TYPE]
+
+
+async def test_a_run_of_nothing_finishes_at_once(
+    tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
+) -> None:
+    """Whoever asks for a run without prospects is told without delay that it is over."""
+    run_id = new_id()
+    async with following(tracker):
+        await tracker.published(published(run_id, 0))
+        assert await until(announced(store, run_id)) < 0.5
+    [end] = await ends(broker)
+    assert (end.run_id, end.total, end.scored, end.failed) == (run_id, 0, 0, 0)
+    assert end.finished_at == START
+
+
+@pytest.mark.parametrize("leads_first", [True, False])
+async def test_the_total_may_come_before_or_after_the_leads(
+    tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker, leads_first: bool
+) -> None:
+    """A run ends when both are known, its total and that many results, whichever comes last."""
+    run_id = new_id()
+    async with following(tracker):
+        for step in ("leads", "total") if leads_first else ("total", "leads"):
+            await asyncio.sleep(0.1)
+            assert await ends(broker) == []
+            if step == "total":
+                await tracker.published(published(run_id, 2))
+            else:
+                await tracker.accepted([chunk("lead-0", "lead-1", run_id=run_id)])
+                await score(store, run_id, 2)
+                tracker.touched([run_id])
+        await until(announced(store, run_id))
+    [end] = await ends(broker)
+    assert (end.total, end.scored, end.failed) == (2, 2, 0)
+    run = await store.run(run_id)
+    assert run is not None
+    assert run.offer is not None
+
+
+async def test_progress_is_told_when_it_changes_and_not_more_often_than_counted(
+    tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
+) -> None:
+    """Many results in a short time are told in few messages, the last of which has the right counts."""
+    run_id = new_id()
+    await tracker.published(published(run_id, 1_000))
+    started = time.monotonic()
+    async with following(tracker):
+        for number in range(60):
+            await score(store, run_id, 1, first=number)
+            tracker.touched([run_id])
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.3)
+        counted, elapsed = len(store.counted), time.monotonic() - started
+        tracker.touched([run_id])
+        await asyncio.sleep(0.2)
+    told = [RunProgressed.decode(message.body) for message in await drained(broker, RUN_EVENTS)]
+    assert 2 <= len(told) <= counted <= elapsed / 0.1 + 1
+    assert (told[-1].scored, told[-1].failed) == (60, 0)
+    assert len({step.scored for step in told}) == len(told)
+    run = await store.run(run_id)
+    assert run is not None
+    assert run.scored == 60
+
+
+async def test_a_run_ends_once_however_often_it_is_touched(
+    tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
+) -> None:
+    """Redelivered results and sweeps after the end do not announce it again."""
+    run_id = new_id()
+    await tracker.accepted([chunk("lead-0", run_id=run_id)])
+    await score(store, run_id, 1)
+    await tracker.published(published(run_id, 1))
+    async with following(tracker):
+        await until(announced(store, run_id))
+        for _ in range(5):
+            tracker.touched([run_id])
+            await Rescue(store, broker, tracker, Clock()).sweep()
+            await asyncio.sleep(0.02)
+    assert len(await ends(broker)) == 1
+
+
+async def test_an_end_that_a_crash_left_unannounced_is_announced_by_the_sweep(
+    store: WatchedStore, broker: EmbeddedBroker
+) -> None:
+    """Between storing the end and publishing it a process may die; another one tells of it."""
+    run_id = new_id()
+    died = Tracker(store, broker, Clock())
+    await died.published(published(run_id, 3))
+    await store.finish_run(run_id, Counts(2, 1), START)
+    tracker = Tracker(store, broker, Clock())
+    async with following(tracker):
+        await Rescue(store, broker, tracker, Clock()).sweep()
+        await until(announced(store, run_id))
+    [end] = await ends(broker)
+    assert (end.total, end.scored, end.failed) == (3, 2, 1)
+
+
+async def test_an_outage_of_the_store_is_survived(
+    tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
+) -> None:
+    """A count that fails is tried again a second later; other runs are not held up by it."""
+    failing, fine = new_id(), new_id()
+    store.failures = 1
+    async with following(tracker):
+        await tracker.published(published(failing, 0))
+        await until(lambda: asyncio.sleep(0, bool(store.counted)))
+        await tracker.published(published(fine, 0))
+        assert await until(announced(store, fine)) < 0.5
+        assert await until(announced(store, failing)) > 0.5
+    assert [end.run_id for end in await ends(broker)] == [fine, failing]
+
+
+async def test_a_new_run_does_not_wait_for_one_that_is_not_due(tracker: Tracker, store: WatchedStore) -> None:
+    """A small run ends at once while a large one, whose counting is costly, rests until its next count."""
+    large, small = new_id(), new_id()
+    store.cost = 0.1
+    await tracker.published(published(large, 1_000))
+    async with following(tracker):
+        await until(lambda: asyncio.sleep(0, store.counted == [large]))
+        await asyncio.sleep(0.15)
+        tracker.touched([large])
+        await asyncio.sleep(0.05)
+        await tracker.published(published(small, 0))
+        assert await until(announced(store, small)) < 0.5
+    assert store.counted == [large, small]
+
+
+async def test_what_is_stored_during_a_count_is_counted_again(tracker: Tracker, store: WatchedStore) -> None:
+    """A result that is stored during a count, and so is not in it, is not forgotten."""
+    run_id = new_id()
+    store.cost = 0.02
+    await tracker.published(published(run_id, 1))
+    async with following(tracker):
+        await until(lambda: asyncio.sleep(0, bool(store.counted)))
+        await score(store, run_id, 1)
+        tracker.touched([run_id])
+        await until(announced(store, run_id))
+
+
+async def test_waiting_for_a_run_to_be_due_costs_nothing(tracker: Tracker, store: WatchedStore) -> None:
+    """However often a run is touched before it is due, it is not looked at and the loop does not spin."""
+    run_id = new_id()
+    store.cost = 0.1
+    await tracker.published(published(run_id, 1_000))
+    async with following(tracker):
+        await until(lambda: asyncio.sleep(0, bool(store.counted)))
+        await asyncio.sleep(0.15)
+        looks = store.looks
+        tracker.touched([run_id])
+        before = time.thread_time()
+        await asyncio.sleep(0.5)
+        assert time.thread_time() - before < 0.1
+        for _ in range(100):
+            tracker.touched([run_id])
+            await asyncio.sleep(0)
+        assert store.looks == looks
