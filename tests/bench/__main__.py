@@ -42,16 +42,15 @@ def _show_embedded(leads: Path, folder: Path, count: int) -> None:
     command += ["--offer", str(_EXAMPLE_OFFER), "--output", str(folder / "out.csv")]
     environment = {**os.environ, "LEADLINE_AI": "offline"}
     started = time.monotonic()
-    child = subprocess.Popen(  # noqa: S603
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(child.pid, 0)
     seconds = time.monotonic() - started
     if status:
         raise RuntimeError(f"leadline score failed: exit code {os.waitstatus_to_exitcode(status)}")
     share = (usage.ru_utime + usage.ru_stime) / count * 1e6
     _say(f"{'one process':24}{count / seconds:10,.0f} rows/s   {seconds:.1f} s, file to export")
-    _say(f"  {'leadline score':22}{share:10.0f} us of processor a row, at most {usage.ru_maxrss / 1024:.0f} MB")
+    memory = usage.ru_maxrss / 1024
+    _say(f"  {'leadline score':22}{share:10.0f} us of processor a row, at most {memory:.0f} MB")
 
 
 def _show(what: str, measured: Measured) -> None:

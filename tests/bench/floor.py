@@ -20,7 +20,13 @@ _IN_FLIGHT = 256
 _PREFETCH = 200
 _CHUNKS_A_WRITE = 20
 _LEADS = 50
-QUEUES = {"rules": "accepted", "ai": "accepted", "results.leads": "accepted", "results.rules": "rules", "results.ai": "ai"}
+QUEUES = {
+    "rules": "accepted",
+    "ai": "accepted",
+    "results.leads": "accepted",
+    "results.rules": "rules",
+    "results.ai": "ai",
+}
 
 
 async def main() -> None:
