@@ -26,6 +26,7 @@ from leadline_common.service import Health, Service
 SECRET = "mongodb://admin:hunter2@db"
 RAISED = {
     "problem": Problem(409, "No offer", "Call POST /offer first.", errors=[FieldError("id", "unknown")]),
+    "early": Problem(404, "Not found", "Not known yet; ask again.", retry_after=1),
     "missing": NotFound("There is no run 'x'."),
     "away": Unavailable(SECRET),
     "bug": RuntimeError(SECRET),
@@ -250,6 +251,8 @@ async def test_a_problem_keeps_all_it_says(client: httpx.AsyncClient) -> None:
         "errors": [{"field": "id", "message": "unknown"}],
     }
     assert problem(await client.get("/raise/missing"), 404)["detail"] == "There is no run 'x'."
+    early = await client.get("/raise/early")
+    assert (problem(early, 404)["detail"], early.headers["retry-after"]) == ("Not known yet; ask again.", "1")
 
 
 async def test_an_outage_asks_to_come_again(client: httpx.AsyncClient, logs: list[Any]) -> None:
@@ -440,7 +443,7 @@ async def test_a_client_that_goes_away_is_no_fault_of_ours(app: ASGIApp, logs: l
     assert [entry["event"] for entry in logs] == ["serving"]
 
 
-async def test_an_answer_with_retry_after_is_json(client: httpx.AsyncClient) -> None:
-    """A problem's body is JSON that any client can read, in UTF-8."""
+async def test_a_problem_is_in_utf8(client: httpx.AsyncClient) -> None:
+    """What a problem quotes of the request comes back as it was sent."""
     answer = await client.get("/nothing/größe")
     assert "größe" in json.loads(answer.content.decode("utf-8"))["detail"]

@@ -44,9 +44,6 @@ class Holding(Handler):
     def give_up(self, message: Message, error: str) -> Sequence[Message]:
         return []
 
-    def enough(self, messages: Sequence[Message]) -> bool:
-        return True
-
 
 @pytest.fixture
 async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:

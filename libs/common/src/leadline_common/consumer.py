@@ -43,7 +43,10 @@ class Handler(Protocol):
 
 
 Ripe = Callable[[Sequence[Message], Sequence[bool]], Sequence[bool]]
-"""Tells for each waiting message whether it is to go now, given which have waited for the linger time."""
+"""Tells for each waiting message whether it is to go now, given which have waited for the linger time.
+
+An overdue message must go.
+"""
 
 
 def together(messages: Sequence[Message], overdue: Sequence[bool]) -> Sequence[bool]:
@@ -162,20 +165,20 @@ class Consumer:
         while True:
             while len(held) < self._batch and not self._inbox.empty():
                 held.append(self._inbox.get_nowait())
-            if picked := self._pick(held):
-                held[:] = [waiting for waiting in held if waiting not in picked]
-                return [waiting.delivery for waiting in picked]
+            if any(ripe := self._ripe_of(held)):
+                picked = [waiting.delivery for waiting, goes in zip(held, ripe, strict=True) if goes]
+                held[:] = [waiting for waiting, goes in zip(held, ripe, strict=True) if not goes]
+                return picked
             until = min((waiting.since + self._linger for waiting in held), default=None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
                     held.append(await self._inbox.get())
 
-    def _pick(self, held: list[_Waiting]) -> list[_Waiting]:
+    def _ripe_of(self, held: list[_Waiting]) -> Sequence[bool]:
         latest = time.monotonic() - self._linger
         messages = [waiting.delivery.message for waiting in held]
         ripe = self._ripe(messages, [waiting.since <= latest for waiting in held])
-        picked = [waiting for waiting, goes in zip(held, ripe, strict=True) if goes]
-        return picked if picked or len(held) < self._batch else list(held)
+        return [True] * len(held) if len(held) >= self._batch and not any(ripe) else ripe
 
     async def _process(self, deliveries: list[Delivery]) -> None:
         error = await self._attempt(deliveries)

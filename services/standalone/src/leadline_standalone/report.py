@@ -1,5 +1,6 @@
 """What `leadline score` shows on the terminal."""
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,7 @@ def show(outcome: Outcome, console: Console) -> None:
     done = outcome.scored + outcome.failed
     hidden = done - len(outcome.best)
     if hidden > 0:
-        console.print(f"… and {hidden:,} more; --output results.csv writes all of them.")
+        console.print(f"… and {hidden:,} more; --output FILE.csv writes all of them.")
     console.print(f"{outcome.scored:,} of {done + outcome.upload.rejected_count:,} rows scored.")
     for warning in outcome.upload.warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
@@ -25,13 +26,12 @@ def show(outcome: Outcome, console: Console) -> None:
 
 
 def _table(records: list[Record]) -> Table:
-    table = Table(header_style="bold", expand=True, pad_edge=False)
+    table = Table(header_style="bold", expand=True, pad_edge=False, padding=(0, 1, 0, 0), box=SIMPLE_HEAD)
     table.add_column("Score", justify="right", no_wrap=True)
     table.add_column("Intent", no_wrap=True)
-    table.add_column("Name", ratio=2, overflow="fold")
-    table.add_column("Role", ratio=2, overflow="fold")
-    table.add_column("Company", ratio=2, overflow="fold")
-    table.add_column("Reasoning", ratio=6, overflow="fold")
+    for column in ("Name", "Role", "Company"):
+        table.add_column(column, ratio=2, min_width=12)
+    table.add_column("Reasoning", ratio=5, min_width=20)
     for record in records:
         lead = record.lead
         cells = (lead.name, lead.role, lead.company) if lead else ("", "", "")
