@@ -64,6 +64,7 @@ class House:
     broker: HearingBroker
     ingest: Ingest
     app: ASGIApp
+    metrics: Metrics
 
 
 @asynccontextmanager
@@ -78,7 +79,7 @@ async def house(folder: Path) -> AsyncIterator[House]:
         ingest = build(broker, store, metrics)
         health = await stack.enter_async_context(running([ingest.service], 2.0))
         app = build_app("Leadline ingest", ingest_routes(store, ingest.runs, now), health, metrics)
-        yield House(store, broker, ingest, app)
+        yield House(store, broker, ingest, app, metrics)
 
 
 def csv_of(count: int) -> bytes:
@@ -162,3 +163,14 @@ def finished(run_id: str, scored: int, failed: int = 0) -> Message:
         finished_at=START,
     )
     return message_of(end, f"{run_id}:{RunFinished.TYPE}")
+
+
+async def send(address: str, head: str, *pieces: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Begin a request over a socket of its own."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(f"{head} HTTP/1.1\r\nHost: {host}\r\n".encode())
+    for piece in pieces:
+        writer.write(piece)
+        await writer.drain()
+    return reader, writer

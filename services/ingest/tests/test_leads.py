@@ -31,7 +31,7 @@ def test_a_null_field_is_a_missing_one() -> None:
         ("Ada", "lead"),
         (None, "lead"),
         ([["name", "Ada"]], "lead"),
-        ({field: "x" * 400_000 for field in LEAD_FIELDS}, "lead"),
+        (dict.fromkeys(LEAD_FIELDS, "x" * 400_000), "lead"),
     ],
 )
 def test_an_unfit_lead_is_refused_by_field(value: object, field: str) -> None:

@@ -114,10 +114,10 @@ async def test_memory_is_bounded_by_all_fields(store: WatchedStore, receiver: Up
 
 async def test_a_refused_file_leaves_nothing(store: WatchedStore, receiver: UploadReceiver) -> None:
     """What came in before a file proved useless goes again."""
+    await receiver.feed(csv_of(5_000))
+    assert await kept(store)
     with pytest.raises(CsvRefused):
         async with receiving(receiver):
-            await receiver.feed(csv_of(5_000))
-            assert await kept(store)
             raise CsvRefused(400, "useless")
     assert await kept(store) == []
 

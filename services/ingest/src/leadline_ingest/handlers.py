@@ -18,6 +18,7 @@ from leadline_common.messages import (
     LeadsRejected,
     LeadsSubmitted,
     Offer,
+    OwnerName,
     RejectedLead,
     RunFinished,
     RunProgressed,
@@ -73,10 +74,6 @@ class SubmissionHandler:
     def give_up(self, message: Message, error: str) -> list[Message]:
         """Tell whoever listens why the whole message was refused."""
         return _event(message, _refusal(message, error))
-
-    def enough(self, messages: Sequence[Message]) -> bool:
-        """Never wait for more."""
-        return bool(messages)
 
     async def _take(self, message: Message) -> LeadsRejected:
         submitted = _read(message.body)
@@ -171,10 +168,6 @@ class RunEventsHandler:
         """Nobody waits for an answer."""
         return []
 
-    def enough(self, messages: Sequence[Message]) -> bool:
-        """Never wait for more."""
-        return bool(messages)
-
 
 def _read(body: bytes) -> LeadsSubmitted:
     try:
@@ -187,7 +180,7 @@ def _read(body: bytes) -> LeadsSubmitted:
 
 
 class _Owned(Wire):
-    owner: str = LOCAL_OWNER
+    owner: OwnerName = LOCAL_OWNER
 
 
 def _refusal(message: Message, error: str) -> LeadsRejected:

@@ -100,6 +100,8 @@ class Publisher:
             if begun is not None:
                 queued = await self._publish_upload(lease, begun, row, queued)
         while (upload := await self._store.next_upload(run, after)) is not None:
+            # Before any claim: once another run covers the upload, only the cursor leads back to it.
+            await self._advance(lease, Cursor(upload.id, 1), queued)
             queued = await self._publish_upload(lease, upload, 1, queued)
             after = upload.id
         return queued

@@ -11,6 +11,7 @@ from litestar.di import NamedDependency
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat
+from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
 from leadline_common.errors import Problem
@@ -60,7 +61,7 @@ def ingest_routes(
     """Return the routes that take things in."""
 
     @post("/offer", summary="Create an offer", tags=["offers"])
-    async def create_offer(data: OfferSpec, owner: NamedDependency[str]) -> Offer:
+    async def create_offer(data: JSONBody[OfferSpec], owner: NamedDependency[str]) -> Offer:
         """What is sold, why, and for whom; the newest offer is what POST /score scores against."""
         offer = Offer(id=new_id(), **data.model_dump())
         await store.add_offer(owner, offer, inline=False)
@@ -74,7 +75,7 @@ def ingest_routes(
         operation_class=_UploadOperation,
     )
     async def upload_leads(
-        request: Request[Any, Any, Any], owner: NamedDependency[str], for_offer: str | None = None
+        request: Request[Any, Any, Any], owner: NamedDependency[str], for_offer: FromPath[str | None] = None
     ) -> UploadReport:
         """Form field `file`, and `offer_id` where the prospects are for one offer only."""
         form = UploadForm(request.headers.get("content-type", ""))
@@ -101,8 +102,8 @@ def ingest_routes(
     async def score(
         request: Request[Any, Any, Any],
         owner: NamedDependency[str],
-        data: RunRequest | None = None,
-        for_offer: str | None = None,
+        data: JSONBody[RunRequest | None] = None,
+        for_offer: FromPath[str | None] = None,
     ) -> Response[RunProgress]:
         """Every prospect not yet scored against the offer; waits two seconds, or as `Prefer` says."""
         wanted = data or RunRequest()

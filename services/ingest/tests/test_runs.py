@@ -1,0 +1,125 @@
+"""Asking for a run and waiting for it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.errors import NotFound, Problem
+from leadline_common.messages import LOCAL_OWNER, Offer
+from leadline_ingest.app import now
+from leadline_ingest.publisher import Publisher
+from leadline_ingest.runs import RunProgress, RunRequest, Runs
+from leadline_ingest.store import IngestStore, RunState
+from leadline_ingest.stores.sqlite import SqliteIngestStore
+
+from .builders import eventually, leads, offer, uploaded
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteIngestStore]:
+    store = SqliteIngestStore(tmp_path / "ingest.db")
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def runs(store: SqliteIngestStore, tmp_path: Path) -> AsyncIterator[Runs]:
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    publisher = Publisher(store, broker, now)
+    resuming = asyncio.create_task(publisher.resume_forever())
+    yield Runs(store, publisher)
+    resuming.cancel()
+    await asyncio.gather(resuming, return_exceptions=True)
+    await broker.close()
+
+
+async def offered(store: IngestStore, *, inline: bool = False, owner: str = LOCAL_OWNER) -> Offer:
+    made = offer()
+    await store.add_offer(owner, made, inline=inline)
+    return made
+
+
+async def test_the_newest_offer_made_by_hand_is_the_default(store: SqliteIngestStore, runs: Runs) -> None:
+    """Neither an inline offer of the queue door nor somebody else's ever becomes the default."""
+    await offered(store)
+    newest = await offered(store)
+    await offered(store, inline=True)
+    await offered(store, owner="somebody else")
+    await uploaded(store, leads(1))
+    assert (await runs.start(LOCAL_OWNER, RunRequest())).offer == newest
+
+
+async def test_an_upload_brings_its_own_offer(store: SqliteIngestStore, runs: Runs) -> None:
+    """Naming an upload is enough, also where newer offers exist."""
+    bound = await offered(store)
+    newest = await offered(store)
+    upload = await uploaded(store, leads(1), offer_id=bound.id)
+    free = await uploaded(store, leads(1))
+    run = await runs.start(LOCAL_OWNER, RunRequest(upload_id=upload.id))
+    assert (run.offer, run.upload_id) == (bound, upload.id)
+    assert (await runs.start(LOCAL_OWNER, RunRequest(upload_id=free.id))).offer == newest
+
+
+async def test_an_upload_of_another_offer_is_refused(store: SqliteIngestStore, runs: Runs) -> None:
+    """The caller learns which offer the upload is for."""
+    bound, other = await offered(store), await offered(store)
+    upload = await uploaded(store, leads(1), offer_id=bound.id)
+    with pytest.raises(Problem) as refused:
+        await runs.start(LOCAL_OWNER, RunRequest(upload_id=upload.id, offer_id=other.id))
+    assert refused.value.status == 409
+    assert bound.id in refused.value.detail
+
+
+@pytest.mark.parametrize("named", ["offer_id", "upload_id"])
+async def test_what_belongs_to_another_owner_is_not_found(
+    store: SqliteIngestStore, runs: Runs, named: str
+) -> None:
+    """Ids of somebody else's offers and uploads open nothing, and do not even show that they exist."""
+    theirs = await offered(store, owner="somebody else")
+    upload = await uploaded(store, leads(1), owner="somebody else")
+    await offered(store)
+    await uploaded(store, leads(1))
+    ids = {"offer_id": theirs.id, "upload_id": upload.id}
+    with pytest.raises(NotFound):
+        await runs.start(LOCAL_OWNER, RunRequest.model_validate({named: ids[named]}))
+
+
+async def test_without_an_offer_or_a_prospect_the_caller_learns_what_to_call_first(
+    store: SqliteIngestStore, runs: Runs
+) -> None:
+    """Only these two are conflicts; an upload that is not committed, or is empty, holds no prospect."""
+    with pytest.raises(Problem, match="POST /offer") as no_offer:
+        await runs.start(LOCAL_OWNER, RunRequest())
+    await offered(store)
+    await uploaded(store, [])
+    await uploaded(store, leads(1), owner="somebody else")
+    with pytest.raises(Problem, match="POST /leads/upload") as no_prospect:
+        await runs.start(LOCAL_OWNER, RunRequest())
+    assert (no_offer.value.status, no_prospect.value.status) == (409, 409)
+
+
+async def test_waiting_ends_with_the_run_or_with_the_time(store: SqliteIngestStore, runs: Runs) -> None:
+    """A caller waits no longer than need be, and hears how far the run is."""
+    await offered(store)
+    await uploaded(store, leads(3))
+    run = await runs.start(LOCAL_OWNER, RunRequest())
+    began = time.monotonic()
+    assert (await runs.wait(run, 0.2))[1] is False
+    assert 0.2 <= time.monotonic() - began < 1
+
+    async def published() -> bool:
+        found = await store.run(LOCAL_OWNER, run.id)
+        return found is not None and found.state is RunState.PUBLISHED
+
+    await eventually(published)
+    assert await runs.wait(run, 0) == (RunProgress(run_id=run.id, queued=3, processed=0, failed=0), False)
+    waiting = asyncio.create_task(runs.wait(run, 30))
+    await store.note_progress(run.id, 2, 1, finished=True)
+    async with asyncio.timeout(5):
+        progress, finished = await waiting
+    assert finished
+    assert progress == RunProgress(run_id=run.id, queued=3, processed=3, failed=1)
