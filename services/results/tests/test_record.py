@@ -93,6 +93,7 @@ def test_neither_order_nor_grouping_nor_repetition_matters(data: st.DataObject) 
     # Which of several errors is kept depends on the order; nothing that counts may.
     left_out = {"rules", "ai"}
     assert (record and record.model_dump(exclude=left_out)) == (plain and plain.model_dump(exclude=left_out))
+    assert (record and record.factors) == (plain and plain.factors)
 
 
 @given(st.data())
