@@ -233,7 +233,7 @@ class RunPublished(Contract):
 
 
 class RunProgressed(Contract):
-    """How far a run is; sent at most once a second a run."""
+    """How far a run is; sent when that changed, a few times a second at most."""
 
     TYPE: ClassVar[str] = "runs.progressed.v1"
 

@@ -102,6 +102,8 @@ class MongoResultStore:
         return {record.key: record for record in records}
 
     async def settle_latest(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
         named = {(record.owner, record.offer_id, record.lead_id) for record in records}
         chosen = {"lead_id": {"$in": list({record.lead_id for record in records})}, "latest": True}
         runs: dict[tuple[str, str, str], list[str]] = defaultdict(list)

@@ -50,6 +50,8 @@ class SqliteResultStore:
         return {record.key: record for record in records}
 
     async def settle_latest(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
         lead_ids = json.dumps([record.lead_id for record in records])
         await self._database.write(lambda connection: connection.execute(sql.SETTLE, [lead_ids]).rowcount)
 
