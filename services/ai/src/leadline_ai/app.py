@@ -17,8 +17,8 @@ from leadline_common.settings import load_settings
 from leadline_common.topology import AI
 from leadline_common.worker_health import serving_health
 
-_WORKERS = 2
-"""Chunks judged at a time: two fill the provider's concurrency, and at the default settings even a provider
+_WORKERS = 3
+"""Chunks judged at a time: three fill the provider's concurrency, and at the default settings even a provider
 that hangs on every attempt has answered them by fallback within the time a batch may take."""
 
 

@@ -12,12 +12,13 @@ from leadline_common.worker_health import serving_health
 from leadline_rules.handler import RulesHandler
 from leadline_rules.settings import RulesSettings
 
-_PREFETCH = 4
+_WORKERS = 8
+"""Chunks under way at a time: while the broker confirms one's scores, others are scored."""
 
 
 def build(broker: Broker, metrics: Metrics) -> Service:
     """Return the service over the given broker."""
-    consumer = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_PREFETCH)
+    consumer = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_WORKERS, workers=_WORKERS)
     return Service("rules", consumers=[consumer], checks={"broker": broker.ping})
 
 
