@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from leadline_common.errors import LeadlineError, SettingsError
 from leadline_common.logs import configure_logging
 from leadline_common.messages import ModelName
-from leadline_common.service import run_main
+from leadline_common.service import run_main, spare_collector
 from leadline_common.settings import check_loopback
 from leadline_standalone import __version__
 from leadline_standalone.report import show
@@ -112,6 +112,7 @@ def _score(order: Order, console: Console) -> Outcome:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
+    spare_collector()
     with Progress(*columns, console=console) as progress:
         return asyncio.run(score_file(order, progress))
 

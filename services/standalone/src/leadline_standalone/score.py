@@ -78,7 +78,9 @@ def read_offer(path: Path) -> OfferSpec:
 
 
 def output_format(path: Path) -> ExportFormat:
-    """Return the format a file name asks for. Raises BadFile for an unknown ending."""
+    """Return the format a file name asks for. Raises BadFile for an unknown ending or folder."""
+    if not path.parent.is_dir():
+        raise BadFile(f"{path}: there is no folder {path.parent}")
     try:
         return ExportFormat(path.suffix.removeprefix(".").lower())
     except ValueError:
