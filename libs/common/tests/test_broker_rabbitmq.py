@@ -16,6 +16,7 @@ from aio_pika.abc import AbstractRobustChannel, FieldValue
 from leadline_common.broker import Delivery, Message, Subscription
 from leadline_common.brokers import rabbitmq, rabbitmq_consumer
 from leadline_common.brokers.rabbitmq import RabbitBroker
+from leadline_common.brokers.rabbitmq_channels import reaching_rabbitmq
 from leadline_common.errors import Permanent, SettingsError, Unavailable
 from leadline_common.messages import LeadsSubmitted, ResultsScored
 from leadline_common.topology import DELIVERY_LIMIT, EXCHANGE, SUBMISSIONS, Queue
@@ -337,3 +338,11 @@ async def test_an_unreadable_url_is_a_settings_error(url: str) -> None:
     """A URL that is none of AMQP's names the variable and shows what one looks like."""
     with pytest.raises(SettingsError, match="LEADLINE_BROKER_URL"):
         await RabbitBroker.connect(url)
+
+
+def test_a_bare_exception_of_the_client_is_an_outage() -> None:
+    """aiormq ends what waits on a connection that broke for no known reason with a bare Exception."""
+    with pytest.raises(Unavailable, match="lost"), reaching_rabbitmq():
+        raise Exception
+    with pytest.raises(ValueError, match="ours"), reaching_rabbitmq():
+        raise ValueError("ours")

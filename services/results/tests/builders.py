@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from leadline_common.broker import Broker, Message
-from leadline_common.chunks import chunk_message, message_of
+from leadline_common.chunks import chunk_message
 from leadline_common.messages import (
     LOCAL_OWNER,
     AiChunkScored,
@@ -18,6 +18,7 @@ from leadline_common.messages import (
     RuleScored,
     RulesScored,
     RunPublished,
+    RunStarted,
 )
 from leadline_common.topology import Queue
 from leadline_results.record import Record, conclude, gather, merge
@@ -92,9 +93,9 @@ def published(run_id: str, total: int) -> RunPublished:
     return RunPublished(owner=LOCAL_OWNER, run_id=run_id, offer_id=OFFER.id, model="standard", total=total)
 
 
-def published_message(run_id: str, total: int) -> Message:
-    """The same as a message."""
-    return message_of(published(run_id, total), f"{run_id}:{RunPublished.TYPE}")
+def started(run_id: str) -> RunStarted:
+    """The word that a run was asked for."""
+    return RunStarted(owner=LOCAL_OWNER, run_id=run_id, offer=OFFER, model="standard")
 
 
 def done_record(

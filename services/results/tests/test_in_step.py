@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from leadline_common.broker import Message
-from leadline_common.messages import AiChunkScored, LeadsAccepted, RulesScored, RunPublished
+from leadline_common.messages import AiChunkScored, LeadsAccepted, RulesScored
 from leadline_results.in_step import InStep
 
 
@@ -39,8 +39,3 @@ def test_what_comes_after_a_chunk_went_does_not_wait() -> None:
     leads, rules, ai = whole("a")
     in_step.went([leads, rules])
     assert ripe(in_step, [ai, *whole("b")[2:]]) == [True, False]
-
-
-def test_other_messages_do_not_wait() -> None:
-    """The end of publishing is no part of a chunk and goes at once."""
-    assert ripe(InStep(), [part("a", RunPublished.TYPE)]) == [True]

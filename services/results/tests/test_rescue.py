@@ -28,7 +28,7 @@ from leadline_results.store import Run
 from leadline_results.stores.sqlite import SqliteResultStore
 from leadline_results.tracker import Tracker
 
-from .builders import OFFER, Clock, all_of, by_ai, by_rules, chunk, drained, published_message
+from .builders import OFFER, Clock, all_of, by_ai, by_rules, chunk, drained, published, started
 
 
 class Place:
@@ -45,9 +45,10 @@ class Place:
     async def hear(self, *contracts: LeadsAccepted | RulesScored | AiChunkScored, total: int) -> str:
         """Handle the messages of a run of that many leads; return the run's id."""
         run_id = contracts[0].run_id
+        await self.tracker.learn(started(run_id))
         events = await self.handler.handle([chunk_message(contract) for contract in contracts])
-        events += await self.handler.handle([published_message(run_id, total)])
         await self.broker.publish(events)
+        await self.tracker.learn(published(run_id, total))
         return run_id
 
     async def stand_still(self, minutes: float = 10) -> None:
@@ -222,7 +223,7 @@ async def test_a_run_whose_leads_never_arrived_ends_as_it_is(place: Place) -> No
 async def test_a_run_whose_leads_wait_to_be_stored_is_not_ended(place: Place) -> None:
     """After an outage of this very service a run's leads may still be in its queue."""
     leads = chunk("a", run_id=new_id())
-    await place.handler.handle([published_message(leads.run_id, 1)])
+    await place.tracker.learn(published(leads.run_id, 1))
     await place.broker.send(RESULT_LEADS.name, [chunk_message(leads)])
     for _ in range(NUDGES + 1):
         await place.stand_still()
@@ -245,13 +246,15 @@ async def test_what_is_known_to_be_missing_is_failed_before_the_run_is_ended_sho
 async def test_a_run_that_is_still_published_is_left_alone(place: Place) -> None:
     """Without a total there is more to come: ingest takes the run up again and publishes the rest."""
     leads = chunk("a", run_id=new_id())
+    await place.tracker.learn(started(leads.run_id))
     await place.handler.handle([chunk_message(leads)])
     for _ in range(NUDGES + 2):
         await place.stand_still()
     assert await place.asked(AI) == []
     run = await place.run(leads.run_id)
     assert (run.nudges, run.finished_at) == (0, None)
-    await place.handler.handle([*all_of(leads), published_message(leads.run_id, 1)])
+    await place.handler.handle(all_of(leads))
+    await place.tracker.learn(published(leads.run_id, 1))
     await place.settle()
     assert (await place.run(leads.run_id)).announced
 

@@ -18,7 +18,7 @@ from leadline_results.store import Counts, Run
 from leadline_results.stores.sqlite import SqliteResultStore
 from leadline_results.tracker import Tracker
 
-from .builders import START, Clock, chunk, done_record, drained, published
+from .builders import START, Clock, done_record, drained, published, started
 
 
 class WatchedStore(SqliteResultStore):
@@ -129,7 +129,7 @@ async def test_a_run_of_nothing_finishes_at_once(
     """Whoever asks for a run without prospects is told without delay that it is over."""
     run_id = new_id()
     async with following(tracker):
-        await tracker.published(published(run_id, 0))
+        await tracker.learn(published(run_id, 0))
         assert await until(announced(store, run_id)) < 1
     [end] = await ends(broker)
     assert (end.run_id, end.total, end.scored, end.failed) == (run_id, 0, 0, 0)
@@ -147,9 +147,9 @@ async def test_the_total_may_come_before_or_after_the_leads(
             await asyncio.sleep(0.1)
             assert await ends(broker) == []
             if step == "total":
-                await tracker.published(published(run_id, 2))
+                await tracker.learn(published(run_id, 2))
             else:
-                await tracker.accepted([chunk("lead-0", "lead-1", run_id=run_id)])
+                await tracker.learn(started(run_id))
                 await score(store, run_id, 2)
                 tracker.touched([run_id])
         await until(announced(store, run_id))
@@ -165,7 +165,7 @@ async def test_progress_is_told_when_it_changes_and_not_more_often_than_counted(
 ) -> None:
     """Many results in a short time are told in few messages, the last of which has the right counts."""
     run_id = new_id()
-    await tracker.published(published(run_id, 1_000))
+    await tracker.learn(published(run_id, 1_000))
     started = time.monotonic()
     async with following(tracker):
         for number in range(60):
@@ -188,9 +188,9 @@ async def test_a_run_ends_once_however_often_it_is_touched(
 ) -> None:
     """Redelivered results and sweeps after the end do not announce it again, nor does it occupy anyone."""
     run_id = new_id()
-    await tracker.accepted([chunk("lead-0", run_id=run_id)])
+    await tracker.learn(started(run_id))
     await score(store, run_id, 1)
-    await tracker.published(published(run_id, 1))
+    await tracker.learn(published(run_id, 1))
     async with following(tracker):
         await until(announced(store, run_id))
         for _ in range(5):
@@ -209,7 +209,7 @@ async def test_an_end_that_a_crash_left_unannounced_is_announced_by_the_sweep(
     """Between storing the end and publishing it a process may die; another one tells of it."""
     run_id = new_id()
     died = Tracker(store, broker, Clock())
-    await died.published(published(run_id, 3))
+    await died.learn(published(run_id, 3))
     await store.finish_run(run_id, Counts(2, 1), START)
     tracker = Tracker(store, broker, Clock())
     async with following(tracker):
@@ -226,9 +226,9 @@ async def test_an_outage_of_the_store_is_survived(
     failing, fine = new_id(), new_id()
     store.failures = 1
     async with following(tracker):
-        await tracker.published(published(failing, 0))
+        await tracker.learn(published(failing, 0))
         await until(lambda: asyncio.sleep(0, bool(store.counting)))
-        await tracker.published(published(fine, 0))
+        await tracker.learn(published(fine, 0))
         await until(announced(store, fine))
         await until(announced(store, failing))
     assert [end.run_id for end in await ends(broker)] == [fine, failing]
@@ -238,12 +238,12 @@ async def test_a_new_run_does_not_wait_for_one_that_is_not_due(tracker: Tracker,
     """A small run ends at once while a large one, whose counting is costly, rests until its next count."""
     large, small = new_id(), new_id()
     store.cost = 0.1
-    await tracker.published(published(large, 1_000))
+    await tracker.learn(published(large, 1_000))
     async with following(tracker):
         await until(lambda: asyncio.sleep(0, store.counted == [large]))
         tracker.touched([large])
         await asyncio.sleep(0.05)
-        await tracker.published(published(small, 0))
+        await tracker.learn(published(small, 0))
         assert await until(announced(store, small)) < 1
     assert store.counted == [large, small]
 
@@ -252,7 +252,7 @@ async def test_what_is_stored_during_a_count_is_counted_again(tracker: Tracker, 
     """A result that is stored during a count, and so is not in it, is not forgotten."""
     run_id = new_id()
     store.cost = 0.05
-    await tracker.published(published(run_id, 1))
+    await tracker.learn(published(run_id, 1))
     async with following(tracker):
         await until(lambda: asyncio.sleep(0, bool(store.counting)))
         await asyncio.sleep(0.02)
@@ -265,7 +265,7 @@ async def test_waiting_for_a_run_to_be_due_costs_nothing(tracker: Tracker, store
     """However often a run is touched before it is due, it is not looked at and the loop does not spin."""
     run_id = new_id()
     store.cost = 0.1
-    await tracker.published(published(run_id, 1_000))
+    await tracker.learn(published(run_id, 1_000))
     async with following(tracker):
         await until(lambda: asyncio.sleep(0, bool(store.counted)))
         looks = store.looks

@@ -220,6 +220,17 @@ class AiChunkScored(ChunkRef):
     scores: list[AiScored]
 
 
+class RunStarted(Contract):
+    """A run was asked for, and its chunks are about to be published; comes before them, apart from them."""
+
+    TYPE: ClassVar[str] = "runs.started.v1"
+
+    owner: str
+    run_id: str
+    offer: Offer
+    model: ModelName
+
+
 class RunPublished(Contract):
     """All chunks of a run are in the broker: it holds `total` leads. A run of nothing has total 0."""
 

@@ -33,11 +33,12 @@ SUBMISSIONS = Queue("leadline.ingest.submissions", (m.LeadsSubmitted.TYPE,))
 RUN_EVENTS = Queue("leadline.ingest.runs", (m.RunProgressed.TYPE, m.RunFinished.TYPE, m.LeadsFailed.TYPE))
 RULES = Queue("leadline.rules.leads", (m.LeadsAccepted.TYPE,))
 AI = Queue("leadline.ai.leads", (m.LeadsAccepted.TYPE,))
-RESULT_LEADS = Queue("leadline.results.leads", (m.LeadsAccepted.TYPE, m.RunPublished.TYPE))
+RESULT_RUNS = Queue("leadline.results.runs", (m.RunStarted.TYPE, m.RunPublished.TYPE))
+RESULT_LEADS = Queue("leadline.results.leads", (m.LeadsAccepted.TYPE,))
 RESULT_RULES = Queue("leadline.results.rules", (m.RulesScored.TYPE,))
 RESULT_AI = Queue("leadline.results.ai", (m.AiChunkScored.TYPE,))
 
-QUEUES = (SUBMISSIONS, RUN_EVENTS, RULES, AI, RESULT_LEADS, RESULT_RULES, RESULT_AI)
+QUEUES = (SUBMISSIONS, RUN_EVENTS, RULES, AI, RESULT_RUNS, RESULT_LEADS, RESULT_RULES, RESULT_AI)
 
 ROUTED_TYPES = frozenset(kind for queue in QUEUES for kind in queue.types)
 """Types that must reach a queue of ours; the others are public events that may have no listener."""

@@ -15,6 +15,10 @@ _OWN = {b"date", b"server"}
 _PROBLEM = b'{"type":"about:blank","title":"%s","status":%d,"detail":"%s"}'
 
 
+class _ClientGone(Exception):
+    """The sender of a request hung up before its end; raised through the client, which then hangs up too."""
+
+
 def build_gateway(services: Mapping[str, str], client: httpx.AsyncClient) -> ASGIApp:
     """Return an application that hands each request to the service the table of routes names.
 
@@ -41,6 +45,8 @@ def build_gateway(services: Mapping[str, str], client: httpx.AsyncClient) -> ASG
         except httpx.TransportError:
             await _refuse(send, 503, "Temporarily unavailable", f"The {service} service does not answer.")
             return
+        except _ClientGone:
+            return
         await _pass_on(response, send)
 
     return without_api_prefix(gateway)
@@ -57,7 +63,7 @@ async def _body(receive: Receive) -> AsyncIterator[bytes]:
     while more:
         message = await receive()
         if message["type"] != "http.request":
-            raise ConnectionResetError("the client went away")
+            raise _ClientGone
         more = message["more_body"]
         yield message["body"]
 

@@ -9,7 +9,7 @@ import structlog
 from leadline_common.broker import Broker, Message
 from leadline_common.chunks import chunk_message, message_of
 from leadline_common.errors import LeadlineError
-from leadline_common.messages import CHUNK_SIZE, LeadsAccepted, RunPublished
+from leadline_common.messages import CHUNK_SIZE, LeadsAccepted, RunPublished, RunStarted
 from leadline_common.tasks import start_task
 from leadline_ingest.leads import characters
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
@@ -75,9 +75,11 @@ class Publisher:
         lease = await self._store.lease_run(run_id, now, now + LEASE)
         if lease is None:
             return
+        run = lease.run
+        started = RunStarted(owner=run.owner, run_id=run.id, offer=run.offer, model=run.model)
+        await self._broker.publish([message_of(started, f"{run.id}:{RunStarted.TYPE}")])
         queued = await self._publish_uploads(lease)
         await self._advance(lease, _END, queued)
-        run = lease.run
         published = RunPublished(
             owner=run.owner, run_id=run.id, offer_id=run.offer.id, model=run.model, total=queued
         )

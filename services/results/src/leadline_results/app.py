@@ -11,8 +11,8 @@ from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
-from leadline_common.topology import RESULT_AI, RESULT_LEADS, RESULT_RULES
-from leadline_results.handler import MergeHandler
+from leadline_common.topology import RESULT_AI, RESULT_LEADS, RESULT_RULES, RESULT_RUNS
+from leadline_results.handler import MergeHandler, RunsHandler
 from leadline_results.rescue import Rescue
 from leadline_results.routes import results_routes
 from leadline_results.settings import ResultsSettings
@@ -32,7 +32,7 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
     rescue = Rescue(store, broker, tracker, now)
     queues = [RESULT_LEADS, RESULT_RULES, RESULT_AI]
     handler = MergeHandler(store, tracker, now)
-    consumer = Consumer(
+    merging = Consumer(
         broker,
         handler,
         queues,
@@ -42,9 +42,10 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
         linger=_LINGER,
         ripe=handler.in_step.ripe,
     )
+    runs = Consumer(broker, RunsHandler(tracker), [RESULT_RUNS], metrics, prefetch=_CHUNKS)
     return Service(
         "results",
-        consumers=[consumer],
+        consumers=[merging, runs],
         loops=[tracker.follow, rescue.sweep_forever],
         checks={"broker": broker.ping, "results_store": store.ping},
     )

@@ -11,6 +11,7 @@ from leadline_common.messages import (
     LeadsAccepted,
     RulesScored,
     RunPublished,
+    RunStarted,
 )
 from leadline_results.events import events_about
 from leadline_results.in_step import InStep
@@ -40,13 +41,7 @@ class MergeHandler:
 
         A redelivered message changes nothing in the store and returns the same events again.
         """
-        parts: list[PartMessage] = []
-        for message in messages:
-            if message.type == RunPublished.TYPE:
-                await self._tracker.published(RunPublished.decode(message.body))
-            else:
-                parts.append(_decode(message))
-        await self._tracker.accepted([part for part in parts if isinstance(part, LeadsAccepted)])
+        parts = [_decode(message) for message in messages]
         done = [record for record in await self._store_parts(gather(parts)) if record.done]
         await self._store.settle_latest(done)
         self._tracker.touched({part.run_id for part in parts})
@@ -87,6 +82,28 @@ class MergeHandler:
         changed = [record for key, record in merged.items() if key in known and record is not known[key]]
         lost = await self._store.insert(new) if new else set()
         return lost | (await self._store.replace(changed) if changed else set())
+
+
+class RunsHandler:
+    """Learns of runs apart from leads: a run is known at once, however many leads wait before its own."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Take in what each event tells of its run."""
+        for message in messages:
+            kind = RunStarted if message.type == RunStarted.TYPE else RunPublished
+            await self._tracker.learn(kind.decode(message.body))
+        return []
+
+    def split(self, message: Message) -> list[Message]:
+        """An event is small."""
+        return []
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """Nothing can stand in for it."""
+        return []
 
 
 def _decode(message: Message) -> PartMessage:

@@ -21,7 +21,7 @@ class InStep:
         self._went_short: dict[str, None] = {}
 
     def ripe(self, messages: Sequence[Message], overdue: Sequence[bool]) -> list[bool]:
-        """Tell for each message whether it is to go now; whatever is no part of a chunk goes."""
+        """Tell for each message whether it is to go now."""
         came: dict[str, set[str]] = defaultdict(set)
         late: set[str] = set()
         for message, is_overdue in zip(messages, overdue, strict=True):
@@ -29,10 +29,7 @@ class InStep:
             if is_overdue:
                 late.add(_chunk(message))
         return [
-            message.type not in PART_TYPES
-            or (chunk := _chunk(message)) in late
-            or chunk in self._went_short
-            or came[chunk] >= PART_TYPES
+            (chunk := _chunk(message)) in late or chunk in self._went_short or came[chunk] >= PART_TYPES
             for message in messages
         ]
 

@@ -12,7 +12,7 @@ import structlog
 from leadline_common.broker import Broker
 from leadline_common.chunks import message_of
 from leadline_common.errors import LeadlineError
-from leadline_common.messages import LeadsAccepted, RunFinished, RunProgressed, RunPublished
+from leadline_common.messages import RunFinished, RunProgressed, RunPublished, RunStarted
 from leadline_results.store import Counts, ResultStore, Run
 
 _COUNT_SHARE = 20
@@ -30,23 +30,24 @@ class Tracker:
         self._store = store
         self._broker = broker
         self._clock = clock
-        self._seen: set[str] = set()
         self._touched: set[str] = set()
         self._due: dict[str, float] = {}
         self._wake = asyncio.Event()
 
-    async def published(self, event: RunPublished) -> None:
-        """Learn how many leads a run has."""
-        run = self._new_run(event, None)
-        await self._store.see_run(run.model_copy(update={"total": event.total}))
+    async def learn(self, event: RunStarted | RunPublished) -> None:
+        """Take in that there is a run, or how many leads it has; in any order, and as often as it comes."""
+        run = Run(
+            run_id=event.run_id,
+            owner=event.owner,
+            offer_id=event.offer.id if isinstance(event, RunStarted) else event.offer_id,
+            model=event.model,
+            offer=event.offer if isinstance(event, RunStarted) else None,
+            total=event.total if isinstance(event, RunPublished) else None,
+            started_at=_made_at(event.run_id),
+            progress_at=self._clock(),
+        )
+        await self._store.see_run(run)
         self.touched([event.run_id])
-
-    async def accepted(self, chunks: Iterable[LeadsAccepted]) -> None:
-        """Learn of runs by their chunks."""
-        for chunk in chunks:
-            if chunk.run_id not in self._seen:
-                await self._store.see_run(self._new_run(chunk, chunk))
-                self._seen.add(chunk.run_id)
 
     def touched(self, run_ids: Iterable[str]) -> None:
         """Have these runs looked after soon."""
@@ -92,7 +93,6 @@ class Tracker:
             return
         await self._announce(run_id)
         self._due.pop(run_id, None)
-        self._seen.discard(run_id)
 
     async def _ends(self, run: Run) -> bool:
         """Count the run; finish it where all of it is done, otherwise tell of what has changed."""
@@ -133,17 +133,6 @@ class Tracker:
         await self._broker.publish([message_of(event, f"{run_id}:{RunFinished.TYPE}")])
         await self._store.mark_announced(run_id)
         log.info("run_finished", run_id=run_id, total=run.total, scored=run.scored, failed=run.failed)
-
-    def _new_run(self, event: RunPublished | LeadsAccepted, chunk: LeadsAccepted | None) -> Run:
-        return Run(
-            run_id=event.run_id,
-            owner=event.owner,
-            offer_id=event.offer_id,
-            model=event.model,
-            offer=chunk.offer if chunk else None,
-            started_at=_made_at(event.run_id),
-            progress_at=self._clock(),
-        )
 
 
 def _made_at(run_id: str) -> datetime:

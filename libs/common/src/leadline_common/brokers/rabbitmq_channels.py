@@ -33,6 +33,11 @@ def reaching_rabbitmq() -> Iterator[None]:
         raise Unavailable("RabbitMQ did not answer in time") from error
     except CONNECTION_EXCEPTIONS as error:
         raise Unavailable(f"RabbitMQ: {type(error).__name__}: {error}") from error
+    except Exception as error:
+        # aiormq's FutureStore ends what waits on a connection that broke for no known reason with a bare one.
+        if type(error) is not Exception:
+            raise
+        raise Unavailable("the connection to RabbitMQ was lost") from error
 
 
 async def open_channel(connection: AbstractRobustConnection, *, confirms: bool) -> Channel:
