@@ -14,7 +14,7 @@ from leadline_common.tasks import start_task
 from leadline_ingest.leads import characters
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
 
-LEASE = timedelta(seconds=15)
+LEASE = timedelta(seconds=10)
 _WINDOW_ROWS = 2_000
 """Rows claimed at a time; the lease is lengthened after each."""
 _CHUNK_CHARACTERS = 1_000_000
@@ -22,7 +22,7 @@ _CHUNK_CHARACTERS = 1_000_000
 _MESSAGES_AT_ONCE = 20
 _END = Cursor("~", 0)
 """Past every upload: what comes in from here on is the next run's, so that a total once told stands."""
-_SWEEP_SECONDS = 5.0
+_SWEEP_SECONDS = 2.0
 
 log = structlog.get_logger()
 

@@ -55,6 +55,7 @@ async def embedded(
             stack.push_async_callback(policy.assessor.close)
             ingest_store = SqliteIngestStore(data_dir / "ingest.db")
             stack.push_async_callback(ingest_store.close)
+            await ingest_store.end_leases()
             result_store = SqliteResultStore(data_dir / "results.db")
             stack.push_async_callback(result_store.close)
             broker = EmbeddedBroker(data_dir / "broker.db")

@@ -56,6 +56,10 @@ class SqliteRuns(Tables):
         query = "SELECT id FROM runs WHERE state = 'publishing' AND leased_until <= ? ORDER BY id"
         return [row["id"] for row in await self._all(query, now.timestamp())]
 
+    async def end_leases(self) -> None:
+        """End every lease; for the one process that holds the data directory, at its start."""
+        await self._change("UPDATE runs SET leased_until = 0")
+
     async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
         changed = await self._change(_ADVANCE, *cursor, queued, until.timestamp(), lease.run.id, lease.token)
         return changed > 0

@@ -1,0 +1,99 @@
+"""`leadline serve` as a process: where it listens, whom it lets in, and how it ends."""
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from leadline_testing.services import ServiceProcess, standalone
+
+from .conftest import EXAMPLES, Leadline
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[ServiceProcess]:
+    """A running server whose data is in `data`."""
+    with standalone(tmp_path / "data", {"LEADLINE_AI": "offline"}, tmp_path / "log") as process:
+        yield process
+
+
+def test_a_data_dir_has_one_user_and_keeps_its_data(
+    serving: ServiceProcess, leadline: Leadline, tmp_path: Path
+) -> None:
+    """A second process is refused with the holder's name; after the first has ended, its data is there."""
+    offer = httpx.post(f"{serving.address}/offer", json={"name": "Kept"}, trust_env=False).json()
+    second = leadline("serve", "--port", "0", "--data-dir", "data")
+    assert second.code == 2
+    assert str(serving.process.pid) in second.err
+    assert "--data-dir" in second.err
+    scoring = leadline(
+        *("score", EXAMPLES / "leads.csv", "--offer", EXAMPLES / "offer.json", "--data-dir", "data")
+    )
+    assert (scoring.code, str(serving.process.pid) in scoring.err) == (2, True)
+
+    assert serving.stop() == 0
+    serving.restart()
+    serving.await_ready()
+    files = {"file": (EXAMPLES / "leads.csv").read_bytes()}
+    upload = httpx.post(f"{serving.address}/leads/upload/{offer['id']}", files=files, trust_env=False)
+    assert upload.status_code == 201
+
+
+def test_it_is_reached_from_this_machine_alone(leadline: Leadline) -> None:
+    """Listening for others is refused with the reason, since whoever reaches it may read everything."""
+    everybody = "0.0.0.0"  # noqa: S104 - that is what is refused
+    ran = leadline("serve", "--host", everybody)
+    assert ran.code == 2
+    assert everybody in ran.err
+    assert "127.0.0.1" in ran.err
+
+
+def test_a_taken_port_is_one_line(leadline: Leadline) -> None:
+    """Where somebody else listens the command says so and what to do, and nothing else."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ran = leadline("serve", "--port", str(port))
+    assert ran.code == 2
+    [line] = ran.err.splitlines()
+    assert f"cannot listen on 127.0.0.1:{port}" in line
+    assert "choose another port" in line
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_told_to_stop_it_finishes_what_it_has(
+    serving: ServiceProcess, tmp_path: Path, number: signal.Signals
+) -> None:
+    """A stop in the middle of a run ends with code 0 and without an error, and the next start finishes it."""
+    rows = "".join(f"Person {row},CTO,Company {row}\n" for row in range(2_000))
+    with httpx.Client(base_url=serving.address, timeout=30, trust_env=False) as client:
+        client.post("/offer", json={"name": "Any"}).raise_for_status()
+        client.post("/leads/upload", files={"file": f"name,role,company\n{rows}"}).raise_for_status()
+        accepted = client.post("/score", headers={"Prefer": "respond-async"})
+        while client.get(accepted.headers["Location"]).is_error:
+            pass  # until the first of it is under way
+        serving.process.send_signal(number)
+        assert serving.process.wait(30) == 0
+        assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
+        serving.restart()
+        serving.await_ready()
+        run = client.get(accepted.headers["Location"], params={"wait": 30}).raise_for_status().json()
+    assert (run["status"], run["scored"], run["failed"]) == ("finished", 2_000, 0)
+
+
+def test_the_command_explains_itself(leadline: Leadline) -> None:
+    """Whoever asks how to score a file is told, with what the exit codes mean."""
+    assert "LEADS.csv" in (ran := leadline("score", "--help")).out
+    assert "Exit code" in ran.out
+
+
+def test_the_providers_sdk_is_loaded_by_those_who_use_it() -> None:
+    """Whoever has no key does not wait for a library that takes longer to load than all else."""
+    check = "import sys, leadline_standalone.cli; sys.exit('anthropic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -1,0 +1,153 @@
+"""What the cross-service tests share: Leadline running one way or the other, and its REST calls by name."""
+
+import contextlib
+import csv
+import io
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from anyio.from_thread import BlockingPortal
+
+from leadline_testing.run_services import gateway_before
+from leadline_testing.services import ServiceProcess, four_services, standalone
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+OFFER = {
+    "name": "AI Outreach Automation",
+    "value_props": ["24/7 outreach", "6x more meetings"],
+    "ideal_use_cases": ["B2B SaaS mid-market"],
+}
+OFFLINE = {"LEADLINE_AI": "offline"}
+COLUMNS = ("name", "role", "company", "industry", "location", "linkedin_bio")
+_ROLES = ("Head of Growth", "CTO", "Marketing Manager", "Junior Developer", "Owner")
+_INDUSTRIES = ("SaaS", "IT Services", "Dairy")
+
+Result = dict[str, Any]
+
+
+class Client:
+    """The REST calls of one Leadline; every method but `post_score` raises where the answer is an error."""
+
+    def __init__(self, http: httpx.Client) -> None:
+        self.http = http
+
+    def create_offer(self, **changes: object) -> str:
+        """Create an offer and return its id."""
+        return str(self._post("/offer", json={**OFFER, **changes})["id"])
+
+    def upload(self, content: bytes | str, offer_id: str | None = None) -> dict[str, Any]:
+        """Upload a CSV and return the report."""
+        form = {} if offer_id is None else {"offer_id": offer_id}
+        return self._post("/leads/upload", files={"file": ("leads.csv", content)}, data=form)
+
+    def upload_new(self, content: bytes | str) -> str:
+        """Upload a CSV for a new offer of its own, apart from all other tests, and return the upload's id."""
+        return str(self.upload(content, self.create_offer())["upload_id"])
+
+    def post_score(self, prefer: str = "wait=30", path: str = "/score", **body: str) -> httpx.Response:
+        """Ask for a run; without a body where none is given."""
+        return self.http.post(path, json=body or None, headers={"Prefer": prefer})
+
+    def score(self, **body: str) -> dict[str, Any]:
+        """Score, wait for the end, and return how far the run came."""
+        answer = self.post_score(**body).raise_for_status()
+        assert answer.status_code == 200, f"the run did not end in time: {answer.text}"
+        return _object(answer)
+
+    def finished_run(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
+        """Wait for a run to finish and return it."""
+        deadline = time.monotonic() + seconds
+        while True:
+            answer = self.http.get(f"/runs/{run_id}", params={"wait": 10})
+            if answer.is_success and (run := _object(answer))["status"] == "finished":
+                return run
+            assert answer.is_success or "Retry-After" in answer.headers, answer.text
+            assert time.monotonic() < deadline, f"not finished within {seconds:g} seconds: {answer.text}"
+
+    def results(self, **filters: str | int) -> list[Result]:
+        """Return all results that the filters leave, page by page."""
+        results: list[Result] = []
+        answer = self.http.get("/results", params={"limit": 1000, **filters}).raise_for_status()
+        results += answer.json()
+        while following := answer.links.get("next"):
+            answer = self.http.get(following["url"]).raise_for_status()
+            results += answer.json()
+        assert len(results) == int(answer.headers["X-Total-Count"])
+        return results
+
+    def exported_rows(self, **filters: str) -> list[dict[str, str]]:
+        """Return the rows of a CSV export."""
+        answer = self.http.get("/results/export", params={"format": "csv", **filters}).raise_for_status()
+        return list(csv.DictReader(io.StringIO(answer.text, newline="")))
+
+    def _post(self, path: str, **content: Any) -> dict[str, Any]:
+        return _object(self.http.post(path, **content).raise_for_status())
+
+
+@dataclass(frozen=True, slots=True)
+class Leadline:
+    """A running Leadline: its client, the address of each of its processes, and what they logged.
+
+    `broker_url` is None where it runs in one process.
+    """
+
+    client: Client
+    addresses: Mapping[str, str]
+    log: Path
+    broker_url: str | None = None
+
+
+@contextlib.contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """Yield a client of the Leadline at this address."""
+    with httpx.Client(base_url=address, timeout=90, trust_env=False) as http:
+        yield Client(http)
+
+
+@contextlib.contextmanager
+def embedded(folder: Path, settings: Mapping[str, str] = OFFLINE) -> Iterator[Leadline]:
+    """Run `leadline serve` with its data in the folder."""
+    log = folder / "log"
+    with (
+        standalone(folder / "data", settings, log) as process,
+        connected(process.address) as client,
+    ):
+        yield Leadline(client, {"leadline": process.address}, log)
+
+
+@contextlib.contextmanager
+def behind_gateway(
+    portal: BlockingPortal, broker_url: str, store_url: str, log: Path
+) -> Iterator[tuple[Leadline, dict[str, ServiceProcess]]]:
+    """Run the four services behind the gateway; yield them together and apart."""
+    with four_services(broker_url, store_url, OFFLINE, log) as processes:
+        addresses = {name: process.address for name, process in processes.items()}
+        gateway = portal.wrap_async_context_manager(gateway_before(addresses, 0))
+        with gateway as address, connected(address) as client:
+            yield Leadline(client, addresses, log, broker_url), processes
+
+
+def make_csv(names: Sequence[str]) -> str:
+    """Return a CSV with one prospect a name."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(COLUMNS)
+    for number, name in enumerate(names):
+        role, industry = _ROLES[number % len(_ROLES)], _INDUSTRIES[number % len(_INDUSTRIES)]
+        writer.writerow([name, role, f"Company {number}", industry, "Berlin, DE", "Opens new markets."])
+    return text.getvalue()
+
+
+def numbered(prefix: str, count: int) -> list[str]:
+    """Return that many names."""
+    return [f"{prefix} {number}" for number in range(count)]
+
+
+def _object(answer: httpx.Response) -> dict[str, Any]:
+    value = answer.json()
+    assert isinstance(value, dict)
+    return value

@@ -1,0 +1,85 @@
+"""Messages as version 1 wrote them are read for ever: `golden` holds one of each type.
+
+A golden file is never changed to make a test pass; what an older reader or writer would trip over gets a
+new version in its type, and a new file.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from leadline_common import messages
+
+GOLDEN = Path(__file__).parent / "golden"
+CONTRACTS: dict[str, type[messages.Wire]] = {
+    member.TYPE: member
+    for member in vars(messages).values()
+    if isinstance(member, type) and issubclass(member, messages.Wire) and hasattr(member, "TYPE")
+}
+
+
+def read(kind: str, value: object) -> messages.Wire:
+    """Read a value as a message of that type."""
+    return CONTRACTS[kind].model_validate_json(json.dumps(value))
+
+
+def golden(kind: str) -> Any:
+    """Return the message as version 1 wrote it."""
+    return json.loads((GOLDEN / f"{kind}.json").read_text(encoding="utf-8"))
+
+
+def with_unknown_fields(value: Any) -> Any:
+    """Return the value with one more field in each of its objects."""
+    if isinstance(value, dict):
+        return {**{key: with_unknown_fields(inner) for key, inner in value.items()}, "of_tomorrow": [1]}
+    return [with_unknown_fields(inner) for inner in value] if isinstance(value, list) else value
+
+
+def required_fields(kind: str) -> list[str]:
+    """Return the fields without which a message of the type cannot be read."""
+    return [name for name, field in CONTRACTS[kind].model_fields.items() if field.is_required()]
+
+
+def test_each_type_has_its_golden_message() -> None:
+    """A new message type cannot be forgotten here, nor an old one dropped from the contracts."""
+    assert {path.stem for path in GOLDEN.iterdir()} == set(CONTRACTS)
+
+
+@pytest.mark.parametrize("kind", sorted(CONTRACTS))
+def test_what_was_written_then_is_read_and_written_alike_now(kind: str) -> None:
+    """Today's class reads the old message whole, and writes every field of it under the same name."""
+    old = golden(kind)
+    written = json.loads(read(kind, old).model_dump_json(exclude_none=True))
+    assert kept(written, old) == old
+
+
+@pytest.mark.parametrize("kind", sorted(CONTRACTS))
+def test_fields_of_a_newer_writer_are_passed_over(kind: str) -> None:
+    """A producer may add fields at any depth before its consumers know them."""
+    old = golden(kind)
+    new = with_unknown_fields(old)
+    if kind == messages.LeadsSubmitted.TYPE:
+        new["leads"] = old["leads"]  # read one by one where they are taken, not by the contract
+    assert read(kind, new) == read(kind, old)
+
+
+@pytest.mark.parametrize("kind", sorted(CONTRACTS))
+def test_no_field_has_become_required(kind: str) -> None:
+    """Today's class requires nothing that the old message did not carry, and misses what it does require."""
+    old = golden(kind)
+    assert set(required_fields(kind)) <= set(old)
+    for name in required_fields(kind):
+        with pytest.raises(ValidationError):
+            read(kind, {key: value for key, value in old.items() if key != name})
+
+
+def kept(new: Any, old: Any) -> Any:
+    """Return the part of the new value that the old one has too."""
+    if isinstance(new, dict) and isinstance(old, dict):
+        return {key: kept(new[key], old[key]) for key in old if key in new}
+    if isinstance(new, list) and isinstance(old, list) and len(new) == len(old):
+        return [kept(one, other) for one, other in zip(new, old, strict=True)]
+    return new

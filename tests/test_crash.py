@@ -1,0 +1,232 @@
+"""Nothing that was answered with 2xx is lost or done twice, whatever is killed or cut, and whenever."""
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal
+from tests.conftest import FreshServers, Servers
+from tests.support import OFFLINE, Client, Leadline, behind_gateway, connected, make_csv, numbered
+
+from leadline_testing.processes import PrivateServer
+from leadline_testing.running import RunningServer
+from leadline_testing.services import ServiceProcess, standalone
+from leadline_testing.tcp_proxy import TcpProxy
+
+KILLS = 4
+FILES = (40, 2_100)
+"""Rows of the files, in turn: one that is done in a moment, and one that takes several claims."""
+ROWS = 4_000
+CUT_SECONDS = 3.0
+
+
+class Run(NamedTuple):
+    """A run that was accepted: its upload, and its id."""
+
+    upload_id: str
+    run_id: str
+
+
+class System(NamedTuple):
+    """The four services with a proxy before their broker."""
+
+    leadline: Leadline
+    processes: dict[str, ServiceProcess]
+    proxy: TcpProxy
+
+    @property
+    def client(self) -> Client:
+        """Its REST calls."""
+        return self.leadline.client
+
+
+@pytest.fixture(scope="module")
+def system(
+    portal: BlockingPortal, fresh_servers: FreshServers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[System]:
+    """Services that reach their broker through a proxy."""
+    log = tmp_path_factory.mktemp("outages") / "log"
+    with fresh_servers() as urls:
+        broker = urlsplit(urls.broker_url)
+        proxy = TcpProxy(str(broker.hostname), broker.port or 5672)
+        with portal.wrap_async_context_manager(proxy):
+            place = f"{broker.username}:{broker.password}@{proxy.host}:{proxy.port}"
+            proxied = Servers(broker._replace(netloc=place).geturl(), urls.store_url)
+            with behind_gateway(portal, *proxied, log) as (leadline, processes):
+                yield System(leadline, processes, proxy)
+
+
+@pytest.fixture(scope="module")
+def accepted(system: System, portal: BlockingPortal, rabbitmq_server: RunningServer) -> dict[str, Run]:
+    """A run for each failure, which struck while it was under way. None of them is awaited.
+
+    What a dead publisher held is taken up when its lease ends. All of them wait for that together, and
+    meanwhile the tests of `leadline serve` run.
+    """
+    runs = {"cut": start_run(system.client, "Cut")}
+    runs["asked while cut"] = cut_the_broker_off(system, portal)
+    runs["killed"] = start_run(system.client, "Killed")
+    kill_each(system)
+    runs["restarted"] = start_run(system.client, "Restarted")
+    await_published(system.client, runs["restarted"])
+    if isinstance(rabbitmq_server, PrivateServer):
+        rabbitmq_server.restart()
+    return runs
+
+
+class Load:
+    """A caller that uploads and scores without pause, and remembers what was answered with 2xx."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.names: list[str] = []
+        self.runs: list[str] = []
+        self.files: list[list[str]] = []
+
+    def until_gone(self) -> None:
+        """Go on until the server is gone."""
+        try:
+            while True:
+                names = numbered(f"File {len(self.files)} row", FILES[len(self.files) % 2])
+                self.files.append(names)
+                self._client.upload(make_csv(names))
+                self.names += names
+                answer = self._client.post_score(prefer="respond-async").raise_for_status()
+                self.runs.append(answer.json()["run_id"])
+        except httpx.TransportError:
+            return
+
+
+@pytest.mark.servers
+def test_services_recover_by_themselves(system: System, accepted: dict[str, Run]) -> None:
+    """When what failed is back, every service is ready again without being started anew."""
+    assert accepted
+    for process in system.processes.values():
+        process.await_ready()
+
+
+def test_a_kill_at_any_moment_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    """After several kills every accepted prospect is scored exactly once, and every accepted run ends."""
+    draw = random.Random(20)
+    with standalone(tmp_path / "data", OFFLINE) as leadline, connected(leadline.address) as client:
+        offer_id = client.create_offer()
+        load = Load(client)
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(KILLS):
+                loading = pool.submit(load.until_gone)
+                time.sleep(draw.uniform(0.05, 0.8))
+                leadline.kill()
+                loading.result()
+                leadline.restart()
+                leadline.await_ready()
+        load.runs.append(client.score()["run_id"])
+        for run_id in load.runs:
+            client.finished_run(run_id)
+        results = client.results(offer_id=offer_id)
+        runs = {*load.runs, *(result["run_id"] for result in results)}
+        scorings = Counter(r["lead_id"] for run_id in runs for r in client.results(run_id=run_id))
+    names = Counter(result["name"] for result in results)
+    assert len(load.runs) > KILLS
+    assert set(load.names) <= set(names)
+    assert set(names.values()) == {1}
+    assert {result["status"] for result in results} == {"scored"}
+    assert set(scorings.values()) == {1}
+    for file in load.files:
+        assert len(set(file) & set(names)) in {0, len(file)}, "part of a file was scored"
+
+
+def test_an_upload_cut_short_by_a_kill_is_never_scored(tmp_path: Path) -> None:
+    """Rows of a file whose end never came count for nothing, also after a restart."""
+    with standalone(tmp_path / "data", OFFLINE) as leadline, connected(leadline.address) as client:
+        client.create_offer()
+        try:
+            client.http.post(
+                "/leads/upload",
+                content=half_of_a_form(leadline),
+                headers={"Content-Type": "multipart/form-data; boundary=limit"},
+            )
+        except httpx.TransportError:
+            leadline.restart()
+        leadline.await_ready()
+        assert client.post_score().json()["title"] == "No prospects"
+        client.upload(make_csv(["Whole"]))
+        assert client.score()["queued"] == 1
+        assert [result["name"] for result in client.results()] == ["Whole"]
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("failure", ["cut", "asked while cut", "killed", "restarted"])
+def test_every_accepted_prospect_is_scored_once(
+    system: System, accepted: dict[str, Run], failure: str
+) -> None:
+    """A service that dies and a broker that goes away delay a run, and neither lose nor repeat a prospect."""
+    run = system.client.finished_run(accepted[failure].run_id)
+    assert (run["total"], run["scored"], run["failed"]) == (ROWS, ROWS, 0)
+    results = system.client.results(upload_id=accepted[failure].upload_id)
+    assert len(Counter(result["name"] for result in results)) == len(results) == ROWS
+    assert {(result["status"], result["run_id"]) for result in results} == {("scored", run["run_id"])}
+
+
+@pytest.mark.servers
+def test_nothing_is_left_open(system: System, accepted: dict[str, Run]) -> None:
+    """After the failures no claim is stuck, asking again finds nothing to do; and no loop has died."""
+    for run in accepted.values():
+        assert system.client.score(upload_id=run.upload_id)["queued"] == 0
+    assert "task_died" not in system.leadline.log.read_text(encoding="utf-8")
+
+
+def half_of_a_form(leadline: ServiceProcess) -> Iterator[bytes]:
+    """Send several thousand rows slowly enough to be stored, and then kill the receiver."""
+    yield b'--limit\r\nContent-Disposition: form-data; name="file"; filename="leads.csv"\r\n\r\n'
+    for number in range(5):
+        rows = make_csv(numbered(f"Half {number}", 1_000))
+        yield (rows if number == 0 else rows.partition("\r\n")[2]).encode()
+        time.sleep(0.1)
+    leadline.kill()
+    while True:
+        yield b"Late,CTO,Late Inc,SaaS,Berlin,Bio\r\n"
+
+
+def start_run(client: Client, name: str) -> Run:
+    """Upload prospects and have them scored, without waiting."""
+    upload_id = client.upload_new(make_csv(numbered(name, ROWS)))
+    answer = client.post_score(prefer="respond-async", upload_id=upload_id).raise_for_status()
+    return Run(upload_id, answer.json()["run_id"])
+
+
+def await_published(client: Client, run: Run) -> None:
+    """Wait until all of a run is in the broker."""
+    deadline = time.monotonic() + 30
+    while client.http.get(f"/runs/{run.run_id}").json().get("total") is None:
+        assert time.monotonic() < deadline, "the run was not published in time"
+        time.sleep(0.02)
+
+
+def kill_each(system: System) -> None:
+    """Kill each service at some moment of the run and start it again at once."""
+    draw = random.Random(7)
+    for name in ("rules", "ingest", "ai", "results"):
+        time.sleep(draw.uniform(0.05, 0.3))
+        system.processes[name].restart()
+    for process in system.processes.values():
+        process.await_ready()
+
+
+def cut_the_broker_off(system: System, portal: BlockingPortal) -> Run:
+    """Cut every connection to the broker for some seconds, and ask for one more run meanwhile."""
+    portal.call(system.proxy.refuse)
+    portal.call(system.proxy.cut)
+    run = start_run(system.client, "Asked")
+    for process in system.processes.values():
+        assert httpx.get(f"{process.address}/health/ready", timeout=10, trust_env=False).status_code == 503
+        assert httpx.get(f"{process.address}/health/live", timeout=10, trust_env=False).status_code == 200
+    time.sleep(CUT_SECONDS)
+    portal.call(system.proxy.accept)
+    return run
