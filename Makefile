@@ -32,7 +32,7 @@ model-server: $(VENV)/.installed-dev ## Start a local server that speaks the Mes
 	@$(BIN)/python -m leadline_testing.model_server
 
 test: $(VENV)/.installed-dev ## Run the tests (those that need servers start their own, or say why they are skipped)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint types lock-check ## Lint, types, and whether the lock files are up to date
 

@@ -44,6 +44,7 @@ EXAMPLES: list[m.Contract] = [
             )
         ],
     ),
+    m.RunStarted(owner="local", run_id="r", offer=OFFER, model="graded"),
     m.RunPublished(owner="local", run_id="r", offer_id="o", model="graded", total=0),
     m.RunProgressed(owner="local", run_id="r", scored=1, failed=0),
     m.RunFinished(owner="local", run_id="r", total=1, scored=1, failed=0, started_at=NOW, finished_at=NOW),
