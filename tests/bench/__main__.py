@@ -3,18 +3,14 @@
 import argparse
 import asyncio
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.bench.pipeline import Measured, measure_floor, measure_services, sample_of
+from tests.bench.pipeline import Measured, measure_floor, measure_services, measure_standalone, sample_of
 from tests.bench.prospects import write_prospects
 
 from leadline_testing.servers import both_servers
-
-_EXAMPLE_OFFER = Path(__file__).parents[2] / "examples" / "offer.json"
 
 
 def main() -> None:
@@ -34,23 +30,7 @@ def main() -> None:
         _show("four services", services)
         _show("floor", floor)
         _say(f"{'ratio to the floor':24}{services.rate / floor.rate:10.2f}")
-        _show_embedded(leads, folder, count)
-
-
-def _show_embedded(leads: Path, folder: Path, count: int) -> None:
-    command = [str(Path(sys.executable).with_name("leadline")), "score", str(leads)]
-    command += ["--offer", str(_EXAMPLE_OFFER), "--output", str(folder / "out.csv")]
-    environment = {**os.environ, "LEADLINE_AI": "offline"}
-    started = time.monotonic()
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.monotonic() - started
-    if status:
-        raise RuntimeError(f"leadline score failed: exit code {os.waitstatus_to_exitcode(status)}")
-    share = (usage.ru_utime + usage.ru_stime) / count * 1e6
-    _say(f"{'one process':24}{count / seconds:10,.0f} rows/s   {seconds:.1f} s, file to export")
-    memory = usage.ru_maxrss / 1024
-    _say(f"  {'leadline score':22}{share:10.0f} us of processor a row, at most {memory:.0f} MB")
+        _show("one process", asyncio.run(measure_standalone(folder, leads, count)))
 
 
 def _show(what: str, measured: Measured) -> None:

@@ -16,9 +16,10 @@ from tests.bench.prospects import OFFER
 from leadline_common.messages import CHUNK_SIZE
 from leadline_testing.run_services import gateway_before
 from leadline_testing.running import RunningServer
-from leadline_testing.services import four_services
+from leadline_testing.services import four_services, standalone
 
 CHUNK = CHUNK_SIZE
+_SETTINGS = {"LEADLINE_AI": "offline", "LEADLINE_LOG_LEVEL": "WARNING"}
 
 
 @dataclass(slots=True)
@@ -39,27 +40,31 @@ class Measured:
 
 
 async def measure_services(broker: RunningServer, store: RunningServer, leads: Path, count: int) -> Measured:
-    """Score a file through the four services: from POST /score to the last result readable."""
-    with four_services(
-        broker.url, store.url, {"LEADLINE_AI": "offline", "LEADLINE_LOG_LEVEL": "WARNING"}
-    ) as services:
+    """Score a file through the four services."""
+    with four_services(broker.url, store.url, _SETTINGS) as services:
         addresses = {name: service.address for name, service in services.items()}
-        async with (
-            gateway_before(addresses, 0) as address,
-            httpx.AsyncClient(base_url=address, timeout=600, trust_env=False) as client,
-        ):
-            upload_seconds = await _upload(client, leads)
-            processes = {name: psutil.Process(service.process.pid) for name, service in services.items()}
-            processes |= _servers(broker, store)
-            before = {name: _processor(process) for name, process in processes.items()}
-            seconds = await _score(client, count)
-            measured = Measured(count, seconds, upload_seconds)
-            measured.processor = {
-                name: _processor(process) - before[name] for name, process in processes.items()
-            }
-            measured.export_seconds = await _export(client, count)
-            measured.memory = {name: _peak(process) for name, process in processes.items()}
-            return measured
+        processes = {name: psutil.Process(service.process.pid) for name, service in services.items()}
+        async with gateway_before(addresses, 0) as address:
+            return await _measure(address, processes | _servers(broker, store), leads, count)
+
+
+async def measure_standalone(folder: Path, leads: Path, count: int) -> Measured:
+    """Score a file through everything in one process."""
+    with standalone(folder / "data", _SETTINGS) as service:
+        process = psutil.Process(service.process.pid)
+        return await _measure(service.address, {"leadline serve": process}, leads, count)
+
+
+async def _measure(address: str, processes: dict[str, psutil.Process], leads: Path, count: int) -> Measured:
+    """Upload, then measure from POST /score to the last result readable, then export."""
+    async with httpx.AsyncClient(base_url=address, timeout=600, trust_env=False) as client:
+        upload_seconds = await _upload(client, leads)
+        before = {name: _processor(process) for name, process in processes.items()}
+        measured = Measured(count, await _score(client, count), upload_seconds)
+        measured.processor = {name: _processor(process) - before[name] for name, process in processes.items()}
+        measured.export_seconds = await _export(client, count)
+        measured.memory = {name: _peak(process) for name, process in processes.items()}
+        return measured
 
 
 async def sample_of(store: RunningServer, folder: Path) -> Path:

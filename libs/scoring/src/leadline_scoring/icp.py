@@ -32,8 +32,18 @@ def read_icp(
     locations: Sequence[str] = (),
 ) -> Icp:
     """The ICP of an offer; explicit `industries` overrule those that the use cases name."""
+    return _read_icp(tuple(ideal_use_cases), tuple(industries), tuple(roles), tuple(locations))
+
+
+@lru_cache(maxsize=256)
+def _read_icp(
+    use_cases: tuple[str, ...],
+    industries: tuple[str, ...],
+    roles: tuple[str, ...],
+    locations: tuple[str, ...],
+) -> Icp:
     explicit = [name for phrase in industries for name in _industry_ids(phrase)]
-    named = [industry.id for text in ideal_use_cases for industry in taxonomy().named_in_use_case(text)]
+    named = [industry.id for text in use_cases for industry in taxonomy().named_in_use_case(text)]
     return Icp(_distinct(explicit or named), _distinct(roles), _distinct(locations))
 
 

@@ -180,6 +180,9 @@ class ScoringModel(_Frozen):
     intent_rule: Annotated[Literal["ai_label"] | IntentThresholds, Field(alias="intent")]
     offline: tuple[OfflineRow, ...]
 
+    def __hash__(self) -> int:
+        return hash((self.name, self.version))
+
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
         most = self.role.max + self.industry.max + self.completeness.points

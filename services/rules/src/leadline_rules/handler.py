@@ -46,12 +46,7 @@ def score_chunk(chunk: LeadsAccepted) -> RulesScored:
 def icp_of(chunk: LeadsAccepted) -> Icp:
     """Return the ideal customer profile of the chunk's offer."""
     stated = chunk.offer.icp
-    return read_icp(
-        tuple(chunk.offer.ideal_use_cases),
-        industries=tuple(stated.industries),
-        roles=tuple(stated.roles),
-        locations=tuple(stated.locations),
-    )
+    return read_icp(chunk.offer.ideal_use_cases, stated.industries, stated.roles, stated.locations)
 
 
 def _answer(chunk: LeadsAccepted, scores: list[RuleScored]) -> RulesScored:

@@ -4,6 +4,7 @@ Pure: the same model, ICP and lead give the same points. A blank field is a miss
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from leadline_scoring.titles import Seniority, title_words
 from leadline_scoring.words import read_text, shown
 
 _READ = 300
+"""Characters of a title or an industry that are read, and that a cache entry is known by."""
 
 
 class LeadLike(Protocol):
@@ -44,10 +46,15 @@ class RuleScore:
 
 def score_lead(model: ScoringModel, icp: Icp, lead: LeadLike) -> RuleScore:
     """Scores one lead by the rules of `model`; never raises, whatever the lead's text."""
-    factors = [_role(model, icp, lead.role), _industry(model, icp, lead.industry), _completeness(model, lead)]
+    factors = [
+        _role(model, icp, lead.role[:_READ]),
+        _industry(model, icp, lead.industry[:_READ]),
+        _completeness(model, lead),
+    ]
     return RuleScore(sum(factor.points for factor in factors), factors)
 
 
+@lru_cache(maxsize=32_768)
 def _role(model: ScoringModel, icp: Icp, role: str) -> Factor:
     reading = read_role(icp, role)
     points, evidence = 0, reading.evidence
@@ -74,11 +81,12 @@ def _best_keyword(table: TitleKeywordPoints, role: str) -> tuple[int, str] | Non
     return best if best[0] else None
 
 
+@lru_cache(maxsize=32_768)
 def _industry(model: ScoringModel, icp: Icp, industry: str) -> Factor:
     if isinstance(model.industry, FitPoints):
         match = match_industry(icp, industry)
         return _factor("industry", model.industry.of(match.fit), model.industry.max, match.evidence)
-    text = read_text(industry[:_READ])
+    text = read_text(industry)
     hits = model.industry.table.find(text.words)
     if not hits:
         missing = f"{shown(industry)}: no keyword of the model {model.name}"

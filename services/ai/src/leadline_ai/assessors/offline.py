@@ -1,7 +1,6 @@
 """Assessor without a model or a network: the scoring model's own table, read from title and industry."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from leadline_ai.assessor import Answer, Failure, one_line
 from leadline_common.messages import Lead, ModelName, Offer
@@ -36,10 +35,7 @@ class OfflineAssessor:
 
 def _icp_of(offer: Offer) -> Icp:
     icp = offer.icp
-    return _read_icp(*map(tuple, (offer.ideal_use_cases, icp.industries, icp.roles, icp.locations)))
-
-
-_read_icp = lru_cache(maxsize=256)(read_icp)
+    return read_icp(offer.ideal_use_cases, icp.industries, icp.roles, icp.locations)
 
 
 def _reasoning(offer_name: str, icp: Icp, lead: Lead) -> str:
