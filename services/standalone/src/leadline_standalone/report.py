@@ -5,6 +5,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from leadline_common.messages import AiScored
 from leadline_results.record import Record
 from leadline_results.views import reasoning_of
 from leadline_standalone.score import Outcome
@@ -20,9 +21,24 @@ def show(outcome: Outcome, console: Console) -> None:
     if hidden > 0:
         console.print(f"… and {hidden:,} more; --output FILE.csv writes all of them.")
     console.print(f"{outcome.scored:,} of {done + outcome.upload.rejected_count:,} rows scored.")
+    for line in _judges(outcome.best):
+        console.print(Text(line))
     for warning in outcome.upload.warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
     _show_failures(outcome, console)
+
+
+def _judges(records: list[Record]) -> list[str]:
+    """Say who judged the leads shown, and why where it is another than the chosen one."""
+    answers = [record.ai for record in records if record.ai is not None and record.ai.error is None]
+    chosen = sorted({_name_of(answer) for answer in answers if answer.fallback is None})
+    reasons = sorted({answer.fallback for answer in answers if answer.fallback is not None})
+    lines = [f"Intent judged by {' and '.join(chosen)}."] if chosen else []
+    return lines + [f"Judged by the offline assessor instead, because {reason}." for reason in reasons]
+
+
+def _name_of(answer: AiScored) -> str:
+    return "the offline assessor" if answer.source == "offline" else answer.assessor
 
 
 def _table(records: list[Record]) -> Table:
