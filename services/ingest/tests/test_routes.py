@@ -330,7 +330,7 @@ class TestScore:
         bound = await uploaded(client, 3, offer_id=first)
         newer = await offered(client)
         assert (await client.post("/score")).json()["queued"] == 0
-        assert_problem(await client.post(f"/score/{newer}", json={"upload_id": bound}), 409, first)
+        assert_problem(await client.post(f"/score/{newer}", json={"upload_id": bound}), 422, first)
         assert (await client.post("/score", json={"upload_id": bound})).json()["queued"] == 3
 
     @pytest.mark.parametrize(

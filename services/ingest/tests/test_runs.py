@@ -70,7 +70,7 @@ async def test_an_upload_of_another_offer_is_refused(store: SqliteIngestStore, r
     upload = await uploaded(store, leads(1), offer_id=bound.id)
     with pytest.raises(Problem) as refused:
         await runs.start(LOCAL_OWNER, RunRequest(upload_id=upload.id, offer_id=other.id))
-    assert refused.value.status == 409
+    assert refused.value.status == 422
     assert bound.id in refused.value.detail
 
 

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -14,7 +15,7 @@ from leadline_common.errors import SettingsError
 from leadline_common.http.server import serving
 from leadline_testing.gateway import build_gateway
 from leadline_testing.running import ServerFailed, ServersMissing
-from leadline_testing.servers import both_servers
+from leadline_testing.servers import BROKER_URL, both_servers
 from leadline_testing.services import four_services
 
 
@@ -41,6 +42,8 @@ def main() -> int:
         sys.stderr.write("Starting RabbitMQ and MongoDB ...\n")
         with both_servers() as (broker, store):
             sys.stderr.write(f"Using {broker.how} and {store.how}. Starting the four services ...\n")
+            if BROKER_URL not in os.environ:  # a broker that was named may have a password in its address
+                sys.stderr.write(f"{BROKER_URL}={broker.url}\n")
             with four_services(broker.url, store.url) as services:
                 addresses = {name: service.address for name, service in services.items()}
                 asyncio.run(_serve(addresses, port))

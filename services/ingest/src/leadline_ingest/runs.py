@@ -40,13 +40,13 @@ class Runs:
         """Store a run, which is from then on certain to be published, and begin.
 
         Raises NotFound for an offer or upload that is not this owner's, Problem (409) where there is no
-        offer or no prospect yet, or where the upload belongs to another offer.
+        offer or no prospect yet, Problem (422) where the upload belongs to another offer.
         """
         upload = await self._upload(owner, request.upload_id)
         offer = await self._offer(owner, request.offer_id or (upload.offer_id if upload else None))
         if upload is not None and upload.offer_id not in {None, offer.id}:
             raise Problem(
-                409,
+                422,
                 "Upload of another offer",
                 f"Upload {upload.id} is for offer {upload.offer_id} only; leave offer_id out to score it.",
             )
