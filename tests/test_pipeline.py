@@ -106,7 +106,7 @@ def test_prospects_of_one_offer_are_left_alone_by_others(leadline: Leadline) -> 
     other = client.create_offer(name="Another offer")
     client.score()
     assert client.results(upload_id=upload_id) == []
-    assert client.post_score(offer_id=other, upload_id=upload_id).status_code == 409
+    assert client.post_score(offer_id=other, upload_id=upload_id).status_code == 422
     client.score(offer_id=theirs)
     [result] = client.results(upload_id=upload_id)
     assert result["offer_id"] == theirs

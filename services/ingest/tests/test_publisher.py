@@ -228,7 +228,7 @@ async def test_a_total_once_told_stands(
     against = offer()
     await uploaded(store, leads(30))
     run = await add_run(store, against)
-    store.fuse = Fuse(9)  # after the advances to and over the rows, the cover and the last advance
+    store.fuse = Fuse(11)  # after the advances to and over the rows, the cover and the last advance
     with pytest.raises(Unavailable):
         await publisher.publish(run.id)
     assert total_in(await put_out(broker)) == 30

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from leadline_common.brokers.embedded import EmbeddedBroker
 from leadline_common.errors import NotFound, Problem
@@ -123,3 +124,9 @@ async def test_waiting_ends_with_the_run_or_with_the_time(store: SqliteIngestSto
         progress, finished = await waiting
     assert finished
     assert progress == RunProgress(run_id=run.id, queued=3, processed=3, failed=1)
+
+
+def test_a_misspelt_field_is_refused() -> None:
+    """A request that names an offer wrongly never runs against the newest one."""
+    with pytest.raises(ValidationError, match="offerId"):
+        RunRequest.model_validate({"offerId": "x"})

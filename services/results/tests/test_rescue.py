@@ -238,7 +238,8 @@ async def test_what_is_known_to_be_missing_is_failed_before_the_run_is_ended_sho
         await place.asked(RULES)
         await place.asked(AI)
     assert (await place.run(run_id)).finished_at is None
-    await place.stand_still()
+    for _ in range(NUDGES + 1):
+        await place.stand_still()
     run = await place.run(run_id)
     assert (run.scored, run.failed, run.announced) == (0, 2, True)
 

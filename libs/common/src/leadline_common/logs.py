@@ -37,4 +37,6 @@ def configure_logging(service: str, level: str = "INFO") -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
         )
     )
+    # It logs every failed attempt to connect, and so do we, in one line of our own.
+    logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -57,7 +57,7 @@ def reaching_mongo() -> Iterator[None]:
     except PyMongoError as error:
         if not _passes(error):
             raise
-        raise Unavailable(f"MongoDB does not answer: {type(error).__name__}") from error
+        raise Unavailable(f"MongoDB (LEADLINE_STORE_URL) does not answer: {type(error).__name__}") from error
 
 
 async def ping(database: Database) -> None:

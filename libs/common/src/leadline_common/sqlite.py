@@ -92,11 +92,19 @@ class Database:
         return await future
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work`, which only reads, beside the writer and on committed data. Raises Unavailable."""
+        """Run `work`, which only reads, beside the writer and on committed data.
+
+        Raises Unavailable where the file cannot be read.
+        """
         if self._closed:
             raise Unavailable(f"{self._path.name} is closed")
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._readers, lambda: work(self._reader()))
+        try:
+            return await loop.run_in_executor(self._readers, lambda: work(self._reader()))
+        except sqlite3.Error as error:
+            if not _passes(error):
+                raise
+            raise Unavailable(f"the data directory cannot be read: {error}") from error
 
     def close(self) -> None:
         """Finish what was handed in, then close the file. Call it where `write` is called."""
@@ -158,11 +166,15 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
     try:
         job.result = job.work(connection)
     except Exception as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING:
+        if _passes(error):
             raise
         job.error = error
         connection.execute("ROLLBACK TO work")
     connection.execute("RELEASE work")
+
+
+def _passes(error: Exception) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 def _report(group: list[_Job]) -> None:

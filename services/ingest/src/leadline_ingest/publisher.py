@@ -19,7 +19,9 @@ _WINDOW_ROWS = 2_000
 """Rows claimed at a time; the lease is lengthened after each."""
 _CHUNK_CHARACTERS = 1_000_000
 """A chunk of long texts is cut short, since brokers limit the size of a message."""
-_MESSAGES_AT_ONCE = 20
+_CHUNKS_AT_ONCE = 20
+_RUNS_AT_ONCE = 8
+"""Runs published at a time; the others take their lease when it is their turn."""
 _END = Cursor("~", 0)
 """Past every upload: what comes in from here on is the next run's, so that a total once told stands."""
 _SWEEP_SECONDS = 2.0
@@ -41,6 +43,7 @@ class Publisher:
         self._broker = broker
         self._clock = clock
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(_RUNS_AT_ONCE)
 
     def start(self, run_id: str) -> None:
         """Begin to publish a stored run in the background, unless that is under way."""
@@ -89,7 +92,8 @@ class Publisher:
 
     async def _publish_or_leave(self, run_id: str) -> None:
         try:
-            await self.publish(run_id)
+            async with self._slots:
+                await self.publish(run_id)
         except LeadlineError as error:
             log.warning("run_not_published", run_id=run_id, error=str(error))
 
@@ -111,7 +115,11 @@ class Publisher:
     async def _publish_upload(self, lease: Lease, upload: Upload, row: int, queued: int) -> int:
         for first in range(row + 1, upload.last_row + 1, _WINDOW_ROWS):
             last = min(first + _WINDOW_ROWS - 1, upload.last_row)
-            queued += await self._publish_window(lease.run, upload, first, last)
+            async for chunks in _batched(_chunked(self._store.claim(lease.run, upload, first, last))):
+                await self._broker.publish([_chunk_message(lease.run, upload, chunk) for chunk in chunks])
+                queued += sum(map(len, chunks))
+                # After each batch, so that the lease holds however long the texts or slow the broker.
+                await self._advance(lease, Cursor(upload.id, chunks[-1][-1].row), queued)
             await self._advance(lease, Cursor(upload.id, last), queued)
         await self._store.cover(lease.run, upload.id)
         return queued
@@ -120,18 +128,16 @@ class Publisher:
         if not await self._store.advance(lease, cursor, queued, self._clock() + LEASE):
             raise LeaseLost("another replica took the run over")
 
-    async def _publish_window(self, run: Run, upload: Upload, first: int, last: int) -> int:
-        claimed = 0
-        messages: list[Message] = []
-        async for chunk in _chunked(self._store.claim(run, upload, first, last)):
-            claimed += len(chunk)
-            messages.append(_chunk_message(run, upload, chunk))
-            if len(messages) == _MESSAGES_AT_ONCE:
-                await self._broker.publish(messages)
-                messages = []
-        if messages:
-            await self._broker.publish(messages)
-        return claimed
+
+async def _batched(chunks: AsyncIterator[list[Prospect]]) -> AsyncIterator[list[list[Prospect]]]:
+    batch: list[list[Prospect]] = []
+    async for chunk in chunks:
+        batch.append(chunk)
+        if len(batch) == _CHUNKS_AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
 
 
 async def _chunked(prospects: AsyncIterator[Prospect]) -> AsyncIterator[list[Prospect]]:

@@ -84,7 +84,7 @@ def ingest_routes(
         async with receiving(UploadReceiver(store, owner, clock)) as receiver:
             try:
                 await form.read(request.stream(), receiver.feed)
-                offer_id = for_offer or form.offer_id
+                offer_id = _one_offer(for_offer, form.offer_id)
                 if offer_id is not None:
                     await known_offer(store, owner, offer_id)
                 return await receiver.commit(offer_id)
@@ -107,8 +107,7 @@ def ingest_routes(
     ) -> Response[RunProgress]:
         """Every prospect not yet scored against the offer; waits two seconds, or as `Prefer` says."""
         wanted = data or RunRequest()
-        if for_offer is not None:
-            wanted = wanted.model_copy(update={"offer_id": for_offer})
+        wanted = wanted.model_copy(update={"offer_id": _one_offer(for_offer, wanted.offer_id)})
         run = await runs.start(owner, wanted)
         preferences = ", ".join(request.headers.getall("prefer", []))
         progress, finished = await runs.wait(run, _wait_seconds(preferences))
@@ -117,6 +116,13 @@ def ingest_routes(
         )
 
     return [create_offer, upload_leads, score]
+
+
+def _one_offer(in_path: str | None, in_body: str | None) -> str | None:
+    """Return the offer that is named. Raises Problem (422) where path and body name two."""
+    if in_path is not None and in_body not in {None, in_path}:
+        raise Problem(422, "Two offers", "The path and the body name different offers; name one.")
+    return in_path or in_body
 
 
 def _wait_seconds(prefer: str) -> float:

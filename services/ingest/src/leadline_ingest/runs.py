@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+from pydantic import ConfigDict
+
 from leadline_common.errors import NotFound, Problem
 from leadline_common.ids import new_id
 from leadline_common.messages import ModelName, Offer, Wire
@@ -14,6 +16,9 @@ _POLL_SECONDS = 0.05
 
 class RunRequest(Wire):
     """What to score: without `offer_id` the newest offer, without `upload_id` every open prospect."""
+
+    # A misspelt field must not start, and pay for, another run than the one that was meant.
+    model_config = ConfigDict(extra="forbid")
 
     offer_id: str | None = None
     upload_id: str | None = None

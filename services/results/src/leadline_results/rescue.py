@@ -55,6 +55,7 @@ class Rescue:
         self._tracker = tracker
         self._clock = clock
         self._patience = patience
+        self._started = clock()  # while nobody was here, nothing could move
 
     async def sweep_forever(self) -> None:
         """Sweep every few seconds, through failures of broker and store."""
@@ -84,7 +85,7 @@ class Rescue:
         return [
             run
             for run, moved_at in zip(runs, last_moves, strict=True)
-            if run.total is not None and moved_at <= since
+            if run.total is not None and max(moved_at, self._started) <= since
         ]
 
     async def _idle(self, layer: Layer) -> bool:
@@ -97,26 +98,26 @@ class Rescue:
             return
         log.warning("run_stands_still", run_id=run.run_id, push=push)
         if push <= NUDGES:
-            await self._ask_again(run, layers, push)
-        elif not await self._fail_missing(run, push):
+            await self._ask_again(run, layers)
+        elif not await self._fail_missing(run):
             await self._end(run)
 
-    async def _ask_again(self, run: Run, layers: list[Layer], push: int) -> None:
+    async def _ask_again(self, run: Run, layers: list[Layer]) -> None:
         if run.offer is None:
             return
         for layer in layers:
             work, _ = _QUEUES[layer]
-            async for part, records in self._missing(run, layer, push):
+            async for part, records in self._missing(run, layer):
                 await self._broker.send(work.name, [chunk_message(_leads(part, run.offer, records))])
 
-    async def _fail_missing(self, run: Run, push: int) -> bool:
+    async def _fail_missing(self, run: Run) -> bool:
         """Answer in place of the layers; False where nothing is missing that is known of.
 
         The answers take the way of all answers, behind those that may still wait there.
         """
         found = False
         for layer in _QUEUES:
-            async for part, records in self._missing(run, layer, push):
+            async for part, records in self._missing(run, layer):
                 await self._broker.publish([chunk_message(_timed_out(part, layer, records))])
                 found = True
         return found
@@ -130,16 +131,14 @@ class Rescue:
         log.error("run_ended_short", run_id=run.run_id, total=total, scored=scored)
         self._tracker.touched([run.run_id])
 
-    async def _missing(
-        self, run: Run, layer: Layer, push: int
-    ) -> AsyncIterator[tuple[ChunkRef, list[Record]]]:
+    async def _missing(self, run: Run, layer: Layer) -> AsyncIterator[tuple[ChunkRef, list[Record]]]:
         """Yield what the layer has not answered, as chunks with names of their own."""
-        number = 0
+        number, at = 0, int(self._clock().timestamp())
         async for records in _chunks(self._store.missing(run.run_id, layer)):
             part = ChunkRef(
                 owner=run.owner,
                 run_id=run.run_id,
-                chunk=f"push-{push}-{layer}-{number}",
+                chunk=f"push-{at}-{layer}-{number}",
                 offer_id=run.offer_id,
                 model=run.model,
             )

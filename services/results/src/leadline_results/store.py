@@ -122,7 +122,7 @@ class ResultStore(Protocol):
         """Count the run's done leads from its records."""
 
     async def save_progress(self, run_id: str, counts: Counts, at: datetime) -> None:
-        """Store counts, and `progress_at` where they differ from those stored.
+        """Store counts that differ from those stored, with `progress_at`, and set `nudges` to 0.
 
         A finished run stays as it is.
         """

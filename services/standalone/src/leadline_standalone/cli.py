@@ -64,13 +64,16 @@ def score(
     With ANTHROPIC_API_KEY set the AI half comes from Claude, else from the offline assessor
     (LEADLINE_AI=offline chooses it in any case).
 
-    Exit code: 0 all rows scored, 2 a file or setting is wrong, 3 some rows were not scored.
+    Exit code: 0 all rows scored, 2 a file or setting is wrong, 3 some rows were not scored,
+    130 interrupted.
     """
     configure_logging("leadline", "ERROR")
     errors = Console(stderr=True)
     try:
         if output is not None:
             output_format(output)
+            if output.resolve() in {leads.resolve(), offer.resolve()}:
+                raise BadFile(f"{output}: is an input; choose another name for the results")
         spec = read_offer(offer)
         order = Order(leads=leads, offer=spec, model=model, output=output, data_dir=data_dir)
         outcome = _score(order, errors)
@@ -80,8 +83,8 @@ def score(
     except LeadlineError as error:
         errors.print(f"leadline: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
-    show(outcome, Console())
-    if output is not None:
+    show(outcome, Console(), output)
+    if output is not None and outcome.upload.inserted:
         errors.print(f"All results are in {output}.", markup=False, highlight=False)
     if not outcome.complete:
         raise typer.Exit(EXIT_SOME_FAILED)
@@ -122,6 +125,7 @@ def main() -> None:
     try:
         app()
     except KeyboardInterrupt:
+        sys.stderr.write("leadline: interrupted; no results were written\n")
         sys.exit(130)
 
 

@@ -1,5 +1,7 @@
 """What `leadline score` shows on the terminal."""
 
+from pathlib import Path
+
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -13,13 +15,14 @@ from leadline_standalone.score import Outcome
 _STYLES = {"High": "bold green", "Medium": "yellow", "Low": "dim"}
 
 
-def show(outcome: Outcome, console: Console) -> None:
+def show(outcome: Outcome, console: Console, output: Path | None) -> None:
     """Print the ranked table, then what was left out and why."""
     console.print(_table(outcome.best))
     done = outcome.scored + outcome.failed
     hidden = done - len(outcome.best)
     if hidden > 0:
-        console.print(f"… and {hidden:,} more; --output FILE.csv writes all of them.")
+        where = f"all of them are in {output}" if output else "--output FILE.csv writes all of them"
+        console.print(Text(f"… and {hidden:,} more; {where}."))
     console.print(f"{outcome.scored:,} of {done + outcome.upload.rejected_count:,} rows scored.")
     for line in _judges(outcome.best):
         console.print(Text(line))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from rich.progress import Progress
 
 from leadline_ai.settings import AssessorSettings
-from leadline_common.errors import LeadlineError
+from leadline_common.errors import LeadlineError, Unavailable
 from leadline_common.ids import new_id
 from leadline_common.messages import LOCAL_OWNER, ModelName, Offer, OfferSpec, describe
 from leadline_common.settings import load_settings
@@ -101,9 +101,11 @@ async def score_file(order: Order, progress: Progress) -> Outcome:
         kept = Offer(id=new_id(), **order.offer.model_dump())
         await runtime.ingest_store.add_offer(LOCAL_OWNER, kept, inline=True)
         report = await _upload(runtime, order.leads, kept.id, progress)
+        if not report.inserted:
+            return Outcome(upload=report, best=[], scored=0, failed=0)
         request = RunRequest(offer_id=kept.id, upload_id=report.upload_id, model=order.model)
         run = await runtime.runs.start(LOCAL_OWNER, request)
-        scored, failed = await _follow(runtime.result_store, run.id, report.inserted, progress)
+        scored, failed = await _follow(runtime, run.id, report.inserted, progress)
         query = Query(owner=LOCAL_OWNER, run_id=run.id)
         if order.output is not None:
             await _write(runtime.result_store, query, order.output)
@@ -132,10 +134,12 @@ async def _upload(runtime: Runtime, path: Path, offer_id: str, progress: Progres
         raise BadFile(f"{path}: {refused.reason}") from None
 
 
-async def _follow(store: ResultStore, run_id: str, total: int, progress: Progress) -> tuple[int, int]:
+async def _follow(runtime: Runtime, run_id: str, total: int, progress: Progress) -> tuple[int, int]:
     task = progress.add_task("Scoring", total=total)
     while True:
-        run = await store.run(run_id)
+        if not runtime.health.alive():
+            raise Unavailable("a part of Leadline has stopped;")
+        run = await runtime.result_store.run(run_id)
         if run is not None:
             progress.update(task, completed=run.scored + run.failed)
             if run.finished_at is not None:

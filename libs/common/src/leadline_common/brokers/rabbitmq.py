@@ -62,7 +62,7 @@ class RabbitBroker(Broker):
                     url, timeout=TIMEOUT, heartbeat=_HEARTBEAT, reconnect_interval=_RECONNECT_SECONDS
                 )
         except Unavailable as error:
-            raise Unavailable(f"no connection to RabbitMQ at {host}: {error}") from None
+            raise Unavailable(f"no connection to RabbitMQ at {host} (LEADLINE_BROKER_URL): {error}") from None
         broker = cls(connection)
         try:
             await broker._publisher()

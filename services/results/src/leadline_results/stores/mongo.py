@@ -179,7 +179,7 @@ class MongoResultStore:
         with reaching_mongo():
             await self._runs.update_one(
                 {"_id": run_id, "finished_at": None, **changed},
-                {"$set": {**counts._asdict(), "progress_at": at}},
+                {"$set": {**counts._asdict(), "progress_at": at, "nudges": 0}},
             )
 
     async def finish_run(self, run_id: str, counts: Counts, at: datetime) -> bool:

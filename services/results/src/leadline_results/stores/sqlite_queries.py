@@ -85,7 +85,7 @@ VALUES (:run_id, :owner, :offer_id, :model, :offer, :total, :scored, :failed, :s
 ON CONFLICT DO UPDATE SET total = coalesce(total, excluded.total), offer = coalesce(offer, excluded.offer)
 """
 SAVE_PROGRESS = """
-UPDATE runs SET scored = :scored, failed = :failed, progress_at = :at
+UPDATE runs SET scored = :scored, failed = :failed, progress_at = :at, nudges = 0
 WHERE run_id = :run_id AND finished_at IS NULL AND (scored <> :scored OR failed <> :failed)
 """
 FINISH_RUN = """
