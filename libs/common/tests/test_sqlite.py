@@ -119,3 +119,17 @@ def test_the_writer_outlives_a_loop(database: Database) -> None:
 
     asyncio.run(leave())
     assert asyncio.run(database.write(note(2))) == 2
+
+
+async def test_a_file_that_cannot_be_read_is_an_outage(database: Database) -> None:
+    """What the disk does wrong to a reader is Unavailable, what the statement does wrong is not."""
+
+    def unreadable(_: sqlite3.Connection) -> int:
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+        raise error
+
+    with pytest.raises(Unavailable, match="cannot be read"):
+        await database.read(unreadable)
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):
+        await database.read(lambda connection: connection.execute("SELECT * FROM elsewhere"))

@@ -15,6 +15,7 @@ from leadline_common.errors import LeadlineError, Unavailable
 from leadline_common.ids import new_id
 from leadline_common.messages import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished, RunStarted
 from leadline_common.topology import RESULT_RUNS
+from leadline_ingest import publisher as publisher_module
 from leadline_ingest.publisher import LEASE, LeaseLost, Publisher
 from leadline_ingest.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
@@ -412,3 +413,20 @@ async def test_a_store_that_is_away_does_not_end_the_sweep(
     await eventually(published)
     sweep.cancel()
     await store.close()
+
+
+async def test_the_lease_moves_on_within_a_window(
+    store: CutStore, broker: CutBroker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow publisher keeps its run: what it has published is noted batch by batch."""
+    some = leads(250)
+    upload = await uploaded(store, some)
+    run = await add_run(store)
+    monkeypatch.setattr(publisher_module, "_CHUNKS_AT_ONCE", 2)
+    broker.fuse = Fuse(6)  # before the third batch of the first window, after the start and two batches
+    with pytest.raises(Unavailable):
+        await publisher.publish(run.id)
+    found = await store.run(LOCAL_OWNER, run.id)
+    assert found is not None
+    assert found.queued in {CHUNK_SIZE * 2, CHUNK_SIZE * 4}
+    assert found.cursor == Cursor(upload.id, 1 + found.queued)

@@ -513,3 +513,11 @@ def test_a_large_upload_neither_fills_the_memory_nor_holds_others_up(tmp_path: P
     assert measured["inserted"] == 50_000
     assert measured["grown"] < 60_000_000
     assert measured["slowest"] < 0.5
+
+
+async def test_path_and_body_may_not_name_two_offers(client: AsyncClient) -> None:
+    """Nothing is taken or scored for an offer that the caller may not have meant."""
+    one, two = await offered(client), await offered(client)
+    assert_problem(await client.post(f"/score/{one}", json={"offer_id": two}), 422, "different offers")
+    refused = await upload(client, ("offer_id", two.encode()), ("file", csv_of(1)), to=f"/leads/upload/{one}")
+    assert_problem(refused, 422, "different offers")

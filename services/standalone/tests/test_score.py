@@ -178,3 +178,22 @@ async def test_ctrl_c_ends_it_quietly(environment: dict[str, str], tmp_path: Pat
     assert running.returncode == 130
     assert b"Traceback" not in out + err
     assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_an_input_is_never_overwritten(score: Leadline, tmp_path: Path) -> None:
+    """Naming the file of leads as the output is refused, and the file stays as it was."""
+    leads = tmp_path / "leads.csv"
+    leads.write_text("name,role,company\nAnn Bo,CTO,Acme\n", encoding="utf-8")
+    ran = score(leads, "--output", leads)
+    assert ran.code == 2
+    assert "is an input" in ran.err
+    assert leads.read_text(encoding="utf-8").startswith("name,role")
+
+
+def test_a_file_of_bad_rows_alone_names_them(score: Leadline, tmp_path: Path) -> None:
+    """Where no row can be taken the reasons are shown, with the code of rows that were not scored."""
+    leads = tmp_path / "bad.csv"
+    leads.write_text("name,role,company\na,b,c,d,e\n", encoding="utf-8")
+    ran = score(leads)
+    assert ran.code == 3
+    assert "row 2" in ran.out
