@@ -6,25 +6,15 @@ from datetime import datetime
 from leadline_common.broker import Message
 from leadline_common.chunks import split_chunk
 from leadline_common.errors import Permanent, Transient
-from leadline_common.messages import (
-    AiChunkScored,
-    LeadsAccepted,
-    RulesScored,
-    RunPublished,
-    RunStarted,
-)
+from leadline_common.messages import RunPublished, RunStarted
 from leadline_results.events import events_about
 from leadline_results.in_step import InStep
-from leadline_results.record import Key, PartMessage, Parts, Record, conclude, gather, merge
+from leadline_results.record import PARTS, Key, PartMessage, Parts, Record, conclude, gather, merge
 from leadline_results.store import ResultStore
 from leadline_results.tracker import Tracker
 
 _ROUNDS = 20
 """How often a batch is merged again after losing a race before it is put back."""
-
-_PARTS: dict[str, type[PartMessage]] = {
-    kind.TYPE: kind for kind in (LeadsAccepted, RulesScored, AiChunkScored)
-}
 
 
 class MergeHandler:
@@ -107,7 +97,7 @@ class RunsHandler:
 
 
 def _decode(message: Message) -> PartMessage:
-    kind = _PARTS.get(message.type)
+    kind = PARTS.get(message.type)
     if kind is None:
         raise Permanent(f"results does not know the type {message.type}")
     return kind.decode(message.body)

@@ -4,9 +4,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from leadline_common.broker import Message
-from leadline_common.messages import AiChunkScored, LeadsAccepted, RulesScored
+from leadline_results.record import PARTS
 
-PART_TYPES = frozenset({LeadsAccepted.TYPE, RulesScored.TYPE, AiChunkScored.TYPE})
 _REMEMBERED = 10_000
 
 
@@ -29,7 +28,7 @@ class InStep:
             if is_overdue:
                 late.add(_chunk(message))
         return [
-            (chunk := _chunk(message)) in late or chunk in self._went_short or came[chunk] >= PART_TYPES
+            (chunk := _chunk(message)) in late or chunk in self._went_short or came[chunk] >= PARTS.keys()
             for message in messages
         ]
 
@@ -39,7 +38,7 @@ class InStep:
         for message in messages:
             came[_chunk(message)].add(message.type)
         for chunk, types in came.items():
-            if not types >= PART_TYPES:
+            if not types >= PARTS.keys():
                 self._went_short[chunk] = None
         while len(self._went_short) > _REMEMBERED:
             del self._went_short[next(iter(self._went_short))]

@@ -27,6 +27,10 @@ from leadline_scoring.models import MAX_LAYER_POINTS, load_model
 
 PartMessage = LeadsAccepted | RulesScored | AiChunkScored
 """The messages that bring parts of results."""
+PARTS: dict[str, type[PartMessage]] = {
+    kind.TYPE: kind for kind in (LeadsAccepted, RulesScored, AiChunkScored)
+}
+"""Those messages by type; a chunk is whole with one of each."""
 
 
 class Status(StrEnum):
