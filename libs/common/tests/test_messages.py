@@ -2,7 +2,7 @@
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -23,7 +23,13 @@ EXAMPLES: list[m.Contract] = [
         accepted=1,
         rejected=[m.RejectedLead(index=3, field="role", reason="not a text")],
     ),
-    m.LeadsAccepted(**REF, upload_id="u", offer=OFFER, leads=[m.Lead(id="1", name="Zoë \x00 \U0001f600")]),
+    m.LeadsAccepted(
+        **REF,
+        upload_id="u",
+        offer=OFFER,
+        leads=[m.Lead(id="1", name="Zoë \x00 \U0001f600")],
+        refresh=True,
+    ),
     m.RulesScored(
         **REF,
         model_version="standard-1",
@@ -40,11 +46,26 @@ EXAMPLES: list[m.Contract] = [
         **REF,
         scores=[
             m.AiScored(
-                lead_id="1", intent="High", confidence=0.9, source="offline", assessor="offline-1", prompt="1"
-            )
+                lead_id="1",
+                status="answered",
+                intent="High",
+                confidence=0.9,
+                source="offline",
+                assessor="offline-1",
+                prompt="1",
+            ),
+            m.AiScored(
+                lead_id="2",
+                status="skipped_budget",
+                source="anthropic",
+                assessor="claude",
+                prompt="1",
+                error="the budget is spent",
+            ),
         ],
+        spend=m.AiSpend(source="anthropic", assessor="claude", calls=2, nano_usd=5_000_000_000),
     ),
-    m.RunStarted(owner="local", run_id="r", offer=OFFER, model="graded"),
+    m.RunStarted(owner="local", run_id="r", offer=OFFER, model="graded", refresh=True),
     m.RunPublished(owner="local", run_id="r", offer_id="o", model="graded", total=0),
     m.RunProgressed(owner="local", run_id="r", scored=1, failed=0),
     m.RunFinished(owner="local", run_id="r", total=1, scored=1, failed=0, started_at=NOW, finished_at=NOW),
@@ -150,6 +171,16 @@ def test_a_submission_holds_1_to_500_leads(count: int, fits: bool) -> None:
     else:
         with pytest.raises(ValidationError):
             m.LeadsSubmitted.model_validate(fields)
+
+
+def test_an_ai_answer_says_how_it_came_about() -> None:
+    """It is stated in one of the four ways, never assumed, so that no failure looks like an answer."""
+    answer = {"lead_id": "1", "source": "offline", "assessor": "offline-1", "prompt": "1"}
+    for status in get_args(m.AiStatus):
+        assert m.AiScored.model_validate({**answer, "status": status}).status == status
+    for wrong in ({}, {"status": None}, {"status": "skipped"}):
+        with pytest.raises(ValidationError):
+            m.AiScored.model_validate({**answer, **wrong})
 
 
 def test_messages_do_not_change_under_their_readers() -> None:

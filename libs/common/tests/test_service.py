@@ -115,8 +115,9 @@ async def test_readiness_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     """Each check answers for itself, at the same time, and one that hangs is cut off."""
     monkeypatch.setattr(service, "_CHECK_SECONDS", 0.1)
 
-    async def fine() -> None:
+    async def fine() -> str:
         await asyncio.sleep(0.05)
+        return "two nodes of three"
 
     health = Health(
         [
@@ -129,12 +130,15 @@ async def test_readiness_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
         ]
     )
     started = time.monotonic()
-    assert await health.ready() == {
-        "broker": "ok",
-        "store": "no answer from db:27017",
-        "cache": "does not answer within 0.1 seconds",
-        "disk": "gone",
-    }
+    assert await health.ready() == (
+        False,
+        {
+            "broker": "ok: two nodes of three",
+            "store": "no answer from db:27017",
+            "cache": "does not answer within 0.1 seconds",
+            "disk": "gone",
+        },
+    )
     assert time.monotonic() - started < 1
 
 
@@ -146,7 +150,7 @@ async def test_a_stopping_process_is_alive_and_unready() -> None:
     health.watch([ended])
     health.stopping = True
     assert health.alive()
-    assert await health.ready() == {"process": "is stopping"}
+    assert await health.ready() == (False, {"process": "is stopping"})
 
 
 PROCESS = """
@@ -166,7 +170,7 @@ async def main():
     async with running([Service("things", loops=[loop])], 5) as health:
         asyncio.get_running_loop().call_soon(lambda: print("ready", flush=True))
         await until_signalled(health)
-        print((await health.ready())["process"], flush=True)
+        print((await health.ready()).checks["process"], flush=True)
 
 run_main(main)
 """

@@ -14,6 +14,7 @@ class Message:
     Header values are text; the broker keeps `leadline-…` headers for itself and leaves them out of what is
     published: on a retried or dead message they are `leadline-attempt`, `leadline-error` (cut to 2,000
     characters) and, in a dead queue, `leadline-queue`.
+    `attempt` is set on what a handler gets, as Delivery.attempt; it is not published.
     """
 
     type: str
@@ -22,6 +23,7 @@ class Message:
     headers: Mapping[str, str] = field(default_factory=dict)
     reply_to: str | None = None
     correlation_id: str | None = None
+    attempt: int = 1
 
 
 class Delivery(Protocol):

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
@@ -207,7 +208,7 @@ class Consumer:
 
     async def _handle(self, deliveries: list[Delivery]) -> Sequence[Message]:
         async with asyncio.timeout(HANDLE_SECONDS):
-            return await self._handler.handle([delivery.message for delivery in deliveries])
+            return await self._handler.handle([_numbered(delivery) for delivery in deliveries])
 
     async def _until_available(self, deliveries: list[Delivery], action: Callable[[], Awaitable[T]]) -> T:
         holding = self._metrics.holding.labels(deliveries[0].queue.name)
@@ -263,6 +264,11 @@ class Consumer:
 
     def _count(self, delivery: Delivery, outcome: str) -> None:
         self._metrics.messages.labels(delivery.queue.name, outcome).inc()
+
+
+def _numbered(delivery: Delivery) -> Message:
+    first = delivery.attempt == 1
+    return delivery.message if first else replace(delivery.message, attempt=delivery.attempt)
 
 
 def _backoff(failures: int) -> float:

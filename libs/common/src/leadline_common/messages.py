@@ -167,13 +167,17 @@ class ChunkRef(Contract):
 
 
 class LeadsAccepted(ChunkRef):
-    """A chunk of validated leads of one run, with all a consumer needs to score it."""
+    """A chunk of validated leads of one run, with all a consumer needs to score it.
+
+    `refresh` asks for new AI answers where stored ones would do.
+    """
 
     TYPE: ClassVar[str] = "leads.accepted.v1"
 
     upload_id: str
     offer: Offer
     leads: list[Lead]
+    refresh: bool = False
 
 
 class RuleScored(Wire):
@@ -194,14 +198,21 @@ class RulesScored(ChunkRef):
     scores: list[RuleScored]
 
 
+AiStatus = Literal["answered", "fallback", "failed", "skipped_budget"]
+"""How an AI answer came about: the chosen assessor gave it; another did in its place; there is none; there is
+none because a budget was spent."""
+
+
 class AiScored(Wire):
     """The AI layer's answer for one lead, or the error that stands in its place.
 
     `confidence` is 0..1; `source` is the assessor (`anthropic`, `offline`), `assessor` its model, `prompt`
-    the prompt's version; `fallback` is why another assessor than the chosen one answered.
+    the prompt's version. `fallback` is why another assessor than the chosen one answered, `error` why there
+    is no answer.
     """
 
     lead_id: str
+    status: AiStatus
     intent: Intent | None = None
     confidence: float = 0.0
     reasoning: str = ""
@@ -212,12 +223,34 @@ class AiScored(Wire):
     error: str | None = None
 
 
+class AiSpend(Wire):
+    """What a run's AI answers have taken so far with one model; figures only grow, so the highest is true.
+
+    `calls` are requests sent, `failed_calls` those of them that brought nothing usable; `cached` are leads
+    answered from what was bought before. Tokens are the provider's count, `input_tokens` without those read
+    from or written to its prompt cache; a request whose count never came counts its estimated input.
+    `nano_usd` is in 10^-9 US dollars.
+    """
+
+    source: str
+    assessor: str
+    calls: int = 0
+    failed_calls: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    nano_usd: int = 0
+
+
 class AiChunkScored(ChunkRef):
-    """The AI layer's answers for a chunk."""
+    """The AI layer's answers for a chunk; `spend` is the whole run's with the model that was asked."""
 
     TYPE: ClassVar[str] = "scores.ai.v1"
 
     scores: list[AiScored]
+    spend: AiSpend | None = None
 
 
 class RunStarted(Contract):
@@ -229,6 +262,7 @@ class RunStarted(Contract):
     run_id: str
     offer: Offer
     model: ModelName
+    refresh: bool = False
 
 
 class RunPublished(Contract):

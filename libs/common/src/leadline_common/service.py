@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -19,8 +19,8 @@ _CHECK_SECONDS = 3.0
 
 log = structlog.get_logger()
 
-Check = Callable[[], Awaitable[None]]
-"""Returns when a dependency answers, raises Unavailable when not."""
+Check = Callable[[], Awaitable[str | None]]
+"""Returns when a dependency can be worked with, maybe with a word about it; raises Unavailable when not."""
 Loop = Callable[[], Coroutine[Any, Any, None]]
 """Background work that runs until it is cancelled and survives what it can."""
 
@@ -33,6 +33,18 @@ class Service:
     consumers: Sequence[Consumer] = ()
     loops: Sequence[Loop] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
+
+
+class Readiness(NamedTuple):
+    """Whether the process can take work; and by each check's name `ok`, `ok: …` or what is wrong with it."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+class _Answer(NamedTuple):
+    fine: bool
+    text: str
 
 
 class Health:
@@ -54,13 +66,14 @@ class Health:
         stalled = any(consumer.stalled() for service in self._services for consumer in service.consumers)
         return not stalled and not any(task.done() for task in self._loops)
 
-    async def ready(self) -> dict[str, str]:
-        """Return each check's name with `ok` or what is wrong with it."""
+    async def ready(self) -> Readiness:
+        """Ask every check."""
         if self.stopping:
-            return {"process": "is stopping"}
+            return Readiness(False, {"process": "is stopping"})
         checks = {name: check for service in self._services for name, check in service.checks.items()}
         answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
-        return dict(zip(checks, answers, strict=True))
+        said = {name: answer.text for name, answer in zip(checks, answers, strict=True)}
+        return Readiness(all(answer.fine for answer in answers), said)
 
 
 @contextlib.asynccontextmanager
@@ -122,12 +135,12 @@ def _say(error: LeadlineError, code: int) -> int:
     return code
 
 
-async def _ask(check: Check) -> str:
+async def _ask(check: Check) -> _Answer:
     try:
         async with asyncio.timeout(_CHECK_SECONDS):
-            await check()
+            note = await check()
     except LeadlineError as error:
-        return str(error)
+        return _Answer(False, str(error))
     except TimeoutError:
-        return f"does not answer within {_CHECK_SECONDS:g} seconds"
-    return "ok"
+        return _Answer(False, f"does not answer within {_CHECK_SECONDS:g} seconds")
+    return _Answer(True, f"ok: {note}" if note else "ok")

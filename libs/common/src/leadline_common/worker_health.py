@@ -101,8 +101,7 @@ async def _live(health: Health) -> Answer:
 
 
 async def _ready(health: Health) -> Answer:
-    checks = await health.ready()
-    fine = all(answer == "ok" for answer in checks.values())
+    fine, checks = await health.ready()
     return _json(200 if fine else 503, {"status": "ok" if fine else "unready", "checks": checks})
 
 
