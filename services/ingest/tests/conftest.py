@@ -8,10 +8,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead
+from leadline_common.messages import Lead, Offer
 from leadline_ingest.store import IngestStore, Prospect, Upload
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
+
+from .claiming import Uploaded
 
 OpenStore = Callable[[], Awaitable[IngestStore]]
 
@@ -50,7 +52,10 @@ def _database_url(request: pytest.FixtureRequest) -> str:
     return urlsplit(server)._replace(path=f"/{name}").geturl()
 
 
-Uploaded = Callable[..., Awaitable[Upload]]
+@pytest.fixture
+def offer() -> Offer:
+    """An offer of its own id."""
+    return Offer(id=new_id(), name="AI Outreach")
 
 
 @pytest.fixture

@@ -114,9 +114,20 @@ def publisher(store: CutStore, broker: CutBroker, clock: Clock) -> Publisher:
 
 
 async def add_run(
-    store: SqliteIngestStore, against: Offer | None = None, upload_id: str | None = None
+    store: SqliteIngestStore,
+    against: Offer | None = None,
+    upload_id: str | None = None,
+    *,
+    refresh: bool = False,
 ) -> Run:
-    run = Run(id=new_id(), owner=LOCAL_OWNER, offer=against or offer(), model="standard", upload_id=upload_id)
+    run = Run(
+        id=new_id(),
+        owner=LOCAL_OWNER,
+        offer=against or offer(),
+        model="standard",
+        upload_id=upload_id,
+        refresh=refresh,
+    )
     await store.add_run(run)
     return run
 
@@ -203,6 +214,52 @@ async def test_cut_short_anywhere_it_resumes_with_the_same_chunks(
         assert total_in(messages) == 2_130
         assert await state_of(store, run) is RunState.PUBLISHED
     assert step > 20
+
+
+async def test_a_refresh_among_the_claims_of_others_resumes_with_the_same_chunks(
+    store: CutStore, broker: CutBroker, clock: Clock
+) -> None:
+    """Where chunks do not fill the rows they stand in, they end at the same rows after a crash as well, and
+    what others finish meanwhile does not slip in."""
+    against, some = offer(), leads(2_130)
+    upload = await uploaded(store, some)
+    expected = [lead.id for lead in (*some[:38], *some[44:])]
+    step = 0
+    blown = True
+    while blown:
+        step += 1
+        under_way = await add_run(store, against, refresh=True)
+        assert len([prospect async for prospect in store.claim(under_way, upload, 40, 45)]) == 6
+        run = await add_run(store, against, refresh=True)
+        broker.fuse = store.fuse = Fuse(step)
+        try:
+            await Publisher(store, broker, clock).publish(run.id)
+        except Unavailable:
+            clock.expire_leases()
+        blown = broker.fuse.left <= 0
+        broker.fuse = store.fuse = Fuse()
+        await store.note_progress(under_way.id, 6, 0, finished=True)
+        await Publisher(store, broker, clock).publish(run.id)
+        messages = await put_out(broker)
+        assert lead_ids(messages) == expected, f"cut at step {step}"
+        assert total_in(messages) == 2_124
+        await store.note_progress(run.id, 2_124, 0, finished=True)
+    assert step > 20
+
+
+async def test_a_refresh_says_so_in_all_it_starts(
+    store: CutStore, broker: CutBroker, publisher: Publisher
+) -> None:
+    """Results and the AI layer know that stored answers will not do; for any other run they do."""
+    against = offer()
+    await uploaded(store, leads(CHUNK_SIZE + 1))
+    for refresh in (False, True):
+        run = await add_run(store, against, refresh=refresh)
+        await publisher.publish(run.id)
+        await store.note_progress(run.id, CHUNK_SIZE + 1, 0, finished=True)
+        [started, _] = await drained(broker, RESULT_RUNS)
+        assert RunStarted.decode(started.body).refresh is refresh
+        assert [chunk.refresh for chunk in chunks_in(await drained(broker))] == [refresh, refresh]
 
 
 async def test_what_a_dead_run_claimed_stays_its_own(

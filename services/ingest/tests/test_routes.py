@@ -324,6 +324,32 @@ class TestScore:
         assert (chunk.offer_id, chunk.model) == (first, "graded")
 
     @pytest.mark.usefixtures("results")
+    @pytest.mark.parametrize("path", ["/score", "/score/{}"])
+    async def test_a_refresh_scores_again_what_was_scored(
+        self, service: House, client: AsyncClient, path: str
+    ) -> None:
+        """Once for each time it is asked for, with new AI answers; without the flag nothing is left."""
+        named = path.format(await offered(client))
+        await uploaded(client, 3)
+        queued = [
+            (await client.post(named, json=body)).json()["queued"]
+            for body in ({}, {"refresh": True}, {"refresh": False}, {"refresh": True})
+        ]
+        assert queued == [3, 3, 0, 3]
+        messages = await drained(service.broker)
+        assert [LeadsAccepted.decode(m.body).refresh for m in messages] == [False, True, True]
+
+    async def test_a_second_refresh_leaves_the_first_its_prospects(
+        self, service: House, client: AsyncClient
+    ) -> None:
+        """A double click pays once; what is under way is new enough."""
+        await offered(client)
+        await uploaded(client, 3)
+        body, at_once = {"refresh": True}, {"Prefer": "wait=0.5"}
+        answers = [await client.post("/score", json=body, headers=at_once) for _ in range(2)]
+        assert [answer.json()["queued"] for answer in answers] == [3, 0]
+
+    @pytest.mark.usefixtures("results")
     async def test_prospects_of_one_offer_stay_with_it(self, client: AsyncClient) -> None:
         """They are neither scored against a newer offer nor lost to their own."""
         first = await offered(client)
@@ -341,6 +367,10 @@ class TestScore:
             ("/score", {"upload_id": "nope"}, 404, "nope"),
             ("/score", {"model": "best"}, 422, "model"),
             ("/score", {"offer_id": 5}, 422, "offer_id"),
+            ("/score", {"refresh": "yes"}, 422, "refresh"),
+            ("/score", {"refresh": 1}, 422, "refresh"),
+            ("/score", {"refresh": None}, 422, "refresh"),
+            ("/score/{}", {"refresh": []}, 422, "refresh"),
             ("/score", [], 422, "body"),
         ],
     )
@@ -348,9 +378,9 @@ class TestScore:
         self, client: AsyncClient, path: str, body: object, status: int, word: str
     ) -> None:
         """An id that does not exist and a field that is wrong are named."""
-        await offered(client)
+        offer_id = await offered(client)
         await uploaded(client, 1)
-        assert_problem(await client.post(path, json=body), status, word)
+        assert_problem(await client.post(path.format(offer_id), json=body), status, word)
 
     @pytest.mark.parametrize(
         ("prefer", "seconds"),
@@ -396,11 +426,15 @@ class TestScore:
 
 async def test_the_schema_documents_what_the_routes_do(client: AsyncClient) -> None:
     """A client generated from it sends the right bodies and expects the right answers."""
-    paths = (await client.get("/schema/openapi.json")).json()["paths"]
+    schema = (await client.get("/schema/openapi.json")).json()
+    paths = schema["paths"]
     score = paths["/score"]["post"]
     assert {"200", "202"} <= set(score["responses"])
     assert "201" not in score["responses"]
     assert score["requestBody"]["required"] is False
+    refresh = schema["components"]["schemas"]["RunRequest"]["properties"]["refresh"]
+    assert (refresh["type"], refresh["default"]) == ("boolean", False)
+    assert "AI answers" in refresh["description"]
     form = paths["/leads/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(form["properties"]) == {"file", "offer_id"}
     assert form["required"] == ["file"]

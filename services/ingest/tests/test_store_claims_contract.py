@@ -12,40 +12,7 @@ from leadline_common.ids import new_id
 from leadline_common.messages import Lead, Offer
 from leadline_ingest.store import IngestStore, Prospect, Run, Upload
 
-Uploaded = Callable[..., Awaitable[Upload]]
-
-
-@pytest.fixture
-def offer() -> Offer:
-    return Offer(id=new_id(), name="AI Outreach")
-
-
-def run_for(offer: Offer, upload_id: str | None = None) -> Run:
-    return Run(id=new_id(), owner="ann", offer=offer, model="standard", upload_id=upload_id)
-
-
-async def claimed(store: IngestStore, run: Run, upload: Upload) -> list[Prospect]:
-    """Claim a whole upload."""
-    return [prospect async for prospect in store.claim(run, upload, 2, upload.last_row)]
-
-
-async def found(store: IngestStore, run: Run) -> list[str]:
-    """Return the ids of the uploads the run would walk through."""
-    ids: list[str] = []
-    while upload := await store.next_upload(run, ids[-1] if ids else None):
-        ids.append(upload.id)
-    return ids
-
-
-async def walk(store: IngestStore, run: Run) -> list[Prospect]:
-    """Claim whatever is open, upload by upload, as a publisher does."""
-    prospects: list[Prospect] = []
-    after: str | None = None
-    while upload := await store.next_upload(run, after):
-        prospects += await claimed(store, run, upload)
-        await store.cover(run, upload.id)
-        after = upload.id
-    return prospects
+from .claiming import Uploaded, claimed, found, run_for, walk
 
 
 async def test_a_run_finds_what_is_for_its_offer_or_for_none(

@@ -1,7 +1,7 @@
 """The outbox: turns stored runs into chunks in the broker, and takes up again what a crash left half done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timedelta
 
 import structlog
@@ -79,7 +79,9 @@ class Publisher:
         if lease is None:
             return
         run = lease.run
-        started = RunStarted(owner=run.owner, run_id=run.id, offer=run.offer, model=run.model)
+        started = RunStarted(
+            owner=run.owner, run_id=run.id, offer=run.offer, model=run.model, refresh=run.refresh
+        )
         await self._broker.publish([message_of(started, f"{run.id}:{RunStarted.TYPE}")])
         queued = await self._publish_uploads(lease)
         await self._advance(lease, _END, queued)
@@ -113,8 +115,7 @@ class Publisher:
         return queued
 
     async def _publish_upload(self, lease: Lease, upload: Upload, row: int, queued: int) -> int:
-        for first in range(row + 1, upload.last_row + 1, _WINDOW_ROWS):
-            last = min(first + _WINDOW_ROWS - 1, upload.last_row)
+        for first, last in _windows(row, upload.last_row):
             async for chunks in _batched(_chunked(self._store.claim(lease.run, upload, first, last))):
                 await self._broker.publish([_chunk_message(lease.run, upload, chunk) for chunk in chunks])
                 queued += sum(map(len, chunks))
@@ -127,6 +128,18 @@ class Publisher:
     async def _advance(self, lease: Lease, cursor: Cursor, queued: int) -> None:
         if not await self._store.advance(lease, cursor, queued, self._clock() + LEASE):
             raise LeaseLost("another replica took the run over")
+
+
+def _windows(row: int, last_row: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and last row of each window after the row.
+
+    A window ends where it would have, had the publisher begun at the top: a chunk that ends with its window
+    ends there again.
+    """
+    while row < last_row:
+        end = min(row + _WINDOW_ROWS - (row - 1) % _WINDOW_ROWS, last_row)
+        yield row + 1, end
+        row = end
 
 
 async def _batched(chunks: AsyncIterator[list[Prospect]]) -> AsyncIterator[list[list[Prospect]]]:
@@ -165,5 +178,6 @@ def _chunk_message(run: Run, upload: Upload, prospects: list[Prospect]) -> Messa
             upload_id=upload.id,
             offer=run.offer,
             leads=[prospect.lead for prospect in prospects],
+            refresh=run.refresh,
         )
     )

@@ -105,7 +105,10 @@ def ingest_routes(
         data: JSONBody[RunRequest | None] = None,
         for_offer: FromPath[str | None] = None,
     ) -> Response[RunProgress]:
-        """Every prospect not yet scored against the offer; waits two seconds, or as `Prefer` says."""
+        """Every prospect not yet scored against the offer, with `refresh` those scored before as well.
+
+        Waits two seconds, or as `Prefer` says.
+        """
         wanted = data or RunRequest()
         wanted = wanted.model_copy(update={"offer_id": _one_offer(for_offer, wanted.offer_id)})
         run = await runs.start(owner, wanted)

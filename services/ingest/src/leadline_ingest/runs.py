@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from typing import Annotated
 
-from pydantic import ConfigDict
+from pydantic import BeforeValidator, ConfigDict, Field
 
 from leadline_common.errors import NotFound, Problem
 from leadline_common.ids import new_id
@@ -12,6 +13,16 @@ from leadline_ingest.publisher import Publisher
 from leadline_ingest.store import IngestStore, Run, RunState, Upload
 
 _POLL_SECONDS = 0.05
+
+
+def _true_or_false(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+_TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false)]
+"""Litestar asks pydantic to be lenient even where a field is strict, and this one costs money."""
 
 
 class RunRequest(Wire):
@@ -23,6 +34,11 @@ class RunRequest(Wire):
     offer_id: str | None = None
     upload_id: str | None = None
     model: ModelName = "standard"
+    refresh: _TrueOrFalse = Field(
+        default=False,
+        description="score once more what was scored before, with new AI answers, which cost anew; "
+        "what an unfinished run holds is left to it",
+    )
 
 
 class RunProgress(Wire):
@@ -63,6 +79,7 @@ class Runs:
             offer=offer,
             model=request.model,
             upload_id=upload.id if upload else None,
+            refresh=request.refresh,
         )
         await self._store.add_run(run)
         self._publisher.start(run.id)

@@ -47,6 +47,7 @@ class Cursor(NamedTuple):
 class Run(Wire):
     """A request to score: every open prospect against one offer, or those of one upload only.
 
+    A `refresh` run also scores again what is held by runs that were finished when it was stored.
     `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are what
     results last told.
     """
@@ -56,6 +57,7 @@ class Run(Wire):
     offer: Offer
     model: ModelName
     upload_id: str | None = None
+    refresh: bool = False
     state: RunState = RunState.PUBLISHING
     queued: int = 0
     cursor: Cursor | None = None
@@ -148,7 +150,7 @@ class IngestStore(Protocol):
         """Return the ready upload with the lowest id above `after` where the run may find open prospects.
 
         That is the run's own upload where it names one, else any of the owner's that is for this offer or
-        for none; uploads covered for the run's claim key are passed over.
+        for none; uploads covered for the run's claim key are passed over, though not by a refresh run.
         """
 
     def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[Prospect]:
@@ -156,6 +158,10 @@ class IngestStore(Protocol):
 
         A prospect is held by at most one run for a claim key, until it is released. Doing it again yields
         the same prospects and, where some were released, takes those that are open by then.
+
+        A refresh run, which must be stored, also takes over what is held by runs whose end was noted before
+        it was stored. All others keep what they hold, however late the refresh run comes to it: what was
+        under way when it was asked for is new enough, and two refreshes at once do not pay twice.
         """
 
     async def cover(self, run: Run, upload_id: str) -> None:

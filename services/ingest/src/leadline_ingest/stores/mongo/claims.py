@@ -15,13 +15,14 @@ class MongoClaims(Collections):
         ids = {"$gt": after or ""}
         if run.upload_id:
             ids["$eq"] = run.upload_id
-        wanted = {
+        wanted: Document = {
             "owner": run.owner,
             "ready": True,
             "offer_id": {"$in": [None, run.offer.id]},
-            "covered": {"$ne": run.claim_key},
             "_id": ids,
         }
+        if not run.refresh:
+            wanted["covered"] = {"$ne": run.claim_key}
         with reaching_mongo():
             found = await self._uploads.find_one(wanted, sort=[("_id", 1)], hint="ready")
         return read_upload(found) if found else None
@@ -30,10 +31,24 @@ class MongoClaims(Collections):
         holder = _holder(run.claim_key)
         rows: Document = {"upload_id": upload.id, "row": {"$gte": first_row, "$lte": last_row}}
         with reaching_mongo():
+            if run.refresh:
+                # First, since what its holder gives back in between is then taken as open.
+                await self._take_over(run, rows)
             await self._prospects.update_many(rows | {holder: {"$exists": False}}, {"$set": {holder: run.id}})
             held = self._prospects.find(rows | {holder: run.id}, {"claims": 0}).sort("row", 1)
             async for document in held:
                 yield Prospect(document["row"], Lead(id=document["_id"], **document))
+
+    async def _take_over(self, run: Run, rows: Document) -> None:
+        # Only from holders known to be finished, which they stay: whoever else has come to hold a prospect
+        # meanwhile keeps it.
+        holder = _holder(run.claim_key)
+        refresh = await self._runs.find_one({"_id": run.id}, {"stored_at": 1})
+        if refresh is None:
+            return
+        holders = {"_id": {"$in": await self._prospects.distinct(holder, rows)}}
+        finished = await self._runs.distinct("_id", holders | {"finished_at": {"$lt": refresh["stored_at"]}})
+        await self._prospects.update_many(rows | {holder: {"$in": finished}}, {"$set": {holder: run.id}})
 
     async def cover(self, run: Run, upload_id: str) -> None:
         # Looked for after the count of releases was read, and before `release` raises it: whatever is

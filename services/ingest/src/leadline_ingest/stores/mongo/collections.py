@@ -36,8 +36,8 @@ class Collections:
     `releases` (how often some were released) and `dropped` while they are being deleted.
     Prospects have their lead's id as `_id`, its other fields, `owner`, `upload_id`, `row` and `claims`: the
     id of the run that holds them, by claim key.
-    Runs have also `token`, `leased_until` and, where they score a queue submission, its upload's id as
-    `submission`.
+    Runs have also `token`, `leased_until`, `stored_at` and `finished_at` (in the server's cluster time, which
+    orders them whoever wrote them) and, where they score a queue submission, its upload's id as `submission`.
     """
 
     def __init__(self, database: Database) -> None:

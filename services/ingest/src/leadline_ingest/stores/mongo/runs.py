@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from bson import Timestamp
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
@@ -12,6 +13,11 @@ from leadline_ingest.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.mongo.collections import Collections, read_run
 
 _NEVER = datetime.fromtimestamp(0, UTC)
+_STAMPED_BY_SERVER = Timestamp(0, 0)
+"""In a document that is inserted the server puts its cluster time in place of this.
+
+https://www.mongodb.com/docs/manual/reference/bson-types/#timestamps
+"""
 # The end of a run may be told before its publisher comes to note that all is out.
 _STATE_AFTER_PUBLISHING = {
     "$cond": [{"$eq": ["$state", RunState.PUBLISHING.value]}, RunState.PUBLISHED.value, "$state"]
@@ -62,10 +68,11 @@ class MongoRuns(Collections):
         return await self._change_run(held, [{"$set": {"state": _STATE_AFTER_PUBLISHING}}])
 
     async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
-        told: Document = {"scored": scored, "failed": failed}
+        change: Document = {"$set": {"scored": scored, "failed": failed}}
         if finished:
-            told["state"] = RunState.FINISHED.value
-        await self._change_run({"_id": run_id, "state": {"$ne": RunState.FINISHED.value}}, {"$set": told})
+            change["$set"]["state"] = RunState.FINISHED.value
+            change["$currentDate"] = {"finished_at": {"$type": "timestamp"}}
+        await self._change_run({"_id": run_id, "state": {"$ne": RunState.FINISHED.value}}, change)
 
     async def _change_run(self, which: Document, change: Document | list[Any]) -> bool:
         with reaching_mongo():
@@ -75,4 +82,5 @@ class MongoRuns(Collections):
 
 def _document(run: Run) -> Document:
     fields = run.model_dump(mode="json", exclude={"id"})
-    return {"_id": run.id, **fields, "token": 0, "leased_until": _NEVER}
+    own = {"token": 0, "leased_until": _NEVER, "stored_at": _STAMPED_BY_SERVER}
+    return {"_id": run.id, **fields, **own}

@@ -15,12 +15,21 @@ _PAGE_CHARACTERS = 4_000_000
 _NEXT_UPLOAD = """
 SELECT * FROM uploads
 WHERE owner = ? AND ready AND (offer_id IS NULL OR offer_id = ?) AND id > ?
-AND NOT EXISTS (SELECT 1 FROM covered WHERE claim_key = ? AND upload_id = uploads.id)
+AND (? OR NOT EXISTS (SELECT 1 FROM covered WHERE claim_key = ? AND upload_id = uploads.id))
 """
 _CLAIM = """
 INSERT INTO claims (claim_key, prospect, run_id)
 SELECT ?, number, ? FROM prospects WHERE upload_id = ? AND row BETWEEN ? AND ?
 ON CONFLICT DO NOTHING
+"""
+_TAKE_OVER = """
+UPDATE claims SET run_id = ?1
+WHERE claim_key = ?2
+AND prospect IN (SELECT number FROM prospects WHERE upload_id = ?3 AND row BETWEEN ?4 AND ?5)
+AND EXISTS (
+    SELECT 1 FROM runs AS refresh, runs AS holder
+    WHERE refresh.id = ?1 AND holder.id = claims.run_id AND holder.newest_at_end < refresh.number
+)
 """
 # A cross join keeps this order of the tables: from the few rows asked for to their claims.
 _HELD = """
@@ -54,7 +63,7 @@ class SqliteClaims(Tables):
     """What the port says of finding, claiming and releasing prospects."""
 
     async def next_upload(self, run: Run, after: str | None) -> Upload | None:
-        values = (run.owner, run.offer.id, after or "", run.claim_key)
+        values = (run.owner, run.offer.id, after or "", run.refresh, run.claim_key)
         if run.upload_id:
             row = await self._one(f"{_NEXT_UPLOAD} AND id = ?", *values, run.upload_id)
         else:
@@ -62,6 +71,9 @@ class SqliteClaims(Tables):
         return read_upload(row) if row else None
 
     async def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[Prospect]:
+        if run.refresh:
+            # First, since what its holder gives back in between is then taken as open.
+            await self._change(_TAKE_OVER, run.id, run.claim_key, upload.id, first_row, last_row)
         await self._change(_CLAIM, run.claim_key, run.id, upload.id, first_row, last_row)
         while page := await self._database.read(
             partial(_held, values=(upload.id, first_row, last_row, run.claim_key, run.id))

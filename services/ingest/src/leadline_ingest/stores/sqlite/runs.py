@@ -8,9 +8,10 @@ from leadline_ingest.stores.sqlite.tables import Tables, Value, read_run
 # A conflict writes a column over itself, so that the row there is comes back.
 _ADD = """
 INSERT INTO runs (
-    id, owner, submission, offer, model, upload_id, state, queued, cursor_upload, cursor_row, scored, failed
+    id, owner, submission, offer, model, upload_id, refresh,
+    state, queued, cursor_upload, cursor_row, scored, failed
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET token = token
 RETURNING *
 """
@@ -29,7 +30,10 @@ UPDATE runs SET state = CASE state WHEN 'publishing' THEN 'published' ELSE state
 WHERE id = ? AND token = ?
 """
 _NOTE_PROGRESS = """
-UPDATE runs SET scored = ?, failed = ?, state = CASE WHEN ? THEN 'finished' ELSE state END
+UPDATE runs SET scored = ?, failed = ? WHERE id = ? AND state <> 'finished'
+"""
+_FINISH = """
+UPDATE runs SET scored = ?, failed = ?, state = 'finished', newest_at_end = (SELECT max(number) FROM runs)
 WHERE id = ? AND state <> 'finished'
 """
 
@@ -68,11 +72,11 @@ class SqliteRuns(Tables):
         return await self._change(_FINISH_PUBLISHING, lease.run.id, lease.token) > 0
 
     async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
-        await self._change(_NOTE_PROGRESS, scored, failed, finished, run_id)
+        await self._change(_FINISH if finished else _NOTE_PROGRESS, scored, failed, run_id)
 
 
 def _columns(run: Run, *, submission: str | None) -> tuple[Value, ...]:
     return (
         *(run.id, run.owner, submission, run.offer.model_dump_json(), run.model, run.upload_id),
-        *(run.state, run.queued, *(run.cursor or (None, None)), run.scored, run.failed),
+        *(run.refresh, run.state, run.queued, *(run.cursor or (None, None)), run.scored, run.failed),
     )

@@ -7,6 +7,7 @@ from leadline_common.sqlite import Database
 from leadline_ingest.store import Cursor, Prospect, Run, Upload
 
 # A claim names its prospect by number: a third of the size of a lead id, and in the order of the rows.
+# Runs are numbered as they are stored; `newest_at_end` is the highest number there was when a run finished.
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS offers (
     id TEXT PRIMARY KEY,
@@ -43,12 +44,14 @@ CREATE TABLE IF NOT EXISTS prospects (
 CREATE INDEX IF NOT EXISTS prospects_by_row ON prospects (upload_id, row);
 
 CREATE TABLE IF NOT EXISTS runs (
-    id TEXT PRIMARY KEY,
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
     owner TEXT NOT NULL,
     submission TEXT UNIQUE,
     offer TEXT NOT NULL,
     model TEXT NOT NULL,
     upload_id TEXT,
+    refresh INTEGER NOT NULL,
     state TEXT NOT NULL,
     queued INTEGER NOT NULL,
     cursor_upload TEXT,
@@ -56,7 +59,8 @@ CREATE TABLE IF NOT EXISTS runs (
     scored INTEGER NOT NULL,
     failed INTEGER NOT NULL,
     token INTEGER NOT NULL DEFAULT 0,
-    leased_until REAL NOT NULL DEFAULT 0
+    leased_until REAL NOT NULL DEFAULT 0,
+    newest_at_end INTEGER
 );
 CREATE INDEX IF NOT EXISTS runs_publishable ON runs (id) WHERE state = 'publishing';
 

@@ -1,0 +1,38 @@
+"""What a publisher does to the IngestStore port, step by step."""
+
+from collections.abc import Awaitable, Callable
+
+from leadline_common.ids import new_id
+from leadline_common.messages import Offer
+from leadline_ingest.store import IngestStore, Prospect, Run, Upload
+
+Uploaded = Callable[..., Awaitable[Upload]]
+
+
+def run_for(offer: Offer, upload_id: str | None = None, *, refresh: bool = False) -> Run:
+    """Return a run of ann's that is not stored yet."""
+    return Run(id=new_id(), owner="ann", offer=offer, model="standard", upload_id=upload_id, refresh=refresh)
+
+
+async def claimed(store: IngestStore, run: Run, upload: Upload) -> list[Prospect]:
+    """Claim a whole upload."""
+    return [prospect async for prospect in store.claim(run, upload, 2, upload.last_row)]
+
+
+async def found(store: IngestStore, run: Run) -> list[str]:
+    """Return the ids of the uploads the run would walk through."""
+    ids: list[str] = []
+    while upload := await store.next_upload(run, ids[-1] if ids else None):
+        ids.append(upload.id)
+    return ids
+
+
+async def walk(store: IngestStore, run: Run) -> list[Prospect]:
+    """Claim whatever is open, upload by upload, as a publisher does."""
+    prospects: list[Prospect] = []
+    after: str | None = None
+    while upload := await store.next_upload(run, after):
+        prospects += await claimed(store, run, upload)
+        await store.cover(run, upload.id)
+        after = upload.id
+    return prospects
