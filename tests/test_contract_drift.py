@@ -1,7 +1,7 @@
 """Messages as version 1 wrote them are read for ever: `golden` holds one of each type.
 
 A golden file is never changed to make a test pass; what an older reader or writer would trip over gets a
-new version in its type, and a new file.
+new version in its type, and a new file. A field that nobody trips over is added to the file and to `ADDED`.
 """
 
 import json
@@ -19,6 +19,12 @@ CONTRACTS: dict[str, type[messages.Wire]] = {
     for member in vars(messages).values()
     if isinstance(member, type) and issubclass(member, messages.Wire) and hasattr(member, "TYPE")
 }
+ADDED: dict[str, dict[str, object]] = {
+    "leads.accepted.v1": {"refresh": False},
+    "runs.started.v1": {"refresh": False},
+    "scores.ai.v1": {"spend": None},
+}
+"""The fields that came after the first messages of a type, and what is read where one is absent."""
 
 
 def read(kind: str, value: object) -> messages.Wire:
@@ -74,6 +80,18 @@ def test_no_field_has_become_required(kind: str) -> None:
     for name in required_fields(kind):
         with pytest.raises(ValidationError):
             read(kind, {key: value for key, value in old.items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "default"),
+    [(kind, field, default) for kind, fields in ADDED.items() for field, default in fields.items()],
+)
+def test_a_message_from_before_a_field_was_added_is_read(kind: str, field: str, default: object) -> None:
+    """What waits in a queue while its consumer is updated is read as it was meant."""
+    new = golden(kind)
+    told = new.pop(field)
+    assert told != default
+    assert getattr(read(kind, new), field) == default
 
 
 def kept(new: Any, old: Any) -> Any:

@@ -122,11 +122,9 @@ def test_scoring_by_another_model_makes_the_newest_result(leadline: Leadline) ->
     assert (first["queued"], second["queued"], again["queued"]) == (30, 30, 0)
     results = client.results(upload_id=upload_id)
     assert len(results) == 30
-    assert {(result["run_id"], result["versions"]["model"]) for result in results} == {
-        (second["run_id"], "graded")
-    }
+    assert {(result["run_id"], result["model"]) for result in results} == {(second["run_id"], "graded")}
     old = client.results(run_id=first["run_id"])
-    assert {result["versions"]["model"] for result in old} == {"standard"}
+    assert {result["model"] for result in old} == {"standard"}
 
 
 def test_a_caller_who_does_not_wait_follows_the_run(leadline: Leadline) -> None:

@@ -10,6 +10,8 @@ from leadline_common.messages import (
     LOCAL_OWNER,
     AiChunkScored,
     AiScored,
+    AiSpend,
+    AiStatus,
     Factor,
     Intent,
     Lead,
@@ -64,12 +66,15 @@ def rule_answer(lead_id: str, points: int = 20, error: str | None = None) -> Rul
     return RuleScored(lead_id=lead_id, points=points, factors=[earned])
 
 
-def ai_answer(lead_id: str, intent: Intent = "High", error: str | None = None) -> AiScored:
+def ai_answer(
+    lead_id: str, intent: Intent = "High", error: str | None = None, status: AiStatus | None = None
+) -> AiScored:
     """What the AI says of one lead: an intent, or an error."""
     about: dict[str, Any] = {"lead_id": lead_id, "source": "offline", "assessor": "offline-1", "prompt": "p1"}
     if error is not None:
-        return AiScored(**about, error=error)
-    return AiScored(**about, intent=intent, confidence=0.8, reasoning=f"{lead_id} decides.")
+        return AiScored(**about, status=status or "failed", error=error)
+    about |= {"intent": intent, "confidence": 0.8, "reasoning": f"{lead_id} decides."}
+    return AiScored(**about, status=status or "answered")
 
 
 def by_rules(leads: LeadsAccepted, points: int = 20, error: str | None = None) -> RulesScored:
@@ -78,9 +83,16 @@ def by_rules(leads: LeadsAccepted, points: int = 20, error: str | None = None) -
     return RulesScored(**_ref(leads), model_version=VERSION, scores=answers)
 
 
-def by_ai(leads: LeadsAccepted, intent: Intent = "High", error: str | None = None) -> AiChunkScored:
+def by_ai(
+    leads: LeadsAccepted,
+    intent: Intent = "High",
+    error: str | None = None,
+    status: AiStatus | None = None,
+    spend: AiSpend | None = None,
+) -> AiChunkScored:
     """The AI's answers to a chunk."""
-    return AiChunkScored(**_ref(leads), scores=[ai_answer(lead.id, intent, error) for lead in leads.leads])
+    answers = [ai_answer(lead.id, intent, error, status) for lead in leads.leads]
+    return AiChunkScored(**_ref(leads), scores=answers, spend=spend)
 
 
 def all_of(leads: LeadsAccepted) -> list[Message]:
@@ -93,9 +105,9 @@ def published(run_id: str, total: int) -> RunPublished:
     return RunPublished(owner=LOCAL_OWNER, run_id=run_id, offer_id=OFFER.id, model="standard", total=total)
 
 
-def started(run_id: str) -> RunStarted:
+def started(run_id: str, *, refresh: bool = False) -> RunStarted:
     """The word that a run was asked for."""
-    return RunStarted(owner=LOCAL_OWNER, run_id=run_id, offer=OFFER, model="standard")
+    return RunStarted(owner=LOCAL_OWNER, run_id=run_id, offer=OFFER, model="standard", refresh=refresh)
 
 
 def done_record(

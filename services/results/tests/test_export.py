@@ -11,11 +11,14 @@ from hypothesis import strategies as st
 
 from leadline_common.messages import LEAD_FIELDS, Lead
 from leadline_results.export import COLUMNS, ExportFormat, export, neutralised
-from leadline_results.record import Record, conclude, gather, merge
+from leadline_results.record import PartMessage, Record, conclude, gather, merge
 
 from .builders import START, ai_answer, by_ai, by_rules, chunk, done_record
 
-HEADER = "lead_id,name,company,role,industry,location,score,intent,rule_score,ai_points,reasoning"
+HEADER = (
+    "lead_id,name,company,role,industry,location,score,intent,rule_score,ai_points,reasoning,"
+    "ai_status,ai_source"
+)
 LEAD = Lead(id="lead", name="Ada Lovelace", company="Acme", role="CEO", industry="SaaS", location="London")
 FORMULAS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"]
 
@@ -41,24 +44,27 @@ async def test_csv_has_the_documented_columns_in_order() -> None:
     """Scripts that take columns by position keep working."""
     assert ",".join(COLUMNS) == HEADER
     text = await written([done_record(LEAD)], ExportFormat.CSV)
-    assert text == f"{HEADER}\r\nlead,Ada Lovelace,Acme,CEO,SaaS,London,70,High,20,50,lead decides.\r\n"
+    row = "lead,Ada Lovelace,Acme,CEO,SaaS,London,70,High,20,50,lead decides.,answered,offline"
+    assert text == f"{HEADER}\r\n{row}\r\n"
 
 
 async def test_csv_leaves_empty_what_a_result_does_not_have() -> None:
     """Without an AI answer there is no intent; without a score there is no number that looks like one."""
     leads = chunk(LEAD.id, run_id="run")
     late = by_ai(leads, error="model overloaded")
+    told: list[list[PartMessage]] = [
+        [leads, by_rules(leads), late],
+        [leads, by_rules(leads, error="no such industry"), late],
+        [leads],
+    ]
     found = await rows(
-        [
-            conclude(merge(None, parts), START)
-            for rules in (by_rules(leads), by_rules(leads, error="no such industry"))
-            for parts in gather([leads, rules, late]).values()
-        ]
+        [conclude(merge(None, parts), START) for part in told for parts in gather(part).values()]
     )
-    shown = [[row[name] for name in ("score", "intent", "rule_score", "reasoning")] for row in found]
-    assert shown == [
-        ["20", "", "20", "Scored by rules alone: model overloaded."],
-        ["", "", "0", "Not scored: no such industry."],
+    names = ("score", "intent", "rule_score", "reasoning", "ai_status", "ai_source")
+    assert [[row[name] for name in names] for row in found] == [
+        ["20", "", "20", "Scored by rules alone: model overloaded.", "failed", "offline"],
+        ["", "", "0", "Not scored: no such industry.", "failed", "offline"],
+        ["", "", "0", "", "", ""],
     ]
 
 
@@ -70,11 +76,12 @@ async def test_no_cell_of_a_lead_is_a_formula(field: str, text: str) -> None:
     assert row[field] == f"'{text}"
 
 
-async def test_no_reasoning_is_a_formula() -> None:
+async def test_nothing_the_ai_layer_says_is_a_formula() -> None:
     """A model may be talked into an answer that starts like a formula."""
-    talked = ai_answer("lead").model_copy(update={"reasoning": '=HYPERLINK("http://evil.example","Ada")'})
+    formula = '=HYPERLINK("http://evil.example","Ada")'
+    talked = ai_answer("lead").model_copy(update={"reasoning": formula, "source": formula})
     [row] = await rows([done_record(LEAD, ai=talked)])
-    assert row["reasoning"] == '\'=HYPERLINK("http://evil.example","Ada")'
+    assert row["reasoning"] == row["ai_source"] == f"'{formula}"
 
 
 @given(st.text())

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from leadline_common.broker import Message
 from leadline_common.brokers.embedded import EmbeddedBroker
 from leadline_common.chunks import chunk_message
-from leadline_common.errors import Permanent
+from leadline_common.errors import Permanent, Unavailable
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead, LeadsAccepted, LeadsFailed, ResultsScored
+from leadline_common.messages import AiSpend, Lead, LeadsAccepted, LeadsFailed, ResultsScored
 from leadline_results.events import events_about
 from leadline_results.handler import MergeHandler
-from leadline_results.record import Key, Status
+from leadline_results.record import Key, Record, Status
+from leadline_results.spend import RunSpend
 from leadline_results.stores.sqlite import SqliteResultStore
 from leadline_results.tracker import Tracker
 
@@ -31,10 +32,28 @@ OLD_RUN, NEW_RUN = sorted([new_id(), new_id()])
 CHUNKS = (("a", "b"), ("c",))
 
 
+class WatchedStore(SqliteResultStore):
+    """The real store, which notes each write of spend, and takes no new records while it is `away`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.told: list[list[RunSpend]] = []
+        self.away = False
+
+    async def see_spend(self, spent: Sequence[RunSpend]) -> None:
+        self.told.append(list(spent))
+        await super().see_spend(spent)
+
+    async def insert(self, records: Sequence[Record]) -> set[Key]:
+        if self.away:
+            raise Unavailable("the store is away")
+        return await super().insert(records)
+
+
 @asynccontextmanager
-async def handling(folder: Path) -> AsyncIterator[tuple[MergeHandler, SqliteResultStore]]:
+async def handling(folder: Path) -> AsyncIterator[tuple[MergeHandler, WatchedStore]]:
     """A handler over a store of its own on the file in the folder."""
-    store, broker = SqliteResultStore(folder / "results.db"), EmbeddedBroker(folder / f"{new_id()}.db")
+    store, broker = WatchedStore(folder / "results.db"), EmbeddedBroker(folder / f"{new_id()}.db")
     try:
         yield MergeHandler(store, Tracker(store, broker, lambda: START), lambda: START), store
     finally:
@@ -137,6 +156,54 @@ async def test_a_late_success_is_told_as_news(handler: MergeHandler) -> None:
     assert statuses(after) == {(NEW_RUN, "a"): {"scored"}}
     assert {event.id for event in before}.isdisjoint(event.id for event in after)
     assert await handler.handle([timed_out]) == after
+
+
+async def test_an_answer_to_a_redelivered_chunk_replaces_a_skipped_one(handler: MergeHandler) -> None:
+    """With a raised budget, asking again brings the lead its whole score; the refusal does not undo it."""
+    leads = chunk("a", run_id=NEW_RUN)
+    skipped = chunk_message(by_ai(leads, error="the budget is spent", status="skipped_budget"))
+    before = await handler.handle([*all_of(leads)[:2], skipped])
+    after = await handler.handle([skipped, chunk_message(by_ai(leads)), skipped])
+    assert statuses(before) == {(NEW_RUN, "a"): {"partial"}}
+    assert statuses(after) == {(NEW_RUN, "a"): {"scored"}}
+
+
+async def test_a_batch_costs_one_write_of_what_was_spent(tmp_path: Path) -> None:
+    """Many chunks of two runs are folded to their highest figures; without any there is no write at all."""
+    spends = [AiSpend(source="anthropic", assessor="claude", calls=calls) for calls in (3, 9, 5)]
+    other = AiSpend(source="gemini", assessor="flash", calls=1, cached=4)
+    told = [
+        chunk_message(by_ai(chunk("a", run_id=run_id, name=str(number)), spend=spend))
+        for run_id in (OLD_RUN, NEW_RUN)
+        for number, spend in enumerate([*spends, other])
+    ]
+    async with handling(tmp_path) as (handler, store):
+        await handler.handle(all_of(chunk("b", run_id=NEW_RUN)))
+        assert store.told == []
+        await handler.handle(told)
+        [written] = store.told
+    assert {(spend.owner, spend.run_id, spend.source, spend.calls, spend.cached) for spend in written} == {
+        ("local", run_id, *figures)
+        for run_id in (OLD_RUN, NEW_RUN)
+        for figures in (("anthropic", 9, 0), ("gemini", 1, 4))
+    }
+    assert len(written) == 4
+
+
+async def test_what_was_spent_is_known_before_its_leads_are_done(tmp_path: Path) -> None:
+    """Whoever sees a run finished sees all of its cost, wherever the handler was stopped."""
+    spend = AiSpend(source="anthropic", assessor="claude", calls=1, nano_usd=7)
+    leads = chunk("a", run_id=NEW_RUN)
+    messages = [*all_of(leads)[:2], chunk_message(by_ai(leads, spend=spend))]
+    async with handling(tmp_path) as (handler, store):
+        store.away = True
+        with pytest.raises(Unavailable):
+            await handler.handle(messages)
+        known = [RunSpend(owner="local", run_id=NEW_RUN, **vars(spend))]
+        assert await store.spend(NEW_RUN) == known
+        store.away = False
+        assert await handler.handle(messages)
+        assert await store.spend(NEW_RUN) == known
 
 
 async def test_leads_that_are_not_done_are_not_told(handler: MergeHandler) -> None:

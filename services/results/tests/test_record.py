@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_common.messages import LOCAL_OWNER, AiScored, Factor, ModelName, RuleScored
+from leadline_common.messages import LOCAL_OWNER, AiScored, AiStatus, Factor, ModelName, RuleScored
 from leadline_results.record import Key, PartMessage, Record, Status, conclude, gather, merge
 from leadline_scoring.models import load_model
 
@@ -49,7 +49,12 @@ def stories(draw: st.DrawFn) -> Story:
     """Any story."""
     rule_failures = draw(st.lists(st.sampled_from(FAILURES), max_size=2, unique=True))
     ai_failures = draw(st.lists(st.sampled_from(FAILURES), max_size=2, unique=True))
-    judged = ai_answer("lead", draw(st.sampled_from(["High", "Medium", "Low"])))
+    unanswered: st.SearchStrategy[AiStatus] = st.sampled_from(["failed", "skipped_budget"])
+    judged = ai_answer(
+        "lead",
+        draw(st.sampled_from(["High", "Medium", "Low"])),
+        status=draw(st.sampled_from(["answered", "fallback"])),
+    )
     judged = judged.model_copy(update={"confidence": draw(st.floats(0, 1))})
     return Story(
         known=draw(st.booleans()),
@@ -59,7 +64,7 @@ def stories(draw: st.DrawFn) -> Story:
             *draw(st.lists(rule_successes(), max_size=1)),
         ),
         ai=(
-            *(ai_answer("lead", error=error) for error in ai_failures),
+            *(ai_answer("lead", error=error, status=draw(unanswered)) for error in ai_failures),
             *([judged] if draw(st.booleans()) else []),
         ),
     )
@@ -111,6 +116,7 @@ def test_the_result_follows_from_the_successes_that_were_told(data: st.DataObjec
     elif judged is None:
         assert (record.status, record.score, record.intent) == (Status.PARTIAL, points.points, None)
         assert record.error in FAILURES
+        assert record.ai in story.ai
     else:
         assert (record.status, record.rules, record.ai) == (Status.SCORED, points, judged)
         assert record.error is None

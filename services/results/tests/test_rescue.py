@@ -42,10 +42,12 @@ class Place:
         self.handler = MergeHandler(self.store, self.tracker, self.clock)
         self.rescue = Rescue(self.store, self.broker, self.tracker, self.clock, timedelta(minutes=10))
 
-    async def hear(self, *contracts: LeadsAccepted | RulesScored | AiChunkScored, total: int) -> str:
+    async def hear(
+        self, *contracts: LeadsAccepted | RulesScored | AiChunkScored, total: int, refresh: bool = False
+    ) -> str:
         """Handle the messages of a run of that many leads; return the run's id."""
         run_id = contracts[0].run_id
-        await self.tracker.learn(started(run_id))
+        await self.tracker.learn(started(run_id, refresh=refresh))
         events = await self.handler.handle([chunk_message(contract) for contract in contracts])
         await self.broker.publish(events)
         await self.tracker.learn(published(run_id, total))
@@ -121,6 +123,14 @@ async def test_each_layer_is_asked_again_for_what_it_lacks(place: Place) -> None
     assert again.leads[0].name == "Name of none"
 
 
+@pytest.mark.parametrize("refresh", [True, False])
+async def test_what_is_asked_again_is_asked_as_the_run_was(place: Place, refresh: bool) -> None:
+    """A run that wants new AI answers does not get stored ones because a message was lost."""
+    await place.hear(chunk("a", run_id=new_id()), total=1, refresh=refresh)
+    await place.stand_still()
+    assert [leads.refresh for leads in await place.asked(AI)] == [refresh]
+
+
 async def test_what_never_comes_is_failed_after_two_askings_and_the_run_ends(place: Place) -> None:
     """Asked twice in vain, what is missing counts as timed out, is told as failed, and the run ends."""
     run_id = await place.hear(*partly_answered(), total=4)
@@ -138,6 +148,8 @@ async def test_what_never_comes_is_failed_after_two_askings_and_the_run_ends(pla
         "ai": (Status.FAILED, None, "timed_out"),
         "both": (Status.SCORED, 70, None),
     }
+    answered = {key.lead_id: record.ai and record.ai.status for key, record in records.items()}
+    assert answered == {"none": "failed", "rules": "failed", "ai": "answered", "both": "answered"}
     events = await drained(place.broker, RUN_EVENTS)
     failed = [LeadsFailed.decode(event.body) for event in events if event.type == LeadsFailed.TYPE]
     assert {lead.lead_id for event in failed for lead in event.leads} == {"none", "rules", "ai"}

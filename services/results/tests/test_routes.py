@@ -17,15 +17,16 @@ from httpx import ASGITransport, AsyncClient
 from leadline_common.errors import Unavailable
 from leadline_common.http.api import build_app
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER, Intent, Lead
+from leadline_common.messages import LOCAL_OWNER, AiScored, Intent, Lead
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Health
-from leadline_results.record import Record, Status
+from leadline_results.record import Record, Status, conclude, gather, merge
 from leadline_results.routes import results_routes
+from leadline_results.spend import RunSpend
 from leadline_results.store import Counts, Query, Run
 from leadline_results.stores.sqlite import SqliteResultStore
 
-from .builders import START, Clock, done_record
+from .builders import START, Clock, ai_answer, by_ai, by_rules, chunk, done_record
 
 RUN, OTHER_RUN = sorted([new_id(), new_id()])
 RANDOM_ID = "b9f8f3de-31a4-4b5e-8d6e-0d6d3b6f7a11"
@@ -68,6 +69,14 @@ def result(lead_id: str, points: int = 20, intent: Intent | None = "High", **cha
     return made.model_copy(update={"intent": intent, **changes})
 
 
+def result_with(answer: AiScored) -> Record:
+    """A result of the run, as this answer of the AI makes it."""
+    leads = chunk(answer.lead_id, run_id=RUN)
+    answers = by_ai(leads).model_copy(update={"scores": [answer]})
+    [parts] = gather([leads, by_rules(leads), answers]).values()
+    return conclude(merge(None, parts), START)
+
+
 async def ids(client: AsyncClient, path: str) -> list[str]:
     """The leads a list of results has, in its order."""
     answer = await client.get(path)
@@ -106,6 +115,53 @@ async def test_results_are_ranked_and_carry_their_reasons(
     assert sum(factor["points"] for factor in first["factors"]) == 70
     assert (first["reasoning"], first["status"], first["offer_id"]) == ("high decides.", "scored", "offer")
     assert (first["run_id"], first["scored_at"]) == (RUN, "2026-03-01T12:00:00Z")
+    assert (first["model"], first["model_version"]) == ("standard", "rules-1")
+    assert first["ai"] == {
+        "status": "answered",
+        "source": "offline",
+        "model": "offline-1",
+        "prompt": "p1",
+        "intent": "High",
+        "confidence": 0.8,
+        "reason": None,
+    }
+
+
+SKIPPED = ai_answer("lead", error="the AI budget of $0.50 for the run is spent", status="skipped_budget")
+STOOD_IN = ai_answer("lead", status="fallback").model_copy(update={"fallback": "Anthropic answered 529"})
+
+
+async def test_a_result_says_that_another_assessor_answered_and_why(
+    client: AsyncClient, store: SqliteResultStore
+) -> None:
+    """A stand-in's answer counts as one, and never looks like the chosen assessor's."""
+    await store.insert([result_with(STOOD_IN)])
+    [shown] = (await client.get("/results")).json()
+    assert (shown["status"], shown["score"], shown["error"]) == ("scored", 70, None)
+    assert (shown["ai"]["status"], shown["ai"]["source"]) == ("fallback", "offline")
+    assert (shown["ai"]["intent"], shown["ai"]["reason"]) == ("High", "Anthropic answered 529")
+
+
+async def test_a_result_that_a_budget_left_to_the_rules_says_so(
+    client: AsyncClient, store: SqliteResultStore
+) -> None:
+    """Over budget a lead has its rule points, no intent and no confidence, and a sentence that tells why."""
+    await store.insert([result_with(SKIPPED)])
+    [shown] = (await client.get("/results")).json()
+    assert (shown["status"], shown["score"], shown["intent"]) == ("partial", 20, None)
+    assert shown["ai"]["status"] == "skipped_budget"
+    assert (shown["ai"]["intent"], shown["ai"]["confidence"]) == (None, None)
+    assert shown["ai"]["reason"] == shown["error"] == SKIPPED.error
+    assert shown["reasoning"] == f"Scored by rules alone: {SKIPPED.error}."
+
+
+async def test_a_result_without_an_answer_yet_has_no_ai(
+    client: AsyncClient, store: SqliteResultStore
+) -> None:
+    """What is pending claims nothing about an answer that has not come."""
+    await store.insert([result("a", status=Status.PENDING, score=None, intent=None, ai=None, latest=False)])
+    [shown] = (await client.get("/results?status=pending")).json()
+    assert shown["ai"] is None
 
 
 async def test_each_filter_leaves_what_it_names(client: AsyncClient, store: SqliteResultStore) -> None:
@@ -301,11 +357,38 @@ async def test_a_run_tells_how_far_it_is(client: AsyncClient, store: SqliteResul
         "started_at": "2026-03-01T11:00:00Z",
         "finished_at": None,
         "seconds_left": 3600.0,
+        "ai": [],
     }
     await store.finish_run(RUN, Counts(3, 1), START)
     end = (await client.get(f"/runs/{RUN}")).json()
     assert (end["status"], end["finished_at"]) == ("finished", "2026-03-01T12:00:00Z")
     assert (end["scored"], end["failed"], end["seconds_left"]) == (3, 1, 0.0)
+
+
+async def test_a_run_tells_what_its_ai_answers_took(client: AsyncClient, store: SqliteResultStore) -> None:
+    """Calls, tokens and dollars of each model that was asked, and of no other run."""
+    await see(store, RUN)
+    figures: dict[str, Any] = {
+        "calls": 12,
+        "failed_calls": 2,
+        "cached": 30,
+        "input_tokens": 9_000,
+        "output_tokens": 700,
+        "cache_read_tokens": 4_096,
+        "cache_write_tokens": 512,
+    }
+    mine = RunSpend(
+        owner=LOCAL_OWNER, run_id=RUN, source="gemini", assessor="flash", nano_usd=1_250_000, **figures
+    )
+    also = RunSpend(owner=LOCAL_OWNER, run_id=RUN, source="anthropic", assessor="claude", cached=1)
+    await store.see_spend([mine, also, mine.model_copy(update={"run_id": OTHER_RUN, "assessor": "pro"})])
+    shown = (await client.get(f"/runs/{RUN}")).json()["ai"]
+    assert [(spend["source"], spend["model"]) for spend in shown] == [
+        ("anthropic", "claude"),
+        ("gemini", "flash"),
+    ]
+    assert shown[1] == {"source": "gemini", "model": "flash", **figures, "cost_usd": 0.00125}
+    assert (shown[0]["calls"], shown[0]["cached"], shown[0]["cost_usd"]) == (0, 1, 0.0)
 
 
 @pytest.mark.parametrize("run_id", ["abc", YEAR_2020, YEAR_2100, RANDOM_ID, "%00", "a" * 999])

@@ -33,7 +33,14 @@ def scored(lead_id: str = "lead", **changes: object) -> Record:
     """A record with every field set."""
     earned = Factor(layer="rules", factor="role", points=20, max=20, evidence="'head of' in the title")
     answer = AiScored(
-        lead_id=lead_id, intent="High", confidence=0.75, source="offline", assessor="v1", prompt="p1"
+        lead_id=lead_id,
+        status="fallback",
+        intent="High",
+        confidence=0.75,
+        source="offline",
+        assessor="v1",
+        prompt="p1",
+        fallback="Anthropic answered 529",
     )
     done = pending(
         lead_id,

@@ -12,6 +12,7 @@ from leadline_common.errors import Unavailable
 from leadline_common.messages import Offer
 from leadline_common.mongo import connect
 from leadline_results.record import Record
+from leadline_results.spend import RunSpend
 from leadline_results.store import Counts, Query, ResultStore, Run
 from leadline_results.stores.mongo import MongoResultStore
 from leadline_results.stores.sqlite import SqliteResultStore
@@ -22,6 +23,7 @@ START = datetime(2026, 3, 1, 12, 0, 0, 500_000, UTC)
 LATER = START + timedelta(minutes=1)
 OFFER = Offer(id="offer", name="AI Outreach", value_props=["24/7 outreach"], ideal_use_cases=["B2B SaaS"])
 RECORD = Record(owner="local", run_id="run", lead_id="lead", offer_id="offer", model="standard", chunk="1")
+SPENT = RunSpend(owner="local", run_id="run", source="anthropic", assessor="claude", calls=1)
 
 
 def run(run_id: str = "run", **changes: object) -> Run:
@@ -34,7 +36,7 @@ def run(run_id: str = "run", **changes: object) -> Run:
 
 async def test_a_run_comes_back_as_it_was_seen(store: ResultStore) -> None:
     """A run is stored with every field it has; one never seen is None."""
-    seen = run(offer=OFFER, total=3, scored=1, failed=1)
+    seen = run(offer=OFFER, refresh=True, total=3, scored=1, failed=1)
     await store.see_run(seen)
     assert await store.run("run") == seen
     assert await store.run("no such run") is None
@@ -47,6 +49,17 @@ async def test_seeing_a_run_again_adds_only_what_it_lacks(store: ResultStore) ->
     await store.see_run(run(offer=OFFER, total=7, scored=5))
     await store.see_run(run(offer=OFFER.model_copy(update={"name": "Other"})))
     assert await store.run("run") == run(total=0, offer=OFFER)
+
+
+@pytest.mark.parametrize("refresh_first", [True, False])
+async def test_that_new_answers_are_asked_for_is_kept_whoever_tells_it(
+    store: ResultStore, refresh_first: bool
+) -> None:
+    """The end of publishing, which says nothing of it, may come before or after the word that does."""
+    begun, queued = run(offer=OFFER, refresh=True), run(total=3)
+    for seen in (begun, queued) if refresh_first else (queued, begun):
+        await store.see_run(seen)
+    assert await store.run("run") == run(offer=OFFER, refresh=True, total=3)
 
 
 async def test_replicas_that_see_a_run_at_the_same_time_lose_nothing(open_store: OpenStore) -> None:
@@ -144,6 +157,8 @@ CALLS: dict[str, Callable[[ResultStore], Awaitable[object]]] = {
     "finish_run": lambda store: store.finish_run("run", Counts(1, 0), START),
     "mark_announced": lambda store: store.mark_announced("run"),
     "mark_nudged": lambda store: store.mark_nudged("run", 1, START),
+    "see_spend": lambda store: store.see_spend([SPENT]),
+    "spend": lambda store: store.spend("run"),
     "missing": lambda store: anext(aiter(store.missing("run", "any"))),
     "ping": lambda store: store.ping(),
 }

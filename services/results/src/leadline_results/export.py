@@ -20,6 +20,8 @@ COLUMNS = (
     "rule_score",
     "ai_points",
     "reasoning",
+    "ai_status",
+    "ai_source",
 )
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _PIECE = 64 * 1024
@@ -69,7 +71,7 @@ async def _csv(records: AsyncIterator[Record]) -> AsyncIterator[str]:
 
 
 def _row(record: Record) -> list[object]:
-    lead = record.lead
+    lead, ai = record.lead, record.ai
     texts = (lead.name, lead.company, lead.role, lead.industry, lead.location) if lead else ("",) * 5
     return [
         record.lead_id,
@@ -79,6 +81,8 @@ def _row(record: Record) -> list[object]:
         record.rule_points,
         record.ai_points,
         neutralised(reasoning_of(record)),
+        ai.status if ai else None,
+        neutralised(ai.source) if ai else None,
     ]
 
 

@@ -10,6 +10,7 @@ from leadline_common.messages import RunPublished, RunStarted
 from leadline_results.events import events_about
 from leadline_results.in_step import InStep
 from leadline_results.record import PARTS, Key, PartMessage, Parts, Record, conclude, gather, merge
+from leadline_results.spend import spend_of
 from leadline_results.store import ResultStore
 from leadline_results.tracker import Tracker
 
@@ -32,6 +33,9 @@ class MergeHandler:
         A redelivered message changes nothing in the store and returns the same events again.
         """
         parts = [_decode(message) for message in messages]
+        if spent := spend_of(parts):
+            # Before its leads can be done, so that whoever sees a run finished sees all it has taken.
+            await self._store.see_spend(spent)
         done = [record for record in await self._store_parts(gather(parts)) if record.done]
         await self._store.settle_latest(done)
         self._tracker.touched({part.run_id for part in parts})

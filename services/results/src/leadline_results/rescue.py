@@ -15,7 +15,6 @@ from leadline_common.messages import (
     AiChunkScored,
     AiScored,
     ChunkRef,
-    Lead,
     LeadsAccepted,
     Offer,
     RuleScored,
@@ -108,7 +107,8 @@ class Rescue:
         for layer in layers:
             work, _ = _QUEUES[layer]
             async for part, records in self._missing(run, layer):
-                await self._broker.send(work.name, [chunk_message(_leads(part, run.offer, records))])
+                chunk = _leads(part, run.offer, run.refresh, records)
+                await self._broker.send(work.name, [chunk_message(chunk)])
 
     async def _fail_missing(self, run: Run) -> bool:
         """Answer in place of the layers; False where nothing is missing that is known of.
@@ -157,9 +157,14 @@ async def _chunks(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]
         yield chunk
 
 
-def _leads(part: ChunkRef, offer: Offer, records: list[Record]) -> LeadsAccepted:
-    leads: list[Lead] = [record.lead for record in records if record.lead is not None]
-    return LeadsAccepted(**part.model_dump(), upload_id=records[0].upload_id or "", offer=offer, leads=leads)
+def _leads(part: ChunkRef, offer: Offer, refresh: bool, records: list[Record]) -> LeadsAccepted:
+    return LeadsAccepted(
+        **part.model_dump(),
+        upload_id=records[0].upload_id or "",
+        offer=offer,
+        leads=[record.lead for record in records if record.lead is not None],
+        refresh=refresh,
+    )
 
 
 def _timed_out(part: ChunkRef, layer: Layer, records: list[Record]) -> RulesScored | AiChunkScored:
@@ -169,7 +174,9 @@ def _timed_out(part: ChunkRef, layer: Layer, records: list[Record]) -> RulesScor
         failures = [RuleScored(lead_id=lead_id, error=TIMED_OUT) for lead_id in ids]
         return RulesScored(**part.model_dump(), model_version=version, scores=failures)
     unanswered = [
-        AiScored(lead_id=lead_id, source="none", assessor="none", prompt="none", error=TIMED_OUT)
+        AiScored(
+            lead_id=lead_id, status="failed", source="none", assessor="none", prompt="none", error=TIMED_OUT
+        )
         for lead_id in ids
     ]
     return AiChunkScored(**part.model_dump(), scores=unanswered)

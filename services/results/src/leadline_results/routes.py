@@ -94,9 +94,9 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
         run_id: FromPath[str],
         wait: Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for its end")] = 0.0,
     ) -> RunView:
-        """A run's counts; with `wait` the answer comes when the run ends, at the latest after that time."""
+        """A run's counts and AI costs; with `wait`, when the run ends, at the latest after that time."""
         run = await _await_run(store, owner, run_id, wait)
-        return run_view(run, clock())
+        return run_view(run, await store.spend(run_id), clock())
 
     return [list_results, export_results, show_run]
 

@@ -1,4 +1,4 @@
-"""The port to what the results service owns: records (one a lead and run) and runs."""
+"""The port to what the results service owns: records (one a lead and run), runs, and what these spent."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from leadline_common.messages import Intent, ModelName, Offer, Wire
 from leadline_results.record import Key, Record, Status
+from leadline_results.spend import RunSpend
 
 Layer = Literal["rules", "ai", "any"]
 
@@ -38,6 +39,7 @@ class Position(NamedTuple):
 class Run(Wire):
     """What results knows of a run. `total` is None until all its chunks are published.
 
+    `refresh` tells that new AI answers were asked for where stored ones would do.
     `failed` counts partial and failed leads. `progress_at` is when a count last changed; `nudges` is how
     often what was missing has been asked for again; `announced` tells that its end was published.
     """
@@ -47,6 +49,7 @@ class Run(Wire):
     offer_id: str
     model: ModelName
     offer: Offer | None = None
+    refresh: bool = False
     total: int | None = None
     scored: int = 0
     failed: int = 0
@@ -110,7 +113,7 @@ class ResultStore(Protocol):
         """Yield every record the query means in the order of `page`, holding a few hundred at a time."""
 
     async def see_run(self, run: Run) -> None:
-        """Make the run known; where it is, only add `total` and `offer` if it lacks them."""
+        """Make the run known; where it is, only add `total`, `offer` and `refresh` if it lacks them."""
 
     async def run(self, run_id: str) -> Run | None:
         """Return a run."""
@@ -135,6 +138,16 @@ class ResultStore(Protocol):
 
     async def mark_nudged(self, run_id: str, nudges: int, at: datetime) -> bool:
         """Raise `nudges` from `nudges - 1` and set `progress_at`; False where another replica was first."""
+
+    async def see_spend(self, spent: Sequence[RunSpend]) -> None:
+        """Keep the highest of each figure ever seen, for each run, source and assessor.
+
+        Neither order nor repetition matters, nor which replica writes. No two of `spent` are of the same
+        run, source and assessor.
+        """
+
+    async def spend(self, run_id: str) -> list[RunSpend]:
+        """Return what a run has spent, by source and assessor; nothing where no model was asked."""
 
     def missing(self, run_id: str, layer: Layer) -> AsyncIterator[Record]:
         """Yield the run's pending records: those whose lead is known and that lack this layer's part."""

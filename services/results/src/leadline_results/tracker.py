@@ -42,6 +42,7 @@ class Tracker:
             offer_id=event.offer.id if isinstance(event, RunStarted) else event.offer_id,
             model=event.model,
             offer=event.offer if isinstance(event, RunStarted) else None,
+            refresh=isinstance(event, RunStarted) and event.refresh,
             total=event.total if isinstance(event, RunPublished) else None,
             started_at=_made_at(event.run_id),
             progress_at=self._clock(),

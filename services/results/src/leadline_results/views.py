@@ -1,29 +1,38 @@
 """Results and runs as callers see them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from leadline_common.messages import Factor, Intent, Wire
+from leadline_common.messages import AiScored, AiSpend, AiStatus, Factor, Intent, ModelName, Wire
 from leadline_results.record import Record, Status
 from leadline_results.store import Run
 
+_NANO = 1_000_000_000
 
-class Versions(Wire):
-    """What scored a lead: scoring model and version, assessor (`source`), its model, its prompt.
 
-    `fallback` is why another assessor than the chosen one answered.
+class AiView(Wire):
+    """The AI layer's answer for a lead, or what there is in its place.
+
+    `source` is the assessor, `model` the AI model, `prompt` the prompt's version. `intent` and `confidence`
+    (0..1) are what the assessor said, None where there is no answer. `reason` is why another assessor than
+    the chosen one answered, or why none did.
     """
 
+    status: AiStatus
+    source: str
     model: str
-    model_version: str | None
-    source: str | None
-    assessor: str | None
-    prompt: str | None
-    fallback: str | None
+    prompt: str
+    intent: Intent | None
+    confidence: float | None
+    reason: str | None
 
 
 class ResultView(Wire):
-    """One lead's result. `factors` add up to `score`; `error` tells why a score is partial or missing."""
+    """One lead's result. `factors` add up to `score`; `error` tells why a score is partial or missing.
+
+    `model` and `model_version` are the scoring model's; `ai` is None until the AI layer has answered.
+    """
 
     lead_id: str
     name: str
@@ -43,13 +52,36 @@ class ResultView(Wire):
     run_id: str
     upload_id: str | None
     scored_at: datetime | None
-    versions: Versions
+    model: ModelName
+    model_version: str | None
+    ai: AiView | None
+
+
+class SpendView(Wire):
+    """What a run's AI answers have taken so far with one model.
+
+    `calls` are requests sent, `failed_calls` those of them that brought nothing usable; `cached` are leads
+    answered from what was bought before. `input_tokens` are without those read from or written to the
+    provider's cache.
+    """
+
+    source: str
+    model: str
+    calls: int
+    failed_calls: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: float
 
 
 class RunView(Wire):
     """How far a run is. `total` is None until all of it is queued; `failed` counts partial results too.
 
-    `seconds_left` is estimated from the pace so far, None where there is none to go by.
+    `seconds_left` is estimated from the pace so far, None where there is none to go by. `ai` has an entry
+    for each model that was asked.
     """
 
     run_id: str
@@ -60,11 +92,12 @@ class RunView(Wire):
     started_at: datetime
     finished_at: datetime | None
     seconds_left: float | None
+    ai: list[SpendView]
 
 
 def result_view(record: Record) -> ResultView:
     """Show a record whose lead is known."""
-    lead, ai = record.lead, record.ai
+    lead = record.lead
     return ResultView(
         lead_id=record.lead_id,
         name=lead.name if lead else "",
@@ -84,14 +117,9 @@ def result_view(record: Record) -> ResultView:
         run_id=record.run_id,
         upload_id=record.upload_id,
         scored_at=record.scored_at,
-        versions=Versions(
-            model=record.model,
-            model_version=record.model_version,
-            source=ai.source if ai else None,
-            assessor=ai.assessor if ai else None,
-            prompt=ai.prompt if ai else None,
-            fallback=ai.fallback if ai else None,
-        ),
+        model=record.model,
+        model_version=record.model_version,
+        ai=None if record.ai is None else _ai_view(record.ai),
     )
 
 
@@ -104,8 +132,8 @@ def reasoning_of(record: Record) -> str:
     return record.ai.reasoning if record.ai else ""
 
 
-def run_view(run: Run, now: datetime) -> RunView:
-    """Show a run at a time."""
+def run_view(run: Run, spent: Iterable[AiSpend], now: datetime) -> RunView:
+    """Show a run at a time, and what it has spent."""
     return RunView(
         run_id=run.run_id,
         status="finished" if run.finished_at else "running",
@@ -115,7 +143,25 @@ def run_view(run: Run, now: datetime) -> RunView:
         started_at=run.started_at,
         finished_at=run.finished_at,
         seconds_left=_seconds_left(run, now),
+        ai=[_spend_view(spend) for spend in spent],
     )
+
+
+def _ai_view(answer: AiScored) -> AiView:
+    return AiView(
+        status=answer.status,
+        source=answer.source,
+        model=answer.assessor,
+        prompt=answer.prompt,
+        intent=answer.intent,
+        confidence=None if answer.intent is None else answer.confidence,
+        reason=answer.error or answer.fallback,
+    )
+
+
+def _spend_view(spend: AiSpend) -> SpendView:
+    shown = {**vars(spend), "model": spend.assessor, "cost_usd": spend.nano_usd / _NANO}
+    return SpendView.model_validate(shown)
 
 
 def _seconds_left(run: Run, now: datetime) -> float | None:

@@ -11,13 +11,16 @@ from pymongo.errors import BulkWriteError, PyMongoError
 
 from leadline_common.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
 from leadline_results.record import Key, Record, Status
+from leadline_results.spend import FIGURES, RunSpend
 from leadline_results.store import Counts, Layer, Position, Query, Run
 from leadline_results.stores.mongo_documents import document_id, to_changes, to_document, to_record
 from leadline_results.stores.mongo_queries import (
     INDEXES,
+    OF_MODEL,
     OF_RUN,
     ORDER,
     RUN_INDEXES,
+    SPEND_INDEXES,
     done_of_run,
     index_for,
     matching,
@@ -29,12 +32,13 @@ _BATCH = 500
 
 
 class MongoResultStore:
-    """Records in the collection `records`, runs in `runs`; needs a replica set, one node is enough."""
+    """Collections `records`, `runs` and `run_spend`; needs a replica set, one node is enough."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._records = database["records"]
         self._runs = database["runs"]
+        self._spend = database["run_spend"]
 
     @classmethod
     async def connect(cls, url: str) -> Self:
@@ -46,6 +50,7 @@ class MongoResultStore:
         with reaching_mongo():
             await store._records.create_indexes(INDEXES)
             await store._runs.create_indexes(RUN_INDEXES)
+            await store._spend.create_indexes(SPEND_INDEXES)
         return store
 
     async def insert(self, records: Sequence[Record]) -> set[Key]:
@@ -145,8 +150,10 @@ class MongoResultStore:
     async def see_run(self, run: Run) -> None:
         known = run.model_dump(exclude={"run_id"})
         lacking = {name: known.pop(name) for name in ("total", "offer")}
+        refresh = known.pop("refresh")
+        seen = {"$setOnInsert": known, "$max": {"refresh": refresh}}
         with reaching_mongo():
-            await self._runs.update_one({"_id": run.run_id}, {"$setOnInsert": known}, upsert=True)
+            await self._runs.update_one({"_id": run.run_id}, seen, upsert=True)
             for name, value in lacking.items():
                 if value is not None:
                     await self._runs.update_one({"_id": run.run_id, name: None}, {"$set": {name: value}})
@@ -200,6 +207,17 @@ class MongoResultStore:
             )
         return done.matched_count == 1
 
+    async def see_spend(self, spent: Sequence[RunSpend]) -> None:
+        if not spent:
+            return
+        with reaching_mongo():
+            await self._spend.bulk_write([_raise_spend(one) for one in spent], ordered=False)
+
+    async def spend(self, run_id: str) -> list[RunSpend]:
+        with reaching_mongo():
+            documents = await self._spend.find({"run_id": run_id}).sort(OF_MODEL).to_list(None)
+        return [RunSpend.model_validate(document) for document in documents]
+
     async def missing(self, run_id: str, layer: Layer) -> AsyncIterator[Record]:
         found = self._records.find(missing_of_run(run_id, layer)).hint(OF_RUN).batch_size(_BATCH)
         with reaching_mongo():
@@ -211,6 +229,15 @@ class MongoResultStore:
 
     async def close(self) -> None:
         self._database.client.close()
+
+
+def _raise_spend(spent: RunSpend) -> UpdateOne:
+    figures = {name: getattr(spent, name) for name in FIGURES}
+    return UpdateOne(
+        {"run_id": spent.run_id, "source": spent.source, "assessor": spent.assessor},
+        {"$max": figures, "$setOnInsert": {"owner": spent.owner}},
+        upsert=True,
+    )
 
 
 def _to_run(document: Document) -> Run:

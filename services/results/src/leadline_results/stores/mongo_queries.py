@@ -14,6 +14,7 @@ OF_OFFER = "of_offer"
 OF_RUN = "of_run"
 WAITING = "waiting"
 ORDER = [("place", ASCENDING), ("lead_id", ASCENDING), ("run_id", ASCENDING)]
+OF_MODEL = [("run_id", ASCENDING), ("source", ASCENDING), ("assessor", ASCENDING)]
 
 _LATEST = {"latest": True}
 _STATED_BY_PLACE = {Status.PENDING, Status.FAILED}
@@ -48,6 +49,11 @@ INDEXES = [
 RUN_INDEXES = [
     # The few runs that are still followed, among all there ever were.
     _index("followed", "announced", partialFilterExpression={"announced": False}),
+]
+
+SPEND_INDEXES = [
+    # One document a run and model, also where two replicas are the first to see it: the server tries again.
+    IndexModel(OF_MODEL, name="of_model", unique=True),
 ]
 
 

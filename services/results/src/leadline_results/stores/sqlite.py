@@ -11,6 +11,7 @@ from typing import Any
 from leadline_common.errors import Unavailable
 from leadline_common.sqlite import Database
 from leadline_results.record import Key, Record
+from leadline_results.spend import RunSpend
 from leadline_results.store import Counts, Layer, Position, Query, Run
 from leadline_results.stores import sqlite_queries as sql
 from leadline_results.stores.places import NO_SCORE, PENDING, place_of, position_of
@@ -19,7 +20,10 @@ _BATCH = 500
 
 
 class SqliteResultStore:
-    """Records and runs in one file; a record's body is its JSON, beside the columns that queries need."""
+    """Records, runs and their spend in one file.
+
+    A record's body is its JSON, beside the columns that queries need.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises Unavailable where that cannot be done."""
@@ -97,6 +101,17 @@ class SqliteResultStore:
     async def mark_nudged(self, run_id: str, nudges: int, at: datetime) -> bool:
         row = {"run_id": run_id, "nudges": nudges, "at": at.isoformat()}
         return await self._change(sql.MARK_NUDGED, row)
+
+    async def see_spend(self, spent: Sequence[RunSpend]) -> None:
+        rows = [vars(one) for one in spent]
+        await self._database.write(lambda connection: connection.executemany(sql.SEE_SPEND, rows).rowcount)
+
+    async def spend(self, run_id: str) -> list[RunSpend]:
+        return await self._database.read(
+            lambda connection: [
+                RunSpend.model_validate(dict(row)) for row in connection.execute(sql.SPEND, [run_id])
+            ]
+        )
 
     async def missing(self, run_id: str, layer: Layer) -> AsyncIterator[Record]:
         values: sql.Values = {"run_id": run_id, "place": PENDING, "after": "", "limit": _BATCH}

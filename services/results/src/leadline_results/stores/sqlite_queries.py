@@ -37,6 +37,7 @@ CREATE TABLE IF NOT EXISTS runs (
     offer_id TEXT NOT NULL,
     model TEXT NOT NULL,
     offer TEXT,
+    refresh INTEGER NOT NULL,
     total INTEGER,
     scored INTEGER NOT NULL,
     failed INTEGER NOT NULL,
@@ -47,6 +48,22 @@ CREATE TABLE IF NOT EXISTS runs (
     announced INTEGER NOT NULL
 );
 CREATE INDEX IF NOT EXISTS followed ON runs (run_id) WHERE NOT announced;
+
+CREATE TABLE IF NOT EXISTS run_spend (
+    run_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    assessor TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    failed_calls INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    nano_usd INTEGER NOT NULL,
+    PRIMARY KEY (run_id, source, assessor)
+) WITHOUT ROWID;
 """
 
 INSERT = """
@@ -80,9 +97,10 @@ FROM records INDEXED BY of_run WHERE run_id = ? AND place <= ?
 """
 SEE_RUN = """
 INSERT INTO runs
-VALUES (:run_id, :owner, :offer_id, :model, :offer, :total, :scored, :failed, :started_at, :progress_at,
-    :finished_at, :nudges, :announced)
-ON CONFLICT DO UPDATE SET total = coalesce(total, excluded.total), offer = coalesce(offer, excluded.offer)
+VALUES (:run_id, :owner, :offer_id, :model, :offer, :refresh, :total, :scored, :failed, :started_at,
+    :progress_at, :finished_at, :nudges, :announced)
+ON CONFLICT DO UPDATE SET total = coalesce(total, excluded.total), offer = coalesce(offer, excluded.offer),
+    refresh = max(refresh, excluded.refresh)
 """
 SAVE_PROGRESS = """
 UPDATE runs SET scored = :scored, failed = :failed, progress_at = :at, nudges = 0
@@ -95,6 +113,21 @@ WHERE run_id = :run_id AND finished_at IS NULL
 MARK_NUDGED = """
 UPDATE runs SET nudges = :nudges, progress_at = :at WHERE run_id = :run_id AND nudges = :nudges - 1
 """
+SEE_SPEND = """
+INSERT INTO run_spend
+VALUES (:run_id, :source, :assessor, :owner, :calls, :failed_calls, :cached, :input_tokens, :output_tokens,
+    :cache_read_tokens, :cache_write_tokens, :nano_usd)
+ON CONFLICT DO UPDATE SET
+    calls = max(calls, excluded.calls),
+    failed_calls = max(failed_calls, excluded.failed_calls),
+    cached = max(cached, excluded.cached),
+    input_tokens = max(input_tokens, excluded.input_tokens),
+    output_tokens = max(output_tokens, excluded.output_tokens),
+    cache_read_tokens = max(cache_read_tokens, excluded.cache_read_tokens),
+    cache_write_tokens = max(cache_write_tokens, excluded.cache_write_tokens),
+    nano_usd = max(nano_usd, excluded.nano_usd)
+"""
+SPEND = "SELECT * FROM run_spend WHERE run_id = ? ORDER BY source, assessor"
 
 _WAITING = """
 SELECT body FROM records INDEXED BY of_run
