@@ -28,8 +28,8 @@ run-services: $(VENV)/.installed-dev ## Run the four services behind one address
 servers: $(VENV)/.installed-dev ## Find or start RabbitMQ and MongoDB and print their addresses
 	@$(BIN)/python -m leadline_testing.servers
 
-model-server: $(VENV)/.installed-dev ## Start a local server that speaks the Messages API, to try failures by hand
-	@$(BIN)/python -m leadline_testing.model_server
+model-server: $(VENV)/.installed-dev ## Start a local server that speaks the providers' APIs, well or badly (ARGS=--help)
+	@$(BIN)/python -m leadline_testing.model_server $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the tests (those that need servers start their own, or say why they are skipped)
 	$(BIN)/python -m pytest -n 2 --dist loadfile

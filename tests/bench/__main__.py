@@ -1,4 +1,4 @@
-"""`make bench`: the four services against the floor, then everything in one process."""
+"""`make bench`: the AI layer, then the four services against the floor, then everything in one process."""
 
 import argparse
 import asyncio
@@ -7,17 +7,41 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.bench.assessing import ideal_seconds, measure_assessing
 from tests.bench.pipeline import Measured, measure_floor, measure_services, measure_standalone, sample_of
 from tests.bench.prospects import write_prospects
 
 from leadline_testing.servers import both_servers
 
 
+_LATENCY = 0.2
+
+
 def main() -> None:
     """Run everything once and print what came of it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=main.__doc__)
     parser.add_argument("--leads", type=int, default=100_000, help="prospects to score (default 100,000)")
-    count: int = parser.parse_args().leads
+    parser.add_argument("--ai-only", action="store_true", help="measure the AI layer alone")
+    arguments = parser.parse_args()
+    asyncio.run(_assess())
+    if not arguments.ai_only:
+        _score(arguments.leads)
+
+
+async def _assess() -> None:
+    """Judge leads through the real SDK against a local provider: alone, together, and from afar."""
+    alone, together = await measure_assessing(2_000, 1), await measure_assessing(20_000, 10)
+    _say("AI layer, instant local provider, SQLite")
+    for assessed, what in ((alone, "1 lead a request"), (together, "10 leads a request")):
+        rate, on_a_core = assessed.rate, assessed.leads / assessed.processor
+        _say(f"{what:24}{rate:10,.0f} leads/s, {on_a_core:,.0f} a second of our processor")
+    _say(f"{'ratio of throughput':24}{together.rate / alone.rate:10.2f}")
+    _say(f"{'ratio of input tokens':24}{together.input_tokens / alone.input_tokens:10.2f}")
+    afar, ideal = await measure_assessing(10_000, 10, _LATENCY), ideal_seconds(10_000, 10, _LATENCY)
+    _say(f"{'latency 200 ms, 10,000':24}{afar.seconds:10.1f} s, {ideal:.1f} s of it the provider's")
+
+
+def _score(count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="leadline-bench-") as name:
         folder = Path(name)
         leads = folder / "leads.csv"

@@ -2,7 +2,10 @@
 
 import csv
 import random
+from collections.abc import Iterator
 from pathlib import Path
+
+from leadline_common.messages import LEAD_FIELDS
 
 OFFER = {
     "name": "AI Outreach Automation",
@@ -37,15 +40,20 @@ _INDUSTRIES = ("SaaS", "IT Services", "Dairy", "Fintech", "Hospitality", "Retail
 _CITIES = ("Berlin, DE", "Austin, US", "Lyon, FR", "Porto, PT", "Toronto, CA")
 
 
+def prospects(count: int) -> Iterator[list[str]]:
+    """Yield that many rows in the order of LEAD_FIELDS."""
+    draw = random.Random(7)
+    for number in range(count):
+        role = f"{draw.choice(_LEVELS)} {draw.choice(_FIELDS)} {number % 101}"
+        bio = "Builds teams that open new markets, and keeps what they win."
+        company = f"Company {number % 5000}"
+        industry, city = draw.choice(_INDUSTRIES), draw.choice(_CITIES)
+        yield [f"Person {number}", role, company, industry, city, bio]
+
+
 def write_prospects(path: Path, count: int) -> None:
     """Write a CSV of that many prospects."""
-    draw = random.Random(7)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["name", "role", "company", "industry", "location", "linkedin_bio"])
-        for number in range(count):
-            role = f"{draw.choice(_LEVELS)} {draw.choice(_FIELDS)} {number % 101}"
-            bio = "Builds teams that open new markets, and keeps what they win."
-            company = f"Company {number % 5000}"
-            industry, city = draw.choice(_INDUSTRIES), draw.choice(_CITIES)
-            writer.writerow([f"Person {number}", role, company, industry, city, bio])
+        writer.writerow(LEAD_FIELDS)
+        writer.writerows(prospects(count))

@@ -1,9 +1,16 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+from leadline_ai.store import AiStore
+from leadline_ai.stores.mongo import MongoAiStore
+from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.messages import Lead, Offer
 from leadline_testing.model_server import ModelServer
+
+OpenStore = Callable[[], Awaitable[AiStore]]
 
 
 @pytest.fixture
@@ -31,3 +38,31 @@ def leads() -> list[Lead]:
 async def server() -> AsyncIterator[ModelServer]:
     async with ModelServer() as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mongo", marks=pytest.mark.servers)])
+async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenStore]:
+    """Open the test's store, again and again as replicas do."""
+    opened: list[AiStore] = []
+    if request.param == "mongo":
+        name = request.getfixturevalue("mongodb_database_name")
+        url = urlsplit(request.getfixturevalue("mongodb_url"))._replace(path=f"/{name}").geturl()
+
+    async def open_one() -> AiStore:
+        store: AiStore
+        if request.param == "mongo":
+            store = await MongoAiStore.connect(url)
+        else:
+            store = SqliteAiStore(tmp_path / "ai.db")
+        opened.append(store)
+        return store
+
+    yield open_one
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def store(open_store: OpenStore) -> AiStore:
+    """An empty store."""
+    return await open_store()

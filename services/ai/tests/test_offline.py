@@ -3,15 +3,14 @@
 import pytest
 
 from leadline_ai.assessor import Answer
-from leadline_ai.assessors.offline import OfflineAssessor
+from leadline_ai.offline import assess_offline
 from leadline_common.messages import IcpSpec, Lead, ModelName, Offer
 
 FOR_SAAS = 'SaaS is an industry "AI Outreach" is made for.'
 
 
-async def answer_to(offer: Offer, role: str, industry: str, model: ModelName = "standard") -> Answer:
-    (answer,) = await OfflineAssessor().assess(offer, model, [Lead(id="x", role=role, industry=industry)])
-    assert isinstance(answer, Answer)
+def answer_to(offer: Offer, role: str, industry: str, model: ModelName = "standard") -> Answer:
+    (answer,) = assess_offline(offer, model, [Lead(id="x", role=role, industry=industry)])
     return answer
 
 
@@ -41,40 +40,40 @@ async def answer_to(offer: Offer, role: str, industry: str, model: ModelName = "
         ("", "", "Low", "No role is given, and no industry is given."),
     ],
 )
-async def test_label_and_reason_come_from_the_same_reading(
+def test_label_and_reason_come_from_the_same_reading(
     offer: Offer, role: str, industry: str, intent: str, reasoning: str
 ) -> None:
     """The sentence names role, industry and offer, and agrees with the label."""
-    answer = await answer_to(offer, role, industry)
+    answer = answer_to(offer, role, industry)
 
     assert (answer.intent, answer.reasoning) == (intent, reasoning)
 
 
-async def test_a_role_the_offer_names_is_given_as_the_reason(offer: Offer) -> None:
+def test_a_role_the_offer_names_is_given_as_the_reason(offer: Offer) -> None:
     """Where the offer's own ICP made the difference, the sentence does not claim that the title did."""
     offer = offer.model_copy(update={"icp": IcpSpec(roles=["baker"])})
 
-    answer = await answer_to(offer, "Baker", "SaaS")
+    answer = answer_to(offer, "Baker", "SaaS")
 
     assert answer.intent == "High"
     assert answer.reasoning == f'Baker is a role "AI Outreach" is made for, and {FOR_SAAS}'
 
 
-async def test_an_offer_without_industries_is_said_to_have_none(offer: Offer) -> None:
+def test_an_offer_without_industries_is_said_to_have_none(offer: Offer) -> None:
     """A lead is not told that its industry does not fit where the offer named none."""
     offer = offer.model_copy(update={"ideal_use_cases": []})
 
-    answer = await answer_to(offer, "CEO", "SaaS")
+    answer = answer_to(offer, "CEO", "SaaS")
 
     assert (
         answer.reasoning == 'CEO can sign for a purchase, but "AI Outreach" names no industry it is made for.'
     )
 
 
-async def test_the_scoring_model_of_the_run_decides(offer: Offer) -> None:
+def test_the_scoring_model_of_the_run_decides(offer: Offer) -> None:
     """Each scoring model answers by its own table, as the label's points depend on the confidence."""
-    standard = await answer_to(offer, "CEO", "Dairy", "standard")
-    graded = await answer_to(offer, "CEO", "Dairy", "graded")
+    standard = answer_to(offer, "CEO", "Dairy", "standard")
+    graded = answer_to(offer, "CEO", "Dairy", "graded")
 
     assert (standard.intent, graded.intent) == ("Medium", "Medium")
     assert standard.confidence != graded.confidence

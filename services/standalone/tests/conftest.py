@@ -31,7 +31,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     """No key, the offline assessor, and temporary files in a folder of the test's own."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")}
+    theirs = ("ANTHROPIC_", "GEMINI_", "GOOGLE_", "OPENAI_", "LEADLINE_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
     return {**kept, "LEADLINE_AI": "offline", "TMPDIR": str(temporary), "COLUMNS": "160"}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from leadline_testing.model_behaviour import OK, SERVER_ERROR, SLOW
+from leadline_testing.model_behaviour import OK, SERVER_ERROR, SLOW, WRONG_KEY
 from leadline_testing.model_server import ModelServer
 
 from .conftest import EXAMPLES, Leadline, command
@@ -73,7 +73,7 @@ def test_each_output_holds_every_result(score: Leadline, tmp_path: Path) -> None
 def test_the_named_model_scores(score: Leadline, tmp_path: Path) -> None:
     """Every result says that the model that was asked for made it."""
     assert score(LEADS, "--model", "graded", "--output", "out.json").code == 0
-    assert {row["versions"]["model"] for row in read_rows(tmp_path / "out.json")} == {"graded"}
+    assert {row["model"] for row in read_rows(tmp_path / "out.json")} == {"graded"}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -139,7 +139,7 @@ def test_rows_that_are_left_out_are_named(score: Leadline, tmp_path: Path) -> No
 async def test_what_the_provider_did_not_answer_is_named(score: Leadline) -> None:
     """Told to fail rather than to fall back, the command ends with code 3 and names who has half a score."""
     async with ModelServer() as provider:
-        provider.behave(*[OK] * 15, default=SERVER_ERROR)
+        provider.behave(OK, default=SERVER_ERROR)
         ran = await asyncio.to_thread(
             score,
             LEADS,
@@ -150,8 +150,40 @@ async def test_what_the_provider_did_not_answer_is_named(score: Leadline) -> Non
             ANTHROPIC_BASE_URL=provider.base_url,
         )
     assert ran.code == 3
-    assert "15 of 20 rows scored" in ran.out
-    assert len(re.findall(r"^Not fully scored: .*500", ran.out, re.M)) == 5
+    assert "10 of 20 rows scored" in ran.out
+    assert len(re.findall(r"^Not fully scored: .*500", ran.out, re.M)) == 10
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "code", "said"),
+    [("fallback", 0, "the offline assessor answers"), ("fail", 3, "scored by rules alone")],
+)
+async def test_a_wrong_key_is_told_before_anything_is_scored(
+    score: Leadline, on_failure: str, code: int, said: str
+) -> None:
+    """One line says what is wrong, what to set and what happens now, and the provider is not asked."""
+    async with ModelServer(default=WRONG_KEY) as provider:
+        ran = await asyncio.to_thread(
+            score,
+            LEADS,
+            LEADLINE_AI="auto",
+            LEADLINE_AI_ON_FAILURE=on_failure,
+            ANTHROPIC_API_KEY="sk-ant-local",
+            ANTHROPIC_BASE_URL=provider.base_url,
+        )
+    assert (ran.code, provider.count) == (code, 0)
+    [line] = [line for line in ran.err.splitlines() if line.startswith("leadline: ")]
+    assert "set ANTHROPIC_API_KEY" in line
+    assert said in line
+    assert ran.err.index(line) < ran.err.index("Scoring")
+
+
+def test_a_missing_key_is_told(score: Leadline) -> None:
+    """Whoever chose no assessor learns who answers, and which variables would change that."""
+    ran = score(LEADS, LEADLINE_AI="auto")
+    assert ran.code == 0
+    [line] = [line for line in ran.err.splitlines() if line.startswith("leadline: ")]
+    assert "offline assessor answers, since none of ANTHROPIC_API_KEY, GEMINI_API_KEY, OPENAI_API_KEY" in line
 
 
 async def test_ctrl_c_ends_it_quietly(environment: dict[str, str], tmp_path: Path) -> None:

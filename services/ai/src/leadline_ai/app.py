@@ -1,65 +1,182 @@
 """The composition root of the ai service."""
 
-from leadline_ai.assessor import Assessor
-from leadline_ai.assessors.offline import OfflineAssessor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from math import ceil
+
+import structlog
+
+from leadline_ai.asking import Asker
+from leadline_ai.assessing import ModelAssessor
+from leadline_ai.bought import BoughtAnswers
+from leadline_ai.gate import Gate
 from leadline_ai.handler import AiHandler
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.policy import Policy
+from leadline_ai.prices import NANO_PER_USD, Price
+from leadline_ai.prompt import load_prompt
+from leadline_ai.provider import Provider
 from leadline_ai.settings import AiSettings, AssessorSettings
+from leadline_ai.spending import Spending
+from leadline_ai.store import AiStore
+from leadline_ai.stores.mongo import MongoAiStore
+from leadline_ai.watching import Watch
 from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
 from leadline_common.errors import SettingsError
 from leadline_common.logs import configure_logging
+from leadline_common.messages import CHUNK_SIZE
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
 from leadline_common.topology import AI
 from leadline_common.worker_health import serving_health
 
-_WORKERS = 3
-"""Chunks judged at a time: three fill the provider's concurrency, and at the default settings even a provider
-that hangs on every attempt has answered them by fallback within the time a batch may take."""
+_LEAST_WORKERS = 3
+
+log = structlog.get_logger()
 
 
-def build(broker: Broker, policy: Policy, metrics: Metrics) -> Service:
-    """Return the service over the given broker, judging by the given policy."""
-    handler = AiHandler(policy, AiMetrics(metrics.registry))
-    consumer = Consumer(broker, handler, [AI], metrics, prefetch=_WORKERS, workers=_WORKERS)
-    return Service("ai", consumers=[consumer], checks={"broker": broker.ping})
+KEYS = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY", "openai": "OPENAI_API_KEY"}
+"""The providers, in the order in which `auto` looks for a key, and the variables of their keys."""
 
 
-def build_policy(settings: AssessorSettings) -> Policy:
-    """Return the policy the settings ask for.
+@dataclass(frozen=True, slots=True)
+class Ai:
+    """The service, and the watch over its provider, None where the offline assessor is the chosen one."""
 
-    Raises SettingsError where anthropic is asked for by name and there is no key.
+    service: Service
+    watch: Watch | None
+
+
+def build(
+    broker: Broker, store: AiStore, provider: Provider | None, settings: AssessorSettings, metrics: Metrics
+) -> Ai:
+    """Return the service over the given broker and store, asking the provider, or the offline assessor.
+
+    Raises SettingsError where no price is known for the model.
     """
-    offline = OfflineAssessor()
-    return Policy(
-        assessor=_chosen(settings) or offline,
-        offline=offline,
-        on_failure=settings.ai_on_failure,
-        attempts=settings.ai_attempts,
+    ai_metrics = AiMetrics(metrics.registry)
+    if provider is None:
+        log.info("assessor_chosen", source="offline", reason=_why_offline(settings))
+        policy, watch, workers = Policy(), None, _LEAST_WORKERS
+    else:
+        log.info("assessor_chosen", source=provider.name, model=provider.model)
+        gate = Gate(provider.name, settings.ai_concurrency)
+        ai_metrics.watch(provider.name, gate)
+        policy = build_policy(provider, gate, store, settings, ai_metrics)
+        watch, workers = Watch(provider, gate), workers_for(settings)
+    handler = AiHandler(policy, ai_metrics)
+    consumer = Consumer(broker, handler, [AI], metrics, prefetch=workers, workers=workers)
+
+    async def offline_ready() -> str:
+        return f"offline, {_why_offline(settings)}"
+
+    ready = watch.ready if watch else offline_ready
+    return Ai(
+        Service(
+            "ai",
+            consumers=[consumer],
+            loops=[watch.look_forever] if watch else [],
+            checks={"broker": broker.ping, "ai_store": store.ping, "ai": ready},
+        ),
+        watch,
     )
 
 
-def _chosen(settings: AssessorSettings) -> Assessor | None:
-    key = settings.anthropic_api_key
-    if settings.ai == "anthropic" and key is None:
-        raise SettingsError(
-            "ANTHROPIC_API_KEY: LEADLINE_AI=anthropic needs the key; or set LEADLINE_AI=offline"
-        )
-    if settings.ai == "offline" or key is None:
+def choose_provider(settings: AssessorSettings) -> Provider | None:
+    """Return the provider the settings ask for, None for the offline assessor.
+
+    Raises SettingsError where one is asked for by name and has no key, where the key cannot be one, and
+    where its SDK is not installed.
+    """
+    keys = {
+        "anthropic": settings.anthropic_api_key,
+        "gemini": settings.gemini_api_key,
+        "openai": settings.openai_api_key,
+    }
+    name = settings.ai
+    if name == "auto":
+        name = next((known for known in KEYS if keys[known] is not None), "offline")
+    if name == "offline":
         return None
-    from leadline_ai.assessors.anthropic import AnthropicAssessor  # noqa: PLC0415 - a second of start-up
+    key = keys[name]
+    if key is None:
+        raise SettingsError(f"{KEYS[name]}: LEADLINE_AI={name} needs the key; or set LEADLINE_AI=offline")
+    try:
+        return _CONNECT[name](key.get_secret_value(), settings)
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"LEADLINE_AI={name} needs the package {error.name}: install leadline-ai[{name}]"
+        ) from None
 
-    return AnthropicAssessor(
-        key.get_secret_value(),
-        model=settings.ai_model,
-        base_url=settings.anthropic_base_url,
-        concurrency=settings.ai_concurrency,
-        deadline=settings.ai_timeout_seconds,
+
+def build_policy(
+    provider: Provider, gate: Gate, store: AiStore, settings: AssessorSettings, metrics: AiMetrics
+) -> Policy:
+    """Return the policy over a provider. Raises SettingsError where no price is known for its model."""
+    assessor = model_assessor(provider, gate, settings, metrics)
+    spending = Spending(
+        store=store,
+        price=assessor.price,
+        source=provider.name,
+        model=provider.model,
+        run_limit=round(settings.ai_run_budget_usd * NANO_PER_USD),
+        day_limit=round(settings.ai_day_budget_usd * NANO_PER_USD),
+        metrics=metrics,
+        clock=lambda: datetime.now(UTC),
     )
+    return Policy(BoughtAnswers(assessor=assessor, store=store, spending=spending), settings.ai_on_failure)
+
+
+def workers_for(settings: AssessorSettings) -> int:
+    """Return how many chunks at a time keep the provider's concurrency full, with one to spare."""
+    requests = ceil(CHUNK_SIZE / settings.ai_leads_per_request)
+    return max(_LEAST_WORKERS, ceil(settings.ai_concurrency / requests) + 1)
+
+
+def model_assessor(
+    provider: Provider, gate: Gate, settings: AssessorSettings, metrics: AiMetrics
+) -> ModelAssessor:
+    """Return the assessor over a provider. Raises SettingsError where no price is known for its model."""
+    return ModelAssessor(
+        asker=Asker(provider=provider, gate=gate, metrics=metrics, call_seconds=settings.ai_timeout_seconds),
+        prompt=load_prompt(),
+        price=Price.of(provider.model, settings.ai_prices),
+        leads_per_request=settings.ai_leads_per_request,
+        calls_a_lead=settings.ai_attempts,
+    )
+
+
+def _anthropic(key: str, settings: AssessorSettings) -> Provider:
+    from leadline_ai.providers.anthropic import DEFAULT_MODEL, AnthropicProvider  # noqa: PLC0415
+
+    return AnthropicProvider(
+        key, model=settings.ai_model or DEFAULT_MODEL, base_url=settings.anthropic_base_url
+    )
+
+
+def _gemini(key: str, settings: AssessorSettings) -> Provider:
+    from leadline_ai.providers.gemini import DEFAULT_MODEL, GeminiProvider  # noqa: PLC0415
+
+    return GeminiProvider(key, model=settings.ai_model or DEFAULT_MODEL, base_url=settings.gemini_base_url)
+
+
+def _openai(key: str, settings: AssessorSettings) -> Provider:
+    from leadline_ai.providers.openai import DEFAULT_MODEL, OpenAiProvider  # noqa: PLC0415
+
+    return OpenAiProvider(key, model=settings.ai_model or DEFAULT_MODEL, base_url=settings.openai_base_url)
+
+
+# Imported when chosen: an SDK takes a second of start-up, and two of them are extras.
+_CONNECT = {"anthropic": _anthropic, "gemini": _gemini, "openai": _openai}
+
+
+def _why_offline(settings: AssessorSettings) -> str:
+    if settings.ai == "offline":
+        return "as LEADLINE_AI says"
+    return f"since none of {', '.join(KEYS.values())} is set"
 
 
 async def main() -> None:
@@ -67,12 +184,16 @@ async def main() -> None:
     settings = load_settings(AiSettings)
     configure_logging("ai", settings.log_level)
     metrics = Metrics(new_registry())
-    policy = build_policy(settings)
+    provider = choose_provider(settings)
+    store = await MongoAiStore.connect(settings.store_url)
     broker = await RabbitBroker.connect(settings.broker_url)
     try:
-        async with running([build(broker, policy, metrics)], settings.drain_seconds) as health:
+        ai = build(broker, store, provider, settings, metrics)
+        async with running([ai.service], settings.drain_seconds) as health:
             with serving_health(health, metrics.registry, settings.host, settings.port):
                 await until_signalled(health)
     finally:
         await broker.close()
-        await policy.assessor.close()
+        await store.close()
+        if provider is not None:
+            await provider.close()

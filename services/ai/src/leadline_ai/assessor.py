@@ -1,20 +1,20 @@
-"""The Assessor port: who judges leads against an offer, and what comes back for each of them."""
+"""What comes of putting a lead to an assessor: an answer, or the reason there is none."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
-from leadline_common.messages import Intent, Lead, ModelName, Offer
+from leadline_common.messages import Intent
 
 MAX_REASONING = 600
 
-FailureKind = Literal["unavailable", "unusable", "refused", "misconfigured"]
+FailureKind = Literal["unavailable", "unusable", "refused", "misconfigured", "skipped_budget", "later"]
 """Why there is no answer.
 
-`unavailable`: busy, broken or out of reach; `unusable`: answered, but not as asked; both may pass on another
-attempt. `refused`: this lead is declined, now and later. `misconfigured`: no lead will be answered until a
-person puts the key, the model's name or the account right.
+`unavailable`: the provider was busy, broken or out of reach; `unusable`: it answered, but not as asked;
+`refused`: this lead is declined, now and later; `misconfigured`: no lead will be answered until a person
+puts the key, the model's name or the account right; `skipped_budget`: a budget is spent; `later`: the
+provider wants to be left alone for longer than a message may be held, or the time for its chunk is over.
 """
 
 _UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
@@ -32,42 +32,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """No judgement: `error` is one line that never holds lead text or a key.
-
-    `retry_after` is how many seconds the provider asks to be left alone, None where it does not say.
-    """
+    """No judgement: `error` is one line that never holds lead text or a key."""
 
     lead_id: str
     kind: FailureKind
     error: str
-    retry_after: float | None = None
-
-    @property
-    def may_pass(self) -> bool:
-        """Say whether another attempt could bring an answer."""
-        return self.kind in {"unavailable", "unusable"}
 
 
-class Assessor(Protocol):
-    """Judges leads; one instance serves any number of calls at once.
-
-    `source` is the adapter, `model` what it judges with, `prompt` the version of what it was told; the three
-    stay the same for the life of the instance.
-    """
-
-    source: str
-    model: str
-    prompt: str
-
-    async def assess(self, offer: Offer, model: ModelName, leads: Sequence[Lead]) -> list[Answer | Failure]:
-        """Make one attempt at every lead; `model` is the scoring model of the run.
-
-        Returns one outcome a lead, in the order of `leads`. Never raises for what a lead holds or for what
-        a provider does, and one lead's failure leaves the others alone.
-        """
-
-    async def close(self) -> None:
-        """Let go of connections; safe to call twice. `assess` must not be called afterwards."""
+Outcome = Answer | Failure
 
 
 def one_line(text: str) -> str:

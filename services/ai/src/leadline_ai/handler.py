@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
+from leadline_ai.assessor import Failure
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.policy import Policy
+from leadline_ai.policy import Policy, Scored
 from leadline_common.broker import Message
 from leadline_common.chunks import chunk_message, split_chunk
 from leadline_common.errors import Permanent
-from leadline_common.messages import AiChunkScored, AiScored, LeadsAccepted
+from leadline_common.messages import AiChunkScored, LeadsAccepted
 
 
 class AiHandler:
@@ -22,9 +23,9 @@ class AiHandler:
         answers = []
         for message in messages:
             chunk = LeadsAccepted.decode(message.body)
-            scores = await self._policy.score(chunk.offer, chunk.model, chunk.leads)
-            self._metrics.count(scores)
-            answers.append(chunk_message(_answer(chunk, scores)))
+            scored = await self._policy.score(chunk, message.attempt)
+            self._metrics.count(scored.scores)
+            answers.append(chunk_message(_answer(chunk, scored)))
         return answers
 
     def split(self, message: Message) -> list[Message]:
@@ -32,31 +33,23 @@ class AiHandler:
         return split_chunk(message)
 
     def give_up(self, message: Message, error: str) -> list[Message]:
-        """Answer with the error in place of a judgement, so that the run does not wait for this lead."""
+        """Answer without the chosen assessor, so that the run does not wait for these leads."""
         try:
             chunk = LeadsAccepted.decode(message.body)
         except Permanent:
             return []
-        chosen = self._policy.assessor
-        scores = [
-            AiScored(
-                lead_id=lead.id,
-                source=chosen.source,
-                assessor=chosen.model,
-                prompt=chosen.prompt,
-                error=error,
-            )
-            for lead in chunk.leads
-        ]
-        return [chunk_message(_answer(chunk, scores))]
+        failures = {lead.id: Failure(lead.id, "unavailable", error) for lead in chunk.leads}
+        scores = list(self._policy.without_answer(chunk, failures).values())
+        return [chunk_message(_answer(chunk, Scored(scores)))]
 
 
-def _answer(chunk: LeadsAccepted, scores: list[AiScored]) -> AiChunkScored:
+def _answer(chunk: LeadsAccepted, scored: Scored) -> AiChunkScored:
     return AiChunkScored(
         owner=chunk.owner,
         run_id=chunk.run_id,
         chunk=chunk.chunk,
         offer_id=chunk.offer_id,
         model=chunk.model,
-        scores=scores,
+        scores=scored.scores,
+        spend=scored.spend,
     )

@@ -1,25 +1,91 @@
 """What the ai service counts."""
 
 from collections.abc import Iterable
+from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from leadline_ai.gate import Gate, State
+from leadline_ai.prices import NANO_PER_USD
+from leadline_ai.provider import Usage
 from leadline_common.messages import AiScored
+
+_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0)
+
+
+def _is(gate: Gate, state: State) -> float:
+    return float(gate.state is state)
 
 
 class AiMetrics:
-    """Judged leads by who judged them and how it went."""
+    """Judged leads, calls, tokens and money. Labels are bounded: adapters, the one model, outcomes."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
         self._judged = Counter(
             "leadline_ai_leads_total",
-            "Leads judged, by source (anthropic, offline) and outcome (answered, fallback, failed).",
-            ["source", "outcome"],
+            "Leads judged, by source (the assessor) and status (answered, fallback, failed, skipped_budget).",
+            ["source", "status"],
             registry=registry,
         )
+        self._cached = Counter(
+            "leadline_ai_cached_leads_total",
+            "Leads answered from an answer that was bought before.",
+            registry=registry,
+        )
+        self._calls = Histogram(
+            "leadline_ai_call_seconds",
+            "Time of a call to the provider, by model and outcome (complete, truncated, refused, other, "
+            "overloaded, unavailable, declined, misconfigured, cancelled).",
+            ["model", "outcome"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._tokens = Counter(
+            "leadline_ai_tokens_total",
+            "Tokens of all calls, by model and kind (input, output, cache_read, cache_write).",
+            ["model", "kind"],
+            registry=registry,
+        )
+        self._dollars = Counter(
+            "leadline_ai_cost_usd_total", "What all calls cost, in US dollars.", ["model"], registry=registry
+        )
+
+    def watch(self, provider: str, gate: Gate) -> None:
+        """Show the gate's state and limit whenever the metrics are read."""
+        states = Gauge(
+            "leadline_ai_provider_state",
+            "1 for the state the provider is in: ok, failing or misconfigured.",
+            ["provider", "state"],
+            registry=self._registry,
+        )
+        for state in State:
+            states.labels(provider, state.value).set_function(partial(_is, gate, state))
+        limit = Gauge(
+            "leadline_ai_concurrency_limit",
+            "Calls to the provider that may be under way now.",
+            ["provider"],
+            registry=self._registry,
+        )
+        limit.labels(provider).set_function(lambda: float(gate.limit))
 
     def count(self, scores: Iterable[AiScored]) -> None:
         """Count a chunk's answers."""
         for score in scores:
-            outcome = "failed" if score.error else "fallback" if score.fallback else "answered"
-            self._judged.labels(score.source, outcome).inc()
+            self._judged.labels(score.source, score.status).inc()
+
+    def count_cached(self, leads: int) -> None:
+        """Count leads that cost nothing."""
+        self._cached.inc(leads)
+
+    def count_call(self, model: str, outcome: str, seconds: float) -> None:
+        """Count a call that was sent."""
+        self._calls.labels(model, outcome).observe(seconds)
+
+    def count_usage(self, model: str, usage: Usage, nano_usd: int) -> None:
+        """Count what a call took."""
+        self._tokens.labels(model, "input").inc(usage.input_tokens)
+        self._tokens.labels(model, "output").inc(usage.output_tokens)
+        self._tokens.labels(model, "cache_read").inc(usage.cache_read_tokens)
+        self._tokens.labels(model, "cache_write").inc(usage.cache_write_tokens)
+        self._dollars.labels(model).inc(nano_usd / NANO_PER_USD)

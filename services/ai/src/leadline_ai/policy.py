@@ -1,80 +1,114 @@
-"""What happens when an assessor fails: bounded attempts, then the offline answer or an error."""
+"""Who answers for a chunk: the chosen assessor, and where it fails the offline one or nobody."""
 
-import asyncio
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline_ai.assessor import Answer, Assessor, Failure
-from leadline_common.messages import AiScored, Lead, ModelName, Offer
+from leadline_ai.assessor import Answer, Failure
+from leadline_ai.bought import BoughtAnswers
+from leadline_ai.offline import OFFLINE, assess_offline
+from leadline_ai.store import StoredAnswer
+from leadline_common.messages import AiScored, AiSpend, Lead, LeadsAccepted
 
 OnFailure = Literal["fallback", "fail"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """The one owner of retries: each lead is put to `assessor` at most `attempts` (1 or more) times.
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One score a lead, in the order of the chunk; what its run has spent, None where nothing is bought."""
 
-    Between attempts it waits `first_wait` seconds, doubled each time, or as long as the provider asks, but
-    never more than `longest_wait` (and up to a quarter more, so that replicas do not return as one). A lead
-    without an answer then gets `offline`'s, marked with the reason (`fallback`), or the error (`fail`).
+    scores: list[AiScored]
+    spend: AiSpend | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`bought` is the language model's part, None where the offline assessor is the chosen one.
+
+    A lead without an answer gets the offline assessor's, marked with the reason (`fallback`), or the error
+    (`fail`). One that a budget kept from being asked about gets neither: its score is by rules alone.
     """
 
-    assessor: Assessor
-    offline: Assessor
+    bought: BoughtAnswers | None = None
     on_failure: OnFailure = "fallback"
-    attempts: int = 3
-    first_wait: float = 0.5
-    longest_wait: float = 20.0
 
-    async def score(self, offer: Offer, model: ModelName, leads: Sequence[Lead]) -> list[AiScored]:
-        """Return one score a lead, in the order of `leads`, whose ids must be unique."""
-        outcomes = await self._attempt(offer, model, leads)
-        scores = {lead_id: _scored(self.assessor, outcome) for lead_id, outcome in outcomes.items()}
-        if self.on_failure == "fallback":
-            failed = [lead for lead in leads if isinstance(outcomes[lead.id], Failure)]
-            for outcome in await self.offline.assess(offer, model, failed):
-                reason = scores[outcome.lead_id].error
-                scores[outcome.lead_id] = _scored(self.offline, outcome, fallback=reason)
-        return [scores[lead.id] for lead in leads]
+    async def score(self, chunk: LeadsAccepted, attempt: int) -> Scored:
+        """Score a chunk in the `attempt`-th delivery of its message. Raises as BoughtAnswers.of does."""
+        if self.bought is None:
+            return Scored([_by_offline(answer) for answer in _offline(chunk, chunk.leads)])
+        bought = await self.bought.of(chunk, attempt)
+        failures = {
+            lead_id: outcome for lead_id, outcome in bought.outcomes.items() if isinstance(outcome, Failure)
+        }
+        scores = {
+            lead_id: _by_model(lead_id, outcome)
+            for lead_id, outcome in bought.outcomes.items()
+            if isinstance(outcome, StoredAnswer)
+        }
+        if failures:
+            scores |= self.without_answer(chunk, failures)
+        told = bought.spend if bought.spend.calls or bought.spend.cached else None
+        return Scored([scores[lead.id] for lead in chunk.leads], told)
 
-    async def _attempt(
-        self, offer: Offer, model: ModelName, leads: Sequence[Lead]
-    ) -> dict[str, Answer | Failure]:
-        """Return each lead's last outcome; every round puts only those again that may yet pass."""
-        outcomes: dict[str, Answer | Failure] = {}
-        for attempt in range(self.attempts):
-            latest = await self.assessor.assess(offer, model, leads)
-            outcomes.update((outcome.lead_id, outcome) for outcome in latest)
-            passing = {o.lead_id: o for o in latest if isinstance(o, Failure) and o.may_pass}
-            if not passing or attempt + 1 == self.attempts:
-                break
-            leads = [lead for lead in leads if lead.id in passing]
-            await asyncio.sleep(self._wait(attempt, max(o.retry_after or 0.0 for o in passing.values())))
-        return outcomes
+    def without_answer(self, chunk: LeadsAccepted, failures: dict[str, Failure]) -> dict[str, AiScored]:
+        """Return the scores of leads that the chosen assessor gave no answer for, by lead id."""
+        fallen = [
+            lead
+            for lead in chunk.leads
+            if lead.id in failures
+            and failures[lead.id].kind != "skipped_budget"
+            and self.on_failure == "fallback"
+        ]
+        instead = {
+            answer.lead_id: _by_offline(answer, failures[answer.lead_id].error)
+            for answer in _offline(chunk, fallen)
+        }
+        return {lead_id: self._failed(lead_id, failure) for lead_id, failure in failures.items()} | instead
 
-    def _wait(self, attempt: int, asked: float) -> float:
-        wait = min(max(asked, self.first_wait * 2.0**attempt), self.longest_wait)
-        return wait * random.uniform(1.0, 1.25)
-
-
-def _scored(assessor: Assessor, outcome: Answer | Failure, fallback: str | None = None) -> AiScored:
-    if isinstance(outcome, Failure):
+    def _failed(self, lead_id: str, failure: Failure) -> AiScored:
+        source, assessor, prompt = self._chosen()
         return AiScored(
-            lead_id=outcome.lead_id,
-            source=assessor.source,
-            assessor=assessor.model,
-            prompt=assessor.prompt,
-            error=outcome.error,
+            lead_id=lead_id,
+            status="skipped_budget" if failure.kind == "skipped_budget" else "failed",
+            source=source,
+            assessor=assessor,
+            prompt=prompt,
+            error=failure.error,
         )
+
+    def _chosen(self) -> tuple[str, str, str]:
+        if self.bought is None:
+            return OFFLINE.source, OFFLINE.assessor, OFFLINE.prompt
+        assessor = self.bought.assessor
+        return assessor.asker.provider.name, assessor.asker.provider.model, assessor.prompt.version
+
+
+def _offline(chunk: LeadsAccepted, leads: Sequence[Lead]) -> list[Answer]:
+    return assess_offline(chunk.offer, chunk.model, leads)
+
+
+def _by_offline(answer: Answer, fallback: str | None = None) -> AiScored:
     return AiScored(
-        lead_id=outcome.lead_id,
-        intent=outcome.intent,
-        confidence=outcome.confidence,
-        reasoning=outcome.reasoning,
-        source=assessor.source,
-        assessor=assessor.model,
-        prompt=assessor.prompt,
+        lead_id=answer.lead_id,
+        status="answered" if fallback is None else "fallback",
+        intent=answer.intent,
+        confidence=answer.confidence,
+        reasoning=answer.reasoning,
+        source=OFFLINE.source,
+        assessor=OFFLINE.assessor,
+        prompt=OFFLINE.prompt,
         fallback=fallback,
+    )
+
+
+def _by_model(lead_id: str, answer: StoredAnswer) -> AiScored:
+    return AiScored(
+        lead_id=lead_id,
+        status="answered",
+        intent=answer.intent,
+        confidence=answer.confidence,
+        reasoning=answer.reasoning,
+        source=answer.source,
+        assessor=answer.assessor,
+        prompt=answer.prompt,
     )

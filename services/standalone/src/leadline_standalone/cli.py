@@ -2,30 +2,58 @@
 
 import asyncio
 import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from leadline_common.errors import LeadlineError, SettingsError
 from leadline_common.logs import configure_logging
-from leadline_common.messages import ModelName
+from leadline_common.messages import ModelName, OfferSpec
 from leadline_common.service import run_main, spare_collector
 from leadline_common.settings import check_loopback
 from leadline_standalone import __version__
-from leadline_standalone.report import show
-from leadline_standalone.score import BadFile, Order, Outcome, output_format, read_offer, score_file
+from leadline_standalone.estimate import estimate_file
+from leadline_standalone.estimate_report import forecast_lines
+from leadline_standalone.evaluate import Task, evaluate_file
+from leadline_standalone.evaluate_report import percent, show_evaluation
+from leadline_standalone.inputs import BadFile, output_format, read_offer
+from leadline_standalone.report import show, show_notes
+from leadline_standalone.score import Order, score_file
 from leadline_standalone.serve import serve as serve_until_stopped
 
 EXIT_BAD_FILE = 2
 EXIT_SOME_FAILED = 3
+EXIT_TOO_INACCURATE = 4
+
+T = TypeVar("T")
+OfferFile = Annotated[
+    Path,
+    typer.Option(
+        "--offer",
+        metavar="OFFER.json",
+        help="The offer: {name, value_props, ideal_use_cases} and maybe {icp}.",
+    ),
+]
+ScoringModel = Annotated[
+    ModelName,
+    typer.Option("--model", help="The scoring model; `graded` grades roles and industries finer."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Keep the data in this directory; without it, nothing is kept."),
+]
 
 app = typer.Typer(
     help="Score prospects against an offer, 0-100 with High/Medium/Low intent and the reasons.",
     no_args_is_help=True,
     add_completion=False,
+    rich_markup_mode="markdown",  # or the lines of these docstrings would be lines on the screen
     pretty_exceptions_enable=False,
 )
 
@@ -43,50 +71,77 @@ def leadline(
 @app.command()
 def score(
     leads: Annotated[Path, typer.Argument(metavar="LEADS.csv", help="The prospects, one a row.")],
-    offer: Annotated[
-        Path,
-        typer.Option(
-            metavar="OFFER.json", help="The offer: {name, value_props, ideal_use_cases} and maybe {icp}."
-        ),
-    ],
-    model: Annotated[
-        ModelName, typer.Option(help="The scoring model; `graded` grades roles and industries finer.")
-    ] = "standard",
+    offer: OfferFile,
+    *,
+    model: ScoringModel = "standard",
     output: Annotated[
         Path | None, typer.Option(help="Write all results to this .csv, .json or .ndjson file.")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Keep the data in this directory; without it, nothing is kept.")
-    ] = None,
+    data_dir: DataDir = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Say what the AI answers would cost, and do nothing else."),
+    ] = False,
 ) -> None:
     """Score a CSV of prospects against an offer and show them ranked, with reasons.
 
-    With ANTHROPIC_API_KEY set the AI half comes from Claude, else from the offline assessor
-    (LEADLINE_AI=offline chooses it in any case).
+    The AI half comes from the provider whose key is set (ANTHROPIC_API_KEY, GEMINI_API_KEY or
+    OPENAI_API_KEY), else from the offline assessor (LEADLINE_AI=offline chooses it in any case). Answers
+    that are kept in the data directory are not bought again.
 
-    Exit code: 0 all rows scored, 2 a file or setting is wrong, 3 some rows were not scored,
-    130 interrupted.
+    Exit code: 0 all rows scored, 1 something else failed, 2 a file or setting is wrong, 3 some rows were
+    not taken or not scored in full, 130 interrupted.
     """
-    configure_logging("leadline", "ERROR")
-    errors = Console(stderr=True)
-    try:
-        if output is not None:
-            output_format(output)
-            if output.resolve() in {leads.resolve(), offer.resolve()}:
-                raise BadFile(f"{output}: is an input; choose another name for the results")
+    with _one_line_errors() as errors:
         spec = read_offer(offer)
-        order = Order(leads=leads, offer=spec, model=model, output=output, data_dir=data_dir)
-        outcome = _score(order, errors)
-    except (BadFile, SettingsError) as error:
-        errors.print(f"leadline: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(EXIT_BAD_FILE) from None
-    except LeadlineError as error:
-        errors.print(f"leadline: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    show(outcome, Console(), output)
-    if output is not None and outcome.upload.inserted:
-        errors.print(f"All results are in {output}.", markup=False, highlight=False)
-    if not outcome.complete:
+        if estimate:
+            _estimate(leads, spec, data_dir, errors)
+        else:
+            _check_output(output, {leads, offer})
+            _score(Order(leads=leads, offer=spec, model=model, output=output, data_dir=data_dir), errors)
+
+
+@app.command()
+def evaluate(
+    labelled: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LABELLED.csv",
+            help="Prospects, one a row, with a column `intent`: High, Medium or Low as a person judges.",
+        ),
+    ],
+    offer: OfferFile,
+    *,
+    model: ScoringModel = "standard",
+    min_accuracy: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="End with code 4 where the first run's accuracy is below this."),
+    ] = None,
+    runs: Annotated[
+        int,
+        typer.Option(min=1, max=10, help="Score the file so often, each time with new AI answers."),
+    ] = 2,
+    data_dir: DataDir = None,
+) -> None:
+    """Score a CSV that a person has labelled, and show how well the scores agree with the labels.
+
+    Shows accuracy, a confusion matrix with precision and recall, lift by score band, rows that got another
+    intent in another run, who answered, and what it took. A row without an intent counts as wrong. The
+    assessor is chosen as for `leadline score`; from the second run on its answers are bought anew. As a gate
+    set LEADLINE_AI_ON_FAILURE=fail as well, or the offline assessor's answers count where a model fails.
+
+    Exit code: 0 all rows scored, 1 something else failed, 2 a file or setting is wrong, 3 some rows were
+    not taken or not scored in full, 4 the accuracy is below --min-accuracy, 130 interrupted.
+    """
+    with _one_line_errors() as errors:
+        task = Task(labelled=labelled, offer=read_offer(offer), model=model, runs=runs, data_dir=data_dir)
+        evaluation = _run(errors, lambda progress: evaluate_file(task, progress))
+    show_evaluation(evaluation, Console())
+    accuracy = evaluation.accuracy.value
+    if min_accuracy is not None and accuracy is not None and accuracy < min_accuracy:
+        _say(errors, f"the accuracy, {percent(accuracy)}, is below --min-accuracy {min_accuracy:g}")
+        raise typer.Exit(EXIT_TOO_INACCURATE)
+    if not evaluation.complete:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
@@ -108,7 +163,52 @@ def serve(
     run_main(main)
 
 
-def _score(order: Order, console: Console) -> Outcome:
+@contextmanager
+def _one_line_errors() -> Iterator[Console]:
+    """Yield the console for errors, and end the command with one line on it for whatever Leadline raises."""
+    configure_logging("leadline", "ERROR")
+    errors = Console(stderr=True)
+    try:
+        yield errors
+    except LeadlineError as error:
+        _say(errors, str(error))
+        wrong = isinstance(error, BadFile | SettingsError)
+        raise typer.Exit(EXIT_BAD_FILE if wrong else 1) from None
+
+
+def _say(errors: Console, text: str) -> None:
+    errors.print(Text(f"leadline: {text}", style="red"), soft_wrap=True)
+
+
+def _check_output(output: Path | None, inputs: set[Path]) -> None:
+    if output is None:
+        return
+    output_format(output)
+    if output.resolve() in {path.resolve() for path in inputs}:
+        raise BadFile(f"{output}: is an input; choose another name for the results")
+
+
+def _score(order: Order, errors: Console) -> None:
+    outcome = _run(errors, lambda progress: score_file(order, progress))
+    show(outcome, Console(), order.output)
+    if order.output is not None and outcome.upload.inserted:
+        errors.print(Text(f"All results are in {order.output}."))
+    if not outcome.complete:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _estimate(leads: Path, offer: OfferSpec, data_dir: Path | None, errors: Console) -> None:
+    upload, forecast = _run(errors, lambda progress: estimate_file(leads, offer, data_dir, progress))
+    console = Console()
+    for line in forecast_lines(upload.inserted, forecast):
+        console.print(Text(line), soft_wrap=True)
+    show_notes(upload.warnings, upload.rejected, upload.rejected_count, console)
+    if upload.rejected_count:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _run(console: Console, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> T:
+    """Do the work with its progress shown."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -117,7 +217,7 @@ def _score(order: Order, console: Console) -> Outcome:
     )
     spare_collector()
     with Progress(*columns, console=console) as progress:
-        return asyncio.run(score_file(order, progress))
+        return asyncio.run(work(progress))
 
 
 def main() -> None:

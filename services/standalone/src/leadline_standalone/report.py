@@ -1,5 +1,6 @@
 """What `leadline score` shows on the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
@@ -8,10 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from leadline_common.messages import AiScored
+from leadline_ingest.uploads import RejectedRow
 from leadline_results.record import Record
 from leadline_results.views import reasoning_of
-from leadline_standalone.score import Outcome
+from leadline_standalone.money import counted, spent_text
+from leadline_standalone.score import Outcome, Shortfall
 
+_ROWS_SHOWN = 20
 _STYLES = {"High": "bold green", "Medium": "yellow", "Low": "dim"}
 
 
@@ -24,11 +28,25 @@ def show(outcome: Outcome, console: Console, output: Path | None) -> None:
         where = f"all of them are in {output}" if output else "--output FILE.csv writes all of them"
         console.print(Text(f"… and {hidden:,} more; {where}."))
     console.print(f"{outcome.scored:,} of {done + outcome.upload.rejected_count:,} rows scored.")
-    for line in _judges(outcome.best):
-        console.print(Text(line))
-    for warning in outcome.upload.warnings:
+    lines = [*_judges(outcome.best), *map(spent_text, outcome.spent), *_skipped(outcome)]
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+    upload = outcome.upload
+    show_notes(upload.warnings, upload.rejected, upload.rejected_count, console)
+    _show_failures(outcome.shortfall, console)
+
+
+def show_notes(
+    warnings: Sequence[str], rejected: Sequence[RejectedRow], rejected_count: int, console: Console
+) -> None:
+    """Print what is to be known of a file that was read, and which rows were not taken."""
+    for warning in warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
-    _show_failures(outcome, console)
+    for row in rejected[:_ROWS_SHOWN]:
+        where = f"row {row.row}" + (f", column {row.column}" if row.column else "")
+        console.print(Text(f"Not taken: {where}: {row.reason}", style="red"))
+    if rejected_count > _ROWS_SHOWN:
+        console.print(f"… and {rejected_count - _ROWS_SHOWN:,} more rows not taken.")
 
 
 def _judges(records: list[Record]) -> list[str]:
@@ -63,18 +81,21 @@ def _table(records: list[Record]) -> Table:
     return table
 
 
-def _show_failures(outcome: Outcome, console: Console) -> None:
-    rejected = outcome.upload
-    for row in rejected.rejected[:20]:
-        where = f"row {row.row}" + (f", column {row.column}" if row.column else "")
-        console.print(Text(f"Not taken: {where}: {row.reason}", style="red"))
-    if rejected.rejected_count > 20:
-        console.print(f"… and {rejected.rejected_count - 20:,} more rows not taken.")
-    for record in outcome.failures:
+def _skipped(outcome: Outcome) -> list[str]:
+    """Say how many leads a budget kept out, and what to do."""
+    return [
+        f"{counted(leads, 'lead')} scored by rules alone: {reason}. "
+        "What is kept in a --data-dir is not bought again."
+        for reason, leads in outcome.shortfall.skipped.most_common()
+    ]
+
+
+def _show_failures(shortfall: Shortfall, console: Console) -> None:
+    for record in shortfall.failures:
         who = record.lead.name if record.lead and record.lead.name else record.lead_id
         console.print(Text(f"Not fully scored: {_shown(who)}: {record.error}", style="red"))
-    if outcome.failed > len(outcome.failures):
-        console.print(f"… and {outcome.failed - len(outcome.failures):,} more not fully scored.")
+    if shortfall.failed > len(shortfall.failures):
+        console.print(f"… and {shortfall.failed - len(shortfall.failures):,} more not fully scored.")
 
 
 def _shown(text: str) -> str:

@@ -12,8 +12,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from leadline_ai.app import build as build_ai
-from leadline_ai.app import build_policy
+from leadline_ai.app import build_policy, choose_provider
+from leadline_ai.bought import BoughtAnswers
+from leadline_ai.gate import Gate
+from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
+from leadline_ai.stores.sqlite import SqliteAiStore
+from leadline_ai.watching import Watch
 from leadline_common.brokers.embedded import EmbeddedBroker
 from leadline_common.errors import SettingsError
 from leadline_common.metrics import Metrics, new_registry
@@ -35,6 +40,7 @@ class Runtime:
     ingest_store: IngestStore
     result_store: ResultStore
     runs: Runs
+    ai_watch: Watch | None
     health: Health
     metrics: Metrics
 
@@ -51,8 +57,11 @@ async def embedded(
     with locked(data_dir):
         async with AsyncExitStack() as stack:
             metrics = Metrics(new_registry())
-            policy = build_policy(assessor)
-            stack.push_async_callback(policy.assessor.close)
+            provider = choose_provider(assessor)
+            if provider is not None:
+                stack.push_async_callback(provider.close)
+            ai_store = SqliteAiStore(data_dir / "ai.db")
+            stack.push_async_callback(ai_store.close)
             ingest_store = SqliteIngestStore(data_dir / "ingest.db")
             stack.push_async_callback(ingest_store.close)
             await ingest_store.end_leases()
@@ -61,14 +70,54 @@ async def embedded(
             broker = EmbeddedBroker(data_dir / "broker.db")
             stack.push_async_callback(broker.close)
             ingest = build_ingest(broker, ingest_store, metrics)
+            ai = build_ai(broker, ai_store, provider, assessor, metrics)
             services = [
                 ingest.service,
                 build_rules(broker, metrics),
-                build_ai(broker, policy, metrics),
+                ai.service,
                 build_results(broker, result_store, metrics),
             ]
             health = await stack.enter_async_context(running(services, drain_seconds))
-            yield Runtime(ingest_store, result_store, ingest.runs, health, metrics)
+            yield Runtime(ingest_store, result_store, ingest.runs, ai.watch, health, metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What is needed to tell what a run would do: a place for prospects, and the answers bought so far.
+
+    `bought` is None where the offline assessor would answer; it is never to be asked for more.
+    """
+
+    ingest_store: IngestStore
+    bought: BoughtAnswers | None
+
+
+@asynccontextmanager
+async def previewing(data_dir: Path | None, assessor: AssessorSettings) -> AsyncIterator[Preview]:
+    """Open what is bought in the data directory, where there is anything; prospects go into a temporary one.
+
+    Another process may use the data directory meanwhile. Raises SettingsError, Unavailable.
+    """
+    async with data_dir_or_temporary(None) as folder, AsyncExitStack() as stack:
+        ingest_store = SqliteIngestStore(folder / "ingest.db")
+        stack.push_async_callback(ingest_store.close)
+        provider = choose_provider(assessor)
+        if provider is None:
+            yield Preview(ingest_store, None)
+            return
+        stack.push_async_callback(provider.close)
+        ai_store = SqliteAiStore(_ai_file(data_dir) or folder / "ai.db")
+        stack.push_async_callback(ai_store.close)
+        metrics = AiMetrics(new_registry())
+        gate = Gate(provider.name, assessor.ai_concurrency)
+        policy = build_policy(provider, gate, ai_store, assessor, metrics)
+        yield Preview(ingest_store, policy.bought)
+
+
+def _ai_file(data_dir: Path | None) -> Path | None:
+    """Return the file of bought answers, None where there is none yet."""
+    path = data_dir / "ai.db" if data_dir else None
+    return path if path and path.exists() else None
 
 
 @contextmanager

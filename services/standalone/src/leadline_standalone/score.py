@@ -1,36 +1,23 @@
 """`leadline score`: one file against one offer, with progress, a ranked table and an exit code that tells."""
 
 import asyncio
-import json
-import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
 from rich.progress import Progress
 
-from leadline_ai.settings import AssessorSettings
-from leadline_common.errors import LeadlineError, Unavailable
-from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER, ModelName, Offer, OfferSpec, describe
-from leadline_common.settings import load_settings
-from leadline_ingest.app import now
-from leadline_ingest.csvfile import CsvRefused
+from leadline_common.messages import LOCAL_OWNER, AiSpend, ModelName, OfferSpec
 from leadline_ingest.runs import RunRequest
-from leadline_ingest.uploads import UploadReceiver, UploadReport, receiving
+from leadline_ingest.uploads import UploadReport
 from leadline_results.export import ExportFormat, export
 from leadline_results.record import Record, Status
 from leadline_results.store import Query, ResultStore
-from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
+from leadline_standalone.inputs import BadFile, output_format, upload
+from leadline_standalone.session import session
 
 SHOWN = 25
 """Ranked leads shown, and failed ones named."""
-_PIECE = 256 * 1024
-_DRAIN_SECONDS = 5.0
-
-
-class BadFile(LeadlineError):
-    """A file given on the command line cannot be used; the text says which and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +31,37 @@ class Order:
     data_dir: Path | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class Shortfall:
+    """The leads of a run without a full score: the first failed ones, and how many a budget kept out.
+
+    `skipped` counts by the budget's own words.
+    """
+
+    failures: list[Record] = field(default_factory=list)
+    failed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+
+    def count(self, record: Record) -> None:
+        """Take in one more."""
+        if record.ai is not None and record.ai.status == "skipped_budget":
+            self.skipped[record.error or ""] += 1
+            return
+        self.failed += 1
+        if len(self.failures) < SHOWN:
+            self.failures.append(record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a file: the report of its upload, the best results, and those without a full score."""
+    """What became of a file: its upload, the best results, what was spent, and who has no full score."""
 
     upload: UploadReport
-    best: list[Record]
-    scored: int
-    failed: int
-    failures: list[Record] = field(default_factory=list)
+    best: list[Record] = field(default_factory=list)
+    scored: int = 0
+    failed: int = 0
+    spent: list[AiSpend] = field(default_factory=list)
+    shortfall: Shortfall = field(default_factory=Shortfall)
 
     @property
     def complete(self) -> bool:
@@ -60,91 +69,30 @@ class Outcome:
         return not self.failed and not self.upload.rejected_count
 
 
-def read_offer(path: Path) -> OfferSpec:
-    """Read an offer from a JSON file. Raises BadFile."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-        return OfferSpec.model_validate(value)
-    except OSError as error:
-        raise BadFile(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadFile(f"{path}: is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise BadFile(
-            f"{path}: is not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
-        ) from None
-    except ValidationError as error:
-        raise BadFile(f"{path}: {describe(error)}") from None
-
-
-def output_format(path: Path) -> ExportFormat:
-    """Return the format a file name asks for. Raises BadFile for an unknown ending or folder."""
-    if not path.parent.is_dir():
-        raise BadFile(f"{path}: there is no folder {path.parent}")
-    try:
-        return ExportFormat(path.suffix.removeprefix(".").lower())
-    except ValueError:
-        endings = ", ".join(f".{kind}" for kind in ExportFormat)
-        raise BadFile(f"{path}: the name must end in one of {endings}") from None
-
-
 async def score_file(order: Order, progress: Progress) -> Outcome:
     """Score a file and write the results where the order says.
 
     Raises BadFile where a file cannot be used, SettingsError where a setting is wrong.
     """
-    assessor = load_settings(AssessorSettings)
-    async with (
-        data_dir_or_temporary(order.data_dir) as folder,
-        embedded(folder, assessor, _DRAIN_SECONDS) as runtime,
-    ):
-        kept = Offer(id=new_id(), **order.offer.model_dump())
-        await runtime.ingest_store.add_offer(LOCAL_OWNER, kept, inline=True)
-        report = await _upload(runtime, order.leads, kept.id, progress)
+    async with session(order.data_dir, order.offer, progress) as current:
+        runtime = current.runtime
+        report = await upload(runtime.ingest_store, order.leads, current.offer.id, progress)
         if not report.inserted:
-            return Outcome(upload=report, best=[], scored=0, failed=0)
-        request = RunRequest(offer_id=kept.id, upload_id=report.upload_id, model=order.model)
-        run = await runtime.runs.start(LOCAL_OWNER, request)
-        scored, failed = await _follow(runtime, run.id, report.inserted, progress)
-        query = Query(owner=LOCAL_OWNER, run_id=run.id)
+            return Outcome(upload=report)
+        request = RunRequest(offer_id=current.offer.id, upload_id=report.upload_id, model=order.model)
+        started = await runtime.runs.start(LOCAL_OWNER, request)
+        run = await current.follow(started.id, report.inserted, progress)
+        query = Query(owner=LOCAL_OWNER, run_id=run.run_id)
         if order.output is not None:
             await _write(runtime.result_store, query, order.output)
         return Outcome(
             upload=report,
             best=await runtime.result_store.page(query, None, SHOWN),
-            scored=scored,
-            failed=failed,
-            failures=await _failures(runtime.result_store, query) if failed else [],
+            scored=run.scored,
+            failed=run.failed,
+            spent=[*await runtime.result_store.spend(run.run_id)],
+            shortfall=await _shortfall(runtime.result_store, query) if run.failed else Shortfall(),
         )
-
-
-async def _upload(runtime: Runtime, path: Path, offer_id: str, progress: Progress) -> UploadReport:
-    receiver = UploadReceiver(runtime.ingest_store, LOCAL_OWNER, now)
-    try:
-        with path.open("rb") as file:
-            task = progress.add_task("Reading", total=os.fstat(file.fileno()).st_size)
-            async with receiving(receiver):
-                while piece := await asyncio.to_thread(file.read, _PIECE):
-                    await receiver.feed(piece)
-                    progress.advance(task, len(piece))
-                return await receiver.commit(offer_id)
-    except OSError as error:
-        raise BadFile(f"{path}: {error.strerror}") from None
-    except CsvRefused as refused:
-        raise BadFile(f"{path}: {refused.reason}") from None
-
-
-async def _follow(runtime: Runtime, run_id: str, total: int, progress: Progress) -> tuple[int, int]:
-    task = progress.add_task("Scoring", total=total)
-    while True:
-        if not runtime.health.alive():
-            raise Unavailable("a part of Leadline has stopped;")
-        run = await runtime.result_store.run(run_id)
-        if run is not None:
-            progress.update(task, completed=run.scored + run.failed)
-            if run.finished_at is not None:
-                return run.scored, run.failed
-        await asyncio.sleep(0.05)
 
 
 async def _write(store: ResultStore, query: Query, output: Path) -> None:
@@ -162,9 +110,9 @@ async def _write(store: ResultStore, query: Query, output: Path) -> None:
         raise BadFile(f"{output}: {error.strerror}") from None
 
 
-async def _failures(store: ResultStore, query: Query) -> list[Record]:
-    failures: list[Record] = []
+async def _shortfall(store: ResultStore, query: Query) -> Shortfall:
+    shortfall = Shortfall()
     for status in (Status.FAILED, Status.PARTIAL):
-        chosen = query.model_copy(update={"status": status})
-        failures += await store.page(chosen, None, SHOWN - len(failures)) if len(failures) < SHOWN else []
-    return failures
+        async for record in store.stream(query.model_copy(update={"status": status})):
+            shortfall.count(record)
+    return shortfall

@@ -1,8 +1,9 @@
-"""Assessor without a model or a network: the scoring model's own table, read from title and industry."""
+"""The offline assessor, without network: the scoring model's own table, read from title and industry."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from leadline_ai.assessor import Answer, Failure, one_line
+from leadline_ai.assessor import Answer, one_line
 from leadline_common.messages import Lead, ModelName, Offer
 from leadline_scoring.icp import Icp, read_icp, read_role
 from leadline_scoring.industries import IndustryFit, match_industry
@@ -12,25 +13,25 @@ from leadline_scoring.titles import Seniority, read_title
 from leadline_scoring.words import shown
 
 
-class OfflineAssessor:
-    """Gives the same answer to the same lead, offer and scoring model, at once, and never fails."""
+class _About(NamedTuple):
+    source: str
+    assessor: str
+    prompt: str
 
-    source = "offline"
-    model = "offline"
-    prompt = "offline.v1"
 
-    async def assess(self, offer: Offer, model: ModelName, leads: Sequence[Lead]) -> list[Answer | Failure]:
-        """Answer for each lead; see Assessor."""
-        scoring, icp = load_model(model), _icp_of(offer)
-        answers: list[Answer | Failure] = []
-        for lead in leads:
-            judgement = judge(scoring, icp, lead.role, lead.industry)
-            reasoning = _reasoning(offer.name, icp, lead)
-            answers.append(Answer(lead.id, judgement.label, judgement.confidence, reasoning))
-        return answers
+OFFLINE = _About("offline", "offline", "offline.v1")
+"""How the offline assessor's answers are marked."""
 
-    async def close(self) -> None:
-        """Nothing to let go of."""
+
+def assess_offline(offer: Offer, model: ModelName, leads: Sequence[Lead]) -> list[Answer]:
+    """Answer for each lead in order: the same for the same lead, offer and scoring model, at once, always."""
+    scoring, icp = load_model(model), _icp_of(offer)
+    answers = []
+    for lead in leads:
+        judgement = judge(scoring, icp, lead.role, lead.industry)
+        reasoning = _reasoning(offer.name, icp, lead)
+        answers.append(Answer(lead.id, judgement.label, judgement.confidence, reasoning))
+    return answers
 
 
 def _icp_of(offer: Offer) -> Icp:

@@ -1,0 +1,1 @@
+"""Adapters of the Provider port, one module each."""

@@ -1,0 +1,1 @@
+"""Adapters of the AiStore port, one module each."""

@@ -1,0 +1,154 @@
+"""The AiStore over one SQLite file, for one process."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from leadline_ai.store import Budget, StoredAnswer
+from leadline_common.errors import Unavailable
+from leadline_common.messages import AiSpend
+from leadline_common.sqlite import Database
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS answers (
+    owner TEXT NOT NULL,
+    key TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    intent TEXT NOT NULL,
+    confidence REAL NOT NULL,
+    reasoning TEXT NOT NULL,
+    source TEXT NOT NULL,
+    assessor TEXT NOT NULL,
+    prompt TEXT NOT NULL,
+    PRIMARY KEY (owner, key)
+);
+CREATE TABLE IF NOT EXISTS calls (
+    run_id TEXT NOT NULL,
+    lead_id TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (run_id, lead_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS spend (
+    run_id TEXT NOT NULL,
+    source TEXT NOT NULL,
+    assessor TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    failed_calls INTEGER NOT NULL,
+    cached INTEGER NOT NULL,
+    input_tokens INTEGER NOT NULL,
+    output_tokens INTEGER NOT NULL,
+    cache_read_tokens INTEGER NOT NULL,
+    cache_write_tokens INTEGER NOT NULL,
+    nano_usd INTEGER NOT NULL,
+    PRIMARY KEY (run_id, source, assessor)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS budgets (
+    name TEXT PRIMARY KEY,
+    committed INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+_ANSWERS = "SELECT * FROM answers WHERE owner = ? AND key IN (SELECT value FROM json_each(?))"
+_KEEP_ANSWER = """
+INSERT OR REPLACE INTO answers
+VALUES (:owner, :key, :run_id, :intent, :confidence, :reasoning, :source, :assessor, :prompt)
+"""
+_CALLS = "SELECT lead_id, calls FROM calls WHERE run_id = ? AND lead_id IN (SELECT value FROM json_each(?))"
+_NOTE_CALLS = """
+INSERT INTO calls VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET calls = max(calls, excluded.calls)
+"""
+_SPEND = """
+INSERT INTO spend
+VALUES (:run_id, :source, :assessor, :owner, :calls, :failed_calls, :cached, :input_tokens, :output_tokens,
+    :cache_read_tokens, :cache_write_tokens, :nano_usd)
+ON CONFLICT DO UPDATE SET
+    calls = calls + excluded.calls,
+    failed_calls = failed_calls + excluded.failed_calls,
+    cached = cached + excluded.cached,
+    input_tokens = input_tokens + excluded.input_tokens,
+    output_tokens = output_tokens + excluded.output_tokens,
+    cache_read_tokens = cache_read_tokens + excluded.cache_read_tokens,
+    cache_write_tokens = cache_write_tokens + excluded.cache_write_tokens,
+    nano_usd = nano_usd + excluded.nano_usd
+RETURNING *
+"""
+_COMMITTED = "SELECT committed FROM budgets WHERE name = ?"
+_COMMIT = """
+INSERT INTO budgets VALUES (?, ?)
+ON CONFLICT DO UPDATE SET committed = committed + excluded.committed
+"""
+
+
+class SqliteAiStore:
+    """Answers, notes of calls, spend and budgets, each in a table of its own."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file; raises Unavailable where that cannot be done."""
+        self._database = Database(path, _SCHEMA)
+
+    async def answers(self, owner: str, keys: Collection[str]) -> dict[str, StoredAnswer]:
+        rows = await self._select(_ANSWERS, [owner, json.dumps(list(keys))])
+        return {row["key"]: StoredAnswer.model_validate(dict(row)) for row in rows}
+
+    async def keep_answers(self, owner: str, answers: Sequence[StoredAnswer]) -> None:
+        rows = [{"owner": owner, **vars(answer)} for answer in answers]
+        await self._database.write(lambda connection: connection.executemany(_KEEP_ANSWER, rows).rowcount)
+
+    async def calls(self, run_id: str, lead_ids: Collection[str]) -> dict[str, int]:
+        rows = await self._select(_CALLS, [run_id, json.dumps(list(lead_ids))])
+        return {row["lead_id"]: row["calls"] for row in rows}
+
+    async def note_calls(self, run_id: str, calls: Mapping[str, int]) -> None:
+        rows = [(run_id, lead_id, number) for lead_id, number in calls.items()]
+        await self._database.write(lambda connection: connection.executemany(_NOTE_CALLS, rows).rowcount)
+
+    async def reserve(self, budgets: Sequence[Budget], amount: int) -> Budget | None:
+        def write(connection: sqlite3.Connection) -> Budget | None:
+            for budget in budgets:
+                if _committed(connection, budget.name) + amount > budget.limit:
+                    return budget
+            _commit(connection, budgets, amount)
+            return None
+
+        return await self._database.write(write)
+
+    async def settle(
+        self, owner: str, run_id: str, spend: AiSpend, budgets: Sequence[Budget], unused: int
+    ) -> AiSpend:
+        values = {"owner": owner, "run_id": run_id, **vars(spend)}
+
+        def write(connection: sqlite3.Connection) -> AiSpend:
+            _commit(connection, budgets, -unused)
+            [total] = connection.execute(_SPEND, values)
+            return AiSpend.model_validate(dict(total))
+
+        return await self._database.write(write)
+
+    async def committed(self, budget_name: str) -> int:
+        return await self._database.read(lambda connection: _committed(connection, budget_name))
+
+    async def ping(self) -> None:
+        try:
+            async with asyncio.timeout(2):
+                await self._select("SELECT 1", [])
+        except TimeoutError:
+            raise Unavailable("the data directory does not answer") from None
+
+    async def close(self) -> None:
+        self._database.close()
+
+    async def _select(self, statement: str, values: Sequence[Any]) -> list[sqlite3.Row]:
+        return await self._database.read(lambda connection: connection.execute(statement, values).fetchall())
+
+
+def _committed(connection: sqlite3.Connection, name: str) -> int:
+    row = connection.execute(_COMMITTED, [name]).fetchone()
+    return row["committed"] if row else 0
+
+
+def _commit(connection: sqlite3.Connection, budgets: Sequence[Budget], amount: int) -> None:
+    connection.executemany(_COMMIT, [(budget.name, amount) for budget in budgets])

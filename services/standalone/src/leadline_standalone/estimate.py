@@ -1,0 +1,77 @@
+"""`leadline score --estimate`: what a run would cost, with nothing started and nothing left behind."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import Progress
+
+from leadline_ai.estimate import Estimate, Estimator
+from leadline_ai.settings import AssessorSettings
+from leadline_common.ids import new_id
+from leadline_common.messages import CHUNK_SIZE, LOCAL_OWNER, Lead, Offer, OfferSpec
+from leadline_common.settings import load_settings
+from leadline_ingest.store import IngestStore, Run
+from leadline_ingest.uploads import UploadReport
+from leadline_standalone.inputs import upload
+from leadline_standalone.runtime import previewing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a file would cost with a model; money in 10^-9 US dollars.
+
+    `day_left` is what earlier runs of today (UTC) have left of `day_limit`.
+    """
+
+    model: str
+    estimate: Estimate
+    run_limit: int
+    day_limit: int
+    day_left: int
+
+
+async def estimate_file(
+    leads: Path, offer: OfferSpec, data_dir: Path | None, progress: Progress
+) -> tuple[UploadReport, Forecast | None]:
+    """Read a file as a run would; no forecast where the offline assessor would answer.
+
+    What the data directory holds of bought answers and of today's spending counts; it is only read.
+    Raises BadFile, SettingsError, Unavailable.
+    """
+    kept = Offer(id=new_id(), **offer.model_dump())
+    async with previewing(data_dir, load_settings(AssessorSettings)) as preview:
+        report = await upload(preview.ingest_store, leads, kept.id, progress)
+        bought = preview.bought
+        if bought is None:
+            return report, None
+        estimator = Estimator(bought, LOCAL_OWNER, kept)
+        task = progress.add_task("Estimating", total=report.inserted)
+        async for chunk in _chunks(preview.ingest_store, report.upload_id, kept):
+            await estimator.add(chunk)
+            progress.advance(task, len(chunk))
+        spending = bought.spending
+        forecast = Forecast(
+            model=spending.model,
+            estimate=estimator.estimate,
+            run_limit=spending.run_limit,
+            day_limit=spending.day_limit,
+            day_left=max(0, spending.day_limit - await estimator.spent_today()),
+        )
+        return report, forecast
+
+
+async def _chunks(store: IngestStore, upload_id: str, offer: Offer) -> AsyncIterator[list[Lead]]:
+    """Yield the leads of an upload as a run's chunks hold them, rows left out in between aside."""
+    upload = await store.upload(LOCAL_OWNER, upload_id)
+    if upload is None:
+        return
+    run = Run(id=new_id(), owner=LOCAL_OWNER, offer=offer, model="standard", upload_id=upload_id)
+    chunk: list[Lead] = []
+    async for prospect in store.claim(run, upload, 1, upload.last_row):
+        chunk.append(prospect.lead)
+        if len(chunk) == CHUNK_SIZE:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk

@@ -1,0 +1,68 @@
+"""The files named on the command line."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.progress import Progress
+
+from leadline_common.errors import LeadlineError
+from leadline_common.messages import LOCAL_OWNER, OfferSpec, describe
+from leadline_ingest.app import now
+from leadline_ingest.csvfile import CsvRefused
+from leadline_ingest.store import IngestStore
+from leadline_ingest.uploads import UploadReceiver, UploadReport, receiving
+from leadline_results.export import ExportFormat
+
+_PIECE = 256 * 1024
+
+
+class BadFile(LeadlineError):
+    """A file given on the command line cannot be used; the text says which and why."""
+
+
+def read_offer(path: Path) -> OfferSpec:
+    """Read an offer from a JSON file. Raises BadFile."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8-sig"))
+        return OfferSpec.model_validate(value)
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadFile(f"{path}: is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise BadFile(
+            f"{path}: is not JSON (line {error.lineno}, column {error.colno}: {error.msg})"
+        ) from None
+    except ValidationError as error:
+        raise BadFile(f"{path}: {describe(error)}") from None
+
+
+def output_format(path: Path) -> ExportFormat:
+    """Return the format a file name asks for. Raises BadFile for an unknown ending or folder."""
+    if not path.parent.is_dir():
+        raise BadFile(f"{path}: there is no folder {path.parent}")
+    try:
+        return ExportFormat(path.suffix.removeprefix(".").lower())
+    except ValueError:
+        endings = ", ".join(f".{kind}" for kind in ExportFormat)
+        raise BadFile(f"{path}: the name must end in one of {endings}") from None
+
+
+async def upload(store: IngestStore, path: Path, offer_id: str, progress: Progress) -> UploadReport:
+    """Take a CSV of prospects into the store, for that offer alone. Raises BadFile, Unavailable."""
+    receiver = UploadReceiver(store, LOCAL_OWNER, now)
+    try:
+        with path.open("rb") as file:
+            task = progress.add_task("Reading", total=os.fstat(file.fileno()).st_size)
+            async with receiving(receiver):
+                while piece := await asyncio.to_thread(file.read, _PIECE):
+                    await receiver.feed(piece)
+                    progress.advance(task, len(piece))
+                return await receiver.commit(offer_id)
+    except OSError as error:
+        raise BadFile(f"{path}: {error.strerror}") from None
+    except CsvRefused as refused:
+        raise BadFile(f"{path}: {refused.reason}") from None
