@@ -48,13 +48,13 @@ class Client:
         """Upload a CSV for a new offer of its own, apart from all other tests, and return the upload's id."""
         return str(self.upload(content, self.create_offer())["upload_id"])
 
-    def post_score(self, prefer: str = "wait=30", path: str = "/score", **body: str) -> httpx.Response:
+    def post_score(self, prefer: str = "wait=30", path: str = "/score", **body: str | bool) -> httpx.Response:
         """Ask for a run; without a body where none is given."""
         return self.http.post(path, json=body or None, headers={"Prefer": prefer})
 
-    def score(self, **body: str) -> dict[str, Any]:
+    def score(self, **body: str | bool) -> dict[str, Any]:
         """Score, wait for the end, and return how far the run came."""
-        answer = self.post_score(**body).raise_for_status()
+        answer = self.post_score("wait=30", "/score", **body).raise_for_status()
         assert answer.status_code == 200, f"the run did not end in time: {answer.text}"
         return _object(answer)
 
@@ -121,10 +121,14 @@ def embedded(folder: Path, settings: Mapping[str, str] = OFFLINE) -> Iterator[Le
 
 @contextlib.contextmanager
 def behind_gateway(
-    portal: BlockingPortal, broker_url: str, store_url: str, log: Path
+    portal: BlockingPortal,
+    broker_url: str,
+    store_url: str,
+    log: Path,
+    settings: Mapping[str, str] = OFFLINE,
 ) -> Iterator[tuple[Leadline, dict[str, ServiceProcess]]]:
     """Run the four services behind the gateway; yield them together and apart."""
-    with four_services(broker_url, store_url, OFFLINE, log) as processes:
+    with four_services(broker_url, store_url, settings, log) as processes:
         addresses = {name: process.address for name, process in processes.items()}
         gateway = portal.wrap_async_context_manager(gateway_before(addresses, 0))
         with gateway as address, connected(address) as client:

@@ -38,20 +38,20 @@ def test_what_an_outage_left_partial_is_scored_later_and_nothing_else(
     """Results without the provider's answer carry the rule score; the next run pays for exactly those."""
     client = leadline.client
     upload_id = client.upload_new(make_csv(numbered("Outage", 30)))
-    provider.behave(*[OK] * 12, default=SERVER_ERROR)
+    provider.behave(OK, default=SERVER_ERROR)
     first = client.score(upload_id=upload_id)
-    assert (first["processed"], first["failed"]) == (30, 18)
+    assert (first["processed"], first["failed"]) == (30, 20)
     partial = client.results(upload_id=upload_id, status="partial")
     scored = client.results(upload_id=upload_id, status="scored")
-    assert (len(partial), len(scored)) == (18, 12)
+    assert (len(partial), len(scored)) == (20, 10)
     for result in partial:
         assert (result["intent"], result["score"]) == (None, result["rule_score"])
         assert "500" in result["error"] or "scripted" in result["error"]
 
     provider.behave(default=OK)
     second = client.score(upload_id=upload_id)
-    assert (second["queued"], second["processed"], second["failed"]) == (18, 18, 0)
-    assert provider.count == 30 + 18
+    assert (second["queued"], second["processed"], second["failed"]) == (20, 20, 0)
+    assert provider.count == 3 + 2
     newest = {result["lead_id"]: result for result in client.results(upload_id=upload_id)}
     assert len(newest) == 30
     assert all(result["status"] == "scored" for result in newest.values())

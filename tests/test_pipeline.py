@@ -168,7 +168,11 @@ def test_an_export_holds_what_the_results_hold(leadline: Leadline) -> None:
     client.score(upload_id=upload_id)
     results = client.results(upload_id=upload_id)
     rows = client.exported_rows(upload_id=upload_id)
-    assert rows == [{name: str(result[name]) for name in rows[0]} for result in results]
+    flat = [
+        {**result, "ai_status": result["ai"]["status"], "ai_source": result["ai"]["source"]}
+        for result in results
+    ]
+    assert rows == [{name: str(result[name]) for name in rows[0]} for result in flat]
     export = {"upload_id": upload_id, "format": "json"}
     assert client.http.get("/results/export", params=export).json() == results
     lines = client.http.get(

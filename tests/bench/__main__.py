@@ -13,7 +13,6 @@ from tests.bench.prospects import write_prospects
 
 from leadline_testing.servers import both_servers
 
-
 _LATENCY = 0.2
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import httpx
 from prometheus_client import CollectorRegistry
-from pydantic import SecretStr
 from tests.bench.prospects import OFFER, prospects
 
 from leadline_ai.app import build_policy, choose_provider, workers_for
@@ -62,14 +61,7 @@ async def measure_assessing(count: int, leads_per_request: int, latency: float =
     The provider is a process of its own that answers after `latency` seconds; the store is SQLite.
     """
     async with _provider(latency) as address:
-        settings = AssessorSettings(
-            ai="anthropic",
-            ai_leads_per_request=leads_per_request,
-            ai_run_budget_usd=1e6,
-            ai_day_budget_usd=1e6,
-            anthropic_api_key=SecretStr("local"),
-            anthropic_base_url=address,
-        )
+        settings = _settings(leads_per_request, anthropic_api_key="local", anthropic_base_url=address)
         provider = choose_provider(settings)
         assert provider is not None
         metrics = AiMetrics(CollectorRegistry())
@@ -87,8 +79,16 @@ async def measure_assessing(count: int, leads_per_request: int, latency: float =
 
 def ideal_seconds(count: int, leads_per_request: int, latency: float) -> float:
     """Return how long a provider with this latency takes at the service's default concurrency."""
-    settings = AssessorSettings(ai_leads_per_request=leads_per_request)
+    settings = _settings(leads_per_request)
     return count / leads_per_request / settings.ai_concurrency * latency
+
+
+def _settings(leads_per_request: int, **provider: str) -> AssessorSettings:
+    """Return the service's defaults with budgets that never end."""
+    budgets = {"ai_run_budget_usd": 1e6, "ai_day_budget_usd": 1e6}
+    return AssessorSettings.model_validate(
+        {"ai": "anthropic", "ai_leads_per_request": leads_per_request, **budgets, **provider}
+    )
 
 
 async def _handle(handler: AiHandler, messages: list[Message], workers: int) -> list[Message]:
@@ -104,7 +104,7 @@ async def _handle(handler: AiHandler, messages: list[Message], workers: int) -> 
 
 
 def _messages(count: int) -> list[Message]:
-    offer = Offer(id="offer", **OFFER)
+    offer = Offer.model_validate({"id": "offer", **OFFER})
     rows = (dict(zip(LEAD_FIELDS, row, strict=True)) for row in prospects(count))
     leads = [Lead(id=str(number), **row) for number, row in enumerate(rows)]
     return [

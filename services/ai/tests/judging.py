@@ -77,9 +77,9 @@ async def judging(
         await provider.close()
 
 
-def brief_for(name: str) -> dict[str, Any]:
+def brief_for(name: str, seconds: float = 0.3) -> dict[str, Any]:
     """Return the settings with which a slow behaviour is not waited for."""
-    return {"ai_timeout_seconds": 0.3} if name in SLOW else {}
+    return {"ai_timeout_seconds": seconds} if name in SLOW else {}
 
 
 def bought_of(policy: Policy) -> BoughtAnswers:

@@ -90,15 +90,11 @@ async def test_spend_is_what_the_server_counted(
     assert await store.committed("run:run-1") == spend.nano_usd
 
 
-def dollars_for(policy: Policy, requests: float) -> float:
-    """Return a budget that has room for so many requests about ten leads each, however long the answers."""
-    [question] = bought_of(policy).assessor.questions(OFFER, leads(10, first=100))
-    return requests * PRICE.bound(question) / NANO_PER_USD
-
-
 async def dollars(server: ModelServer, store: SqliteAiStore, requests: float) -> float:
+    """Return a budget that has room for so many requests about ten leads each, however long the answers."""
     async with judging(server, store) as policy:
-        return dollars_for(policy, requests)
+        [question] = bought_of(policy).assessor.questions(OFFER, leads(10, first=100))
+    return requests * PRICE.bound(question) / NANO_PER_USD
 
 
 @pytest.mark.parametrize("treated", [OK, behaviour.MALFORMED])
@@ -108,7 +104,7 @@ async def test_no_budget_is_passed_whatever_the_concurrency(
     server: ModelServer, store: SqliteAiStore, treated: Behaviour, concurrency: int, whose: str
 ) -> None:
     """Replicas that work on several chunks at once never spend more than the limit; the rest says so."""
-    budget = await dollars(server, store, 2.5)
+    budget = await dollars(server, store, 1.2)
     server.behave(default=treated)
     settings: dict[str, Any] = {f"ai_{whose}_budget_usd": budget, "ai_concurrency": concurrency}
     chunks = [chunk(leads(20, first), chunk=str(first)) for first in range(0, 120, 20)]
@@ -119,7 +115,8 @@ async def test_no_budget_is_passed_whatever_the_concurrency(
 
     scores = [score for each in scored for score in each.scores]
     skipped = [score for score in scores if score.status == "skipped_budget"]
-    assert 0 < len(skipped) < 120
+    assert skipped
+    assert len(skipped) < 120 or treated is not OK
     for score in skipped:
         assert (score.source, score.intent, score.fallback) == ("anthropic", None, None)
         assert f"LEADLINE_AI_{whose.upper()}_BUDGET_USD" in str(score.error)
@@ -146,7 +143,7 @@ async def test_a_raised_budget_goes_on_where_the_money_ended(
     server: ModelServer, store: SqliteAiStore
 ) -> None:
     """What was bought is kept; scored again, the rest alone is asked about."""
-    async with judging(server, store, ai_run_budget_usd=await dollars(server, store, 2.5)) as policy:
+    async with judging(server, store, ai_run_budget_usd=await dollars(server, store, 1.2)) as policy:
         first = await policy.score(chunk(MANY), 1)
     bought = sum(score.status == "answered" for score in first.scores)
     async with judging(server, store) as policy:

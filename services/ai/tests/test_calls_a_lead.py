@@ -64,7 +64,9 @@ async def test_no_lead_is_in_more_requests_than_it_is_worth(
     """Retries have one owner: whatever goes wrong each time, repairs and splits count as calls as well."""
     some = leads(4)
     server.behave(default=FAILING[name])
-    async with judging(server, store, ai_leads_per_request=leads_per_request, **brief_for(name)) as policy:
+    async with judging(
+        server, store, ai_leads_per_request=leads_per_request, **brief_for(name, 0.1)
+    ) as policy:
         for attempts in (1, 2, 3):
             server.requests.clear()
             worth = at_another_replica(policy, calls_a_lead=attempts)

@@ -70,7 +70,7 @@ async def test_retry_after_within_the_cap_is_waited_for(server: ModelServer, sto
     async with judging(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
-    assert 0.3 <= time.monotonic() - started < 2
+    assert 0.3 <= time.monotonic() - started < 5
     assert server.count == 2
     assert answered_rightly(scored.scores, TEN)
 
@@ -104,7 +104,7 @@ async def test_a_chunk_ends_in_time_and_keeps_what_it_bought(
     async with judging(server, store, ai_concurrency=1) as policy:
         with pytest.raises(Transient, match="the time for its chunk was over"):
             await policy.score(chunk(FIFTY), 1)
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 5
         first = server.count
         assert 1 <= first < 5
         server.behave(default=OK)
@@ -118,8 +118,8 @@ async def test_the_last_delivery_gives_out_what_the_time_allowed(
     server: ModelServer, store: SqliteAiStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no sixth delivery: what was not asked about in time falls back, and says so."""
-    monkeypatch.setattr(assessing, "CHUNK_SECONDS", 0.15)
-    server.behave(default=Behaviour(latency=0.1))
+    monkeypatch.setattr(assessing, "CHUNK_SECONDS", 0.3)
+    server.behave(default=Behaviour(latency=0.2))
     async with judging(server, store, ai_concurrency=1) as policy:
         scored = await policy.score(chunk(FIFTY), MAX_ATTEMPTS)
 

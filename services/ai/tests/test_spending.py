@@ -141,11 +141,28 @@ async def test_a_run_shows_what_all_its_chunks_spent(sqlite: Store) -> None:
 async def test_where_the_plan_does_not_fit_single_calls_still_do(sqlite: Store) -> None:
     """The last cent of a budget is used: near its limit each call is granted alone, as long as it can be."""
     async with spending_of(sqlite, run=7 * BOUND).account("local", "run-1", 20 * BOUND) as account:
-        ends = await asyncio.gather(*(account.hold(QUESTION) for _ in range(20)), return_exceptions=True)
-        assert ends[:7] == [BOUND] * 7
-        assert all(isinstance(end, BudgetSpent) for end in ends[7:])
-        assert sqlite.reserved == [20 * BOUND, *[BOUND] * 20]
+        held = [await account.hold(QUESTION) for _ in range(7)]
         assert await sqlite.committed(RUN) == 7 * BOUND
+        whole = Usage(cache_write_tokens=BOUND // 1_250)
+        waiting = [asyncio.create_task(account.hold(QUESTION)) for _ in range(3)]
+        for amount in held:
+            account.charge(amount, whole, failed=False)
+        ends = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(end, BudgetSpent) for end in ends)
+        assert sqlite.reserved[:8] == [20 * BOUND, *[BOUND] * 7]
+
+
+async def test_a_call_waits_for_money_that_others_only_hold(sqlite: Store) -> None:
+    """Calls hold far more than most cost: what fits in the end is not turned away for that, in any chunk."""
+    spending = spending_of(sqlite, run=BOUND + 9 * COST)
+
+    async def chunk() -> None:
+        async with spending.account("local", "run-1", 3 * BOUND) as account:
+            await asyncio.gather(*(call(account) for _ in range(3)))
+
+    assert 9 * BOUND > BOUND + 9 * COST
+    await asyncio.gather(chunk(), chunk(), chunk())
+    assert await sqlite.committed(RUN) == 9 * COST
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -330,6 +347,10 @@ def asker(provider: Scripted, seconds: float = 5.0) -> Asker:
     return Asker(provider=provider, gate=gate, metrics=metrics, call_seconds=seconds)
 
 
+async def kept(reply: Reply) -> Reply:
+    return reply
+
+
 async def never() -> Reply:
     await asyncio.sleep(60)
     raise AssertionError("nobody cancelled it")
@@ -361,7 +382,7 @@ async def test_a_failed_call_counts_what_it_may_be_billed_for(
     asking = asker(Scripted(ask_once), seconds=0.02)
     async with spending_of(sqlite).account("local", "run-1", BOUND) as account:
         with pytest.raises(ProviderFailure):
-            await asking.ask(QUESTION, account, time.monotonic() + 5)
+            await asking.ask(QUESTION, account, time.monotonic() + 5, kept)
     cost = PRICE.cost(Usage(input_tokens=tokens))
     assert account.spend == spent(calls=1, failed_calls=1, input_tokens=tokens, nano_usd=cost)
     assert await sqlite.committed(RUN) == cost
@@ -375,7 +396,7 @@ async def test_a_reply_counts_what_it_took(sqlite: Store, stop: Stop, failed: in
         return Reply("", stop, USAGE)
 
     async with spending_of(sqlite).account("local", "run-1", BOUND) as account:
-        await asker(Scripted(reply)).ask(QUESTION, account, time.monotonic() + 5)
+        await asker(Scripted(reply)).ask(QUESTION, account, time.monotonic() + 5, kept)
     assert account.spend == spent_on_calls(1, failed_calls=failed)
     assert await sqlite.committed(RUN) == COST
 
@@ -386,7 +407,7 @@ async def test_a_call_that_was_not_let_through_costs_nothing(sqlite: Store) -> N
     asking.gate.misconfigured("the key is wrong")
     async with spending_of(sqlite).account("local", "run-1", BOUND) as account:
         with pytest.raises(TurnedAway):
-            await asking.ask(QUESTION, account, time.monotonic() + 5)
+            await asking.ask(QUESTION, account, time.monotonic() + 5, kept)
     assert account.spend == spent()
     assert await sqlite.committed(RUN) == await sqlite.committed(DAY) == 0
 
@@ -400,7 +421,7 @@ async def test_a_cancelled_chunk_settles_what_it_spent(sqlite: Store, times: int
     async def chunk() -> None:
         async with spending.account("local", "run-1", 5 * BOUND) as account:
             await call(account)
-            await asker(provider).ask(QUESTION, account, time.monotonic() + 5)
+            await asker(provider).ask(QUESTION, account, time.monotonic() + 5, kept)
 
     working = asyncio.create_task(chunk())
     await provider.asked.wait()

@@ -1,9 +1,9 @@
-"""Watching over a provider: what is wrong is said at start and in readiness, and noticed when it is put right."""
+"""Watching over a provider: what is wrong is said at start and in readiness, and noticed when put right."""
 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -31,10 +31,13 @@ class Checked:
     def __init__(self, *ends: Exception | None) -> None:
         self.ends = list(ends)
         self.checks = 0
+        self.script_over = asyncio.Event()
 
     async def check(self) -> None:
         self.checks += 1
         end = self.ends.pop(0) if self.ends else None
+        if not self.ends:
+            self.script_over.set()
         if end is HANGS:
             await asyncio.sleep(60)
         if end is not None:
@@ -65,10 +68,9 @@ async def looking(watch: Watch) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A minute takes a hundredth of a second."""
     monkeypatch.setattr(watching, "_LOOK_SECONDS", 0.01)
-    yield
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ async def anthropic(server: ModelServer) -> AsyncIterator[AnthropicProvider]:
 async def test_what_a_person_has_to_put_right_is_said_at_start(
     server: ModelServer, anthropic: AnthropicProvider, wrong: Behaviour, told: str
 ) -> None:
-    """Readiness fails with the one setting to change before any lead is asked about, and recovers by itself."""
+    """Readiness fails with the setting to change before any lead is asked about, and recovers by itself."""
     gate = Gate("anthropic", 4)
     watch = Watch(anthropic, gate)
     server.behave(default=wrong)
@@ -107,7 +109,7 @@ async def test_what_a_person_has_to_put_right_is_said_at_start(
 async def test_a_check_that_brought_nothing_decides_nothing(
     end: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network that is down at start neither blames the key nor clears it; the log says that it was not checked."""
+    """A network that is down at start neither blames the key nor clears it; the log tells of it."""
     monkeypatch.setattr(watching, "_CHECK_SECONDS", 0.01)
     watch, _provider, gate = watch_over(end, WRONG_KEY, end)
     assert not await watch.look()
@@ -133,7 +135,8 @@ async def test_it_looks_until_it_knows_that_all_is_well(
     """An unsure or a bad answer is checked again, a good one is not: a provider is not polled for nothing."""
     watch, provider, gate = watch_over(*ends)
     async with looking(watch):
-        await asyncio.sleep(0.12)
+        await asyncio.wait_for(provider.script_over.wait(), 5)
+        await asyncio.sleep(0.05)
         assert provider.checks == looks
         assert gate.state is State.OK
 
@@ -142,13 +145,14 @@ async def test_a_key_that_goes_wrong_later_is_looked_after_too(hasty: None) -> N
     """Where a call finds the key wrong, the watch notices when it is right again, and calls go through."""
     watch, provider, gate = watch_over(None, WRONG_KEY, None)
     async with looking(watch):
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(0)
         with contextlib.suppress(ProviderFailure):
             async with gate.passing(time.monotonic() + 1):
                 raise WRONG_KEY
         with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
             await watch.ready()
-        await asyncio.sleep(0.1)
+        await asyncio.wait_for(provider.script_over.wait(), 5)
+        await asyncio.sleep(0.05)
         assert provider.checks == 3
         async with gate.passing(time.monotonic() + 1):
             assert gate.state is State.OK

@@ -96,7 +96,7 @@ def choose_provider(settings: AssessorSettings) -> Provider | None:
         "gemini": settings.gemini_api_key,
         "openai": settings.openai_api_key,
     }
-    name = settings.ai
+    name: str = settings.ai
     if name == "auto":
         name = next((known for known in KEYS if keys[known] is not None), "offline")
     if name == "offline":

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
-from leadline_ai.gate import Gate
+from leadline_ai.gate import Gate, TurnedAway
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.prices import input_tokens
 from leadline_ai.provider import Provider, ProviderFailure, Question, Reply, Stop, Usage
 from leadline_ai.spending import Account
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,12 +24,17 @@ class Asker:
     metrics: AiMetrics
     call_seconds: float
 
-    async def ask(self, question: Question, account: Account, deadline: float) -> Reply:
-        """Make one call, the gate letting it through before `deadline` (time.monotonic()).
+    async def ask(
+        self, question: Question, account: Account, deadline: float, take: Callable[[Reply], Awaitable[T]]
+    ) -> T:
+        """Make one call, the gate letting it through before `deadline` (time.monotonic()); return what
+        `take` makes of the reply.
 
-        Raises ProviderFailure where the call failed; BudgetSpent and TurnedAway where none was made.
+        The call keeps its place until `take` has returned: what it stores is never more than the calls under
+        way behind. Raises ProviderFailure where the call failed; BudgetSpent and TurnedAway where none was
+        made; and what `take` raises.
         """
-        held = await account.hold(question)
+        held = await self._hold(question, account, deadline)
         usage: Usage | None = None
         failed = True
         try:
@@ -38,9 +47,16 @@ class Asker:
                     raise
                 usage, failed = reply.usage, reply.stop is not Stop.COMPLETE
                 self.gate.answered(reply.rest)
+                return await take(reply)
         finally:
             account.charge(held, usage, failed=failed)
-        return reply
+
+    async def _hold(self, question: Question, account: Account, deadline: float) -> int:
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await account.hold(question)
+        except TimeoutError:
+            raise TurnedAway("the time for its chunk was over before there was money", later=True) from None
 
     async def _call(self, question: Question) -> Reply:
         started = time.monotonic()

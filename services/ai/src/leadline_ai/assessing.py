@@ -110,8 +110,13 @@ class ModelAssessor:
         leads = [lead for lead in leads if job.calls.get(lead.id, 0) < self.calls_a_lead]
         if not leads:
             return
+
+        async def take(reply: Reply) -> tuple[Stop, Reading]:
+            return reply.stop, await self._read(job, leads, reply)
+
+        question = self._question(job.offer, leads, fault)
         try:
-            reply = await self.asker.ask(self._question(job.offer, leads, fault), job.account, job.deadline)
+            stop, reading = await self.asker.ask(question, job.account, job.deadline, take)
         except TurnedAway as away:
             misconfigured: FailureKind = "misconfigured" if away.misconfigured else "unavailable"
             job.fail(leads, "later" if away.later else misconfigured, str(away))
@@ -122,7 +127,7 @@ class ModelAssessor:
             await self._after_failure(job, leads, fault, failure)
         else:
             job.count(leads)
-            await self._after_reply(job, leads, fault, reply)
+            await self._after_reply(job, leads, fault, stop, reading)
 
     async def _after_failure(
         self, job: _Job, leads: Sequence[Lead], fault: str, failure: ProviderFailure
@@ -143,27 +148,33 @@ class ModelAssessor:
                 again = self._work if failure.kind == "overloaded" else self._again
                 await again(job, leads, fault)
 
-    async def _after_reply(self, job: _Job, leads: Sequence[Lead], fault: str, reply: Reply) -> None:
-        match reply.stop:
+    async def _read(self, job: _Job, leads: Sequence[Lead], reply: Reply) -> Reading:
+        """Read a reply and keep what is usable in it."""
+        if reply.stop is not Stop.COMPLETE:
+            said = "the model stopped before its answer was complete"
+            return Reading(faults={lead.id: said for lead in leads})
+        reading = read_answers([lead.id for lead in leads], reply.text)
+        if reading.answers:
+            await job.take(reading.answers)
+        else:
+            job.account.count_failed()
+        return reading
+
+    async def _after_reply(
+        self, job: _Job, leads: Sequence[Lead], fault: str, stop: Stop, reading: Reading
+    ) -> None:
+        match stop:
             case Stop.TRUNCATED:
                 job.fail(leads, "unusable", "the answer was cut off, since it grew too long")
                 await self._split(job, leads)
             case Stop.REFUSED:
                 job.fail(leads, "refused", "the model declines to judge this lead")
                 await self._alone(job, leads if len(leads) > 1 else [])
-            case Stop.OTHER:
-                said = "the model stopped before its answer was complete"
-                await self._take(job, leads, fault, Reading(faults={lead.id: said for lead in leads}))
-            case Stop.COMPLETE:
-                reading = read_answers([lead.id for lead in leads], reply.text)
-                if not reading.answers:
-                    job.account.count_failed()
-                await self._take(job, leads, fault, reading)
+            case Stop.OTHER | Stop.COMPLETE:
+                await self._mend(job, leads, fault, reading)
 
-    async def _take(self, job: _Job, leads: Sequence[Lead], fault: str, reading: Reading) -> None:
-        """Keep what is usable; have the rest repaired once, told what was wrong, then ask for each alone."""
-        if reading.answers:
-            await job.take(reading.answers)
+    async def _mend(self, job: _Job, leads: Sequence[Lead], fault: str, reading: Reading) -> None:
+        """Have what is unusable repaired once, told what was wrong, then ask for each alone."""
         bad = [lead for lead in leads if lead.id in reading.faults]
         for lead in bad:
             job.fail([lead], "unusable", f"the answer could not be used: {reading.faults[lead.id]}")

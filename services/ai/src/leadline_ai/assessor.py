@@ -17,7 +17,7 @@ puts the key, the model's name or the account right; `skipped_budget`: a budget 
 provider wants to be left alone for longer than a message may be held, or the time for its chunk is over.
 """
 
-_UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+_UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 
 
 @dataclass(frozen=True, slots=True)

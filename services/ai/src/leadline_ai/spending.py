@@ -34,6 +34,7 @@ class Spending:
     day_limit: int
     metrics: AiMetrics
     clock: Callable[[], datetime]
+    _purses: dict[tuple[str, str], "_Purse"] = field(default_factory=dict)
 
     @property
     def today(self) -> str:
@@ -46,45 +47,96 @@ class Spending:
 
         After that the account's `spend` is the whole run's.
         """
-        budgets = (Budget(f"run:{run_id}", self.run_limit), Budget(self.today, self.day_limit))
-        account = Account(self, budgets, planned, AiSpend(source=self.source, assessor=self.model))
+        today = self.today
+        purse = self._purses.get((run_id, today))
+        if purse is None:
+            budgets = (Budget(f"run:{run_id}", self.run_limit), Budget(today, self.day_limit))
+            purse = self._purses[run_id, today] = _Purse(self.store, budgets)
+        purse.accounts += 1
+        account = Account(self, purse, planned, AiSpend(source=self.source, assessor=self.model))
         try:
             yield account
         finally:
+            purse.accounts -= 1
+            if not purse.accounts:
+                del self._purses[run_id, today]
             await asyncio.shield(account.settle(owner, run_id))
 
 
 @dataclass(slots=True)
+class _Purse:
+    """What this process has reserved for a run; the chunks of the run that are under way share it."""
+
+    store: AiStore
+    budgets: tuple[Budget, ...]
+    accounts: int = 0
+    granted: int = 0
+    held: int = 0
+    spent: int = 0
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hold(self, amount: int, planned: int) -> None:
+        """Set `amount` aside, reserving what is lacking; see Account.hold."""
+        async with self._turn:
+            while (lacking := self.held + self.spent + amount - self.granted) > 0:
+                self._changed.clear()
+                full = await self._reserve(lacking, planned)
+                if full is None:
+                    break
+                # A call that is under way holds what it may cost at most, several times what most cost.
+                if not (self.held or self._changed.is_set()):
+                    raise BudgetSpent(_spent(full))
+                await self._changed.wait()
+            self.held += amount
+
+    def release(self, amount: int, cost: int) -> None:
+        """Put `cost` in place of what was set aside."""
+        self.held -= amount
+        self.spent += cost
+        self._changed.set()
+
+    def empty(self) -> int:
+        """Return what is left over once no chunk is under way, and before that nothing."""
+        return 0 if self.accounts else self.granted - self.spent
+
+    async def _reserve(self, lacking: int, planned: int) -> Budget | None:
+        """Reserve for a whole chunk at once where that fits, so that its calls need no more trips."""
+        if planned > lacking and await self.store.reserve(self.budgets, planned) is None:
+            self.granted += planned
+            return None
+        full = await self.store.reserve(self.budgets, lacking)
+        if full is None:
+            self.granted += lacking
+        return full
+
+
+@dataclass(slots=True)
 class Account:
-    """What one chunk has reserved and spent. Calls made side by side share it."""
+    """What one chunk spends. Calls made side by side share it."""
 
     _spending: Spending
-    _budgets: tuple[Budget, ...]
+    _purse: _Purse
     _planned: int
     spend: AiSpend
-    _granted: int = 0
-    _held: int = 0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def hold(self, question: Question) -> int:
         """Set aside what asking may cost at most, and return it; give it to `charge` afterwards.
 
-        Raises BudgetSpent where a budget has no room for it, Unavailable.
+        Waits for calls of the run that are under way where only they keep it from having room. Raises
+        BudgetSpent where a budget has no room for it, Unavailable.
         """
         amount = self._spending.price.bound(question)
-        async with self._lock:
-            lacking = self._held + self.spend.nano_usd + amount - self._granted
-            if lacking > 0:
-                await self._reserve(lacking)
-            self._held += amount
+        await self._purse.hold(amount, self._planned)
+        self._planned = 0
         return amount
 
     def charge(self, held: int, usage: Usage | None, *, failed: bool) -> None:
         """Count a call and what it took in place of what was held; `usage` is None where none was made."""
-        self._held -= held
+        cost = 0 if usage is None else self._spending.price.cost(usage)
+        self._purse.release(held, cost)
         if usage is None:
             return
-        cost = self._spending.price.cost(usage)
         self._spending.metrics.count_usage(self._spending.model, usage, cost)
         self._add(
             calls=1,
@@ -106,12 +158,13 @@ class Account:
         self._add(cached=leads)
 
     async def settle(self, owner: str, run_id: str) -> None:
-        """Store what was spent and give the rest of what was reserved back."""
-        if not (self.spend.calls or self.spend.cached or self._granted):
+        """Store what was spent; the last account of a run gives back what is left of what was reserved."""
+        unused = self._purse.empty()
+        if not (self.spend.calls or self.spend.cached or unused):
             return
-        unused = self._granted - self.spend.nano_usd
+        store, budgets = self._spending.store, self._purse.budgets
         try:
-            self.spend = await self._spending.store.settle(owner, run_id, self.spend, self._budgets, unused)
+            self.spend = await store.settle(owner, run_id, self.spend, budgets, unused)
         except Unavailable as error:
             # What was reserved stays committed: the budget errs to the safe side, the run shows too little.
             log.error("spend_not_stored", run_id=run_id, nano_usd=self.spend.nano_usd, error=str(error))
@@ -120,18 +173,6 @@ class Account:
         self.spend = self.spend.model_copy(
             update={name: getattr(self.spend, name) + figure for name, figure in figures.items()}
         )
-
-    async def _reserve(self, lacking: int) -> None:
-        """Reserve for the whole chunk at once where that fits, so that its calls need no more trips."""
-        store = self._spending.store
-        ahead, self._planned = self._planned, 0
-        if ahead > lacking and await store.reserve(self._budgets, ahead) is None:
-            self._granted += ahead
-            return
-        full = await store.reserve(self._budgets, lacking)
-        if full is not None:
-            raise BudgetSpent(_spent(full))
-        self._granted += lacking
 
 
 def _spent(budget: Budget) -> str:
