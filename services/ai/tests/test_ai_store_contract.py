@@ -17,9 +17,7 @@ def answer(key: str, **changes: object) -> StoredAnswer:
     bought = StoredAnswer(
         key=key,
         run_id="run-1",
-        intent="High",
-        confidence=0.75,
-        reasoning="Leads growth at a Zürich SaaS firm; 'ideal'.",
+        answer='{"reasoning":"Leads growth at a Zürich SaaS firm; \'ideal\'."}',
         source="anthropic",
         assessor="claude-haiku-5.5",
         prompt="intent.v2",
@@ -40,17 +38,17 @@ async def grants(stores: list[AiStore], budgets: list[Budget], amount: int, time
 
 async def test_answers_come_back_whole(store: AiStore) -> None:
     """An answer is stored with every field it has; a key that is not known is left out."""
-    kept = [answer("a"), answer("b", intent="Low", confidence=0.0, reasoning="")]
+    kept = [answer("a"), answer("b", answer="")]
     await store.keep_answers("local", kept)
     assert await store.answers("local", ["a", "b", "c"]) == {"a": kept[0], "b": kept[1]}
 
 
 async def test_an_owner_never_sees_the_answers_of_another(store: AiStore) -> None:
     """The same key has an answer for each owner, and names that look alike when joined stay apart."""
-    await store.keep_answers("ann", [answer("key", reasoning="Ann's"), answer("b:key")])
-    await store.keep_answers("bob", [answer("key", reasoning="Bob's")])
-    assert (await store.answers("ann", ["key"]))["key"].reasoning == "Ann's"
-    assert (await store.answers("bob", ["key", "b:key"])) == {"key": answer("key", reasoning="Bob's")}
+    await store.keep_answers("ann", [answer("key", answer="Ann's"), answer("b:key")])
+    await store.keep_answers("bob", [answer("key", answer="Bob's")])
+    assert (await store.answers("ann", ["key"]))["key"].answer == "Ann's"
+    assert (await store.answers("bob", ["key", "b:key"])) == {"key": answer("key", answer="Bob's")}
     assert await store.answers("ann:b", ["key"]) == {}
 
 
@@ -58,11 +56,11 @@ async def test_a_new_answer_takes_the_place_of_the_old_one(store: AiStore) -> No
     """A lead asked anew has its new answer, whether the others in the batch were known or not."""
     await store.keep_answers("local", [answer("a"), answer("b")])
     await store.keep_answers(
-        "local", [answer("new"), answer("b", intent="Low"), answer("b", intent="Medium")]
+        "local", [answer("new"), answer("b", answer="Low"), answer("b", answer="Medium")]
     )
     await store.keep_answers("local", [answer("a")])
     found = await store.answers("local", ["a", "b", "new"])
-    assert found == {"a": answer("a"), "b": answer("b", intent="Medium"), "new": answer("new")}
+    assert found == {"a": answer("a"), "b": answer("b", answer="Medium"), "new": answer("new")}
 
 
 async def test_an_answer_is_there_for_every_replica_once_its_caller_returns(open_store: OpenStore) -> None:

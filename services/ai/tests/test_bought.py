@@ -303,5 +303,5 @@ async def test_a_crash_buys_only_what_was_under_way_again(
 def _kept(folder: Path) -> set[str]:
     """Return the names of the leads whose answers are in the file."""
     with contextlib.closing(sqlite3.connect(folder / "ai.db")) as connection:
-        told = connection.execute("SELECT reasoning FROM answers").fetchall()
+        told = connection.execute("SELECT answer ->> 'reasoning' FROM answers").fetchall()
     return {reasoning.removeprefix("About ").removesuffix(".") for (reasoning,) in told}

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline_common.messages import Intent
+from leadline_common.messages import Intent, Wire
 
 MAX_REASONING = 600
 
@@ -25,6 +25,14 @@ class Answer:
     """A judgement: `confidence` is 0..1, `reasoning` one line of plain text, 1 to 600 characters."""
 
     lead_id: str
+    intent: Intent
+    confidence: float
+    reasoning: str
+
+
+class Judged(Wire):
+    """What is kept of an answer."""
+
     intent: Intent
     confidence: float
     reasoning: str

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from leadline_ai.assessing import ModelAssessor
-from leadline_ai.assessor import Answer, Failure
+from leadline_ai.assessor import Answer, Failure, Judged
 from leadline_ai.prompt import lead_data
 from leadline_ai.spending import Account, Spending
 from leadline_ai.store import AiStore, StoredAnswer
@@ -107,9 +107,9 @@ class BoughtAnswers:
         return StoredAnswer(
             key=key,
             run_id=run_id,
-            intent=answer.intent,
-            confidence=answer.confidence,
-            reasoning=answer.reasoning,
+            answer=Judged(
+                intent=answer.intent, confidence=answer.confidence, reasoning=answer.reasoning
+            ).model_dump_json(),
             source=provider.name,
             assessor=provider.model,
             prompt=self.assessor.prompt.version,

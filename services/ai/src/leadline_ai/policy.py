@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline_ai.assessor import Answer, Failure
+from leadline_ai.assessor import Answer, Failure, Judged
 from leadline_ai.bought import BoughtAnswers
 from leadline_ai.offline import OFFLINE, assess_offline
 from leadline_ai.store import StoredAnswer
@@ -102,12 +102,13 @@ def _by_offline(answer: Answer, fallback: str | None = None) -> AiScored:
 
 
 def _by_model(lead_id: str, answer: StoredAnswer) -> AiScored:
+    judged = Judged.model_validate_json(answer.answer)
     return AiScored(
         lead_id=lead_id,
         status="answered",
-        intent=answer.intent,
-        confidence=answer.confidence,
-        reasoning=answer.reasoning,
+        intent=judged.intent,
+        confidence=judged.confidence,
+        reasoning=judged.reasoning,
         source=answer.source,
         assessor=answer.assessor,
         prompt=answer.prompt,

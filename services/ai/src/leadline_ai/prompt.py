@@ -63,7 +63,7 @@ class Prompt:
 
     def prefix(self, offer: Offer) -> str:
         """Return the part of the question that tells of the offer."""
-        return self._prefix.substitute(offer=_fence(_offer_data(offer)))
+        return self._prefix.substitute(offer=fence(_offer_data(offer)))
 
     def body(self, leads: Sequence[Lead], fault: str = "") -> str:
         """Return the part that asks about the leads, named "1", "2", … in their order.
@@ -91,7 +91,7 @@ def lead_data(lead: Lead) -> str:
     """Return all that a model is told of a lead, as JSON fit to stand in a tag."""
     limits = {name: _BIO_LIMIT if name == "linkedin_bio" else _FIELD_LIMIT for name in LEAD_FIELDS}
     given = {name: getattr(lead, name).strip() for name in LEAD_FIELDS}
-    return _fence({name: clip(text, limits[name]) for name, text in given.items() if text})
+    return fence({name: clip(text, limits[name]) for name, text in given.items() if text})
 
 
 @dataclass(slots=True)
@@ -155,7 +155,7 @@ def _read_one_by_one(names: Mapping[str, str], text: str, error: ValidationError
     try:
         entries = _Entries.model_validate_json(text).answers
     except ValidationError:
-        return _spoilt(names, f"the answer does not fit the schema: {_first_fault(error)}")
+        return _spoilt(names, f"the answer does not fit the schema: {first_fault(error)}")
     read: list[_Verdict] = []
     faults: list[tuple[str, str]] = []
     for entry in entries:
@@ -165,7 +165,7 @@ def _read_one_by_one(names: Mapping[str, str], text: str, error: ValidationError
             name = entry.get("id")
             if not isinstance(name, str):
                 return _spoilt(names, "an entry of the answer has no id")
-            faults.append((name, f"its entry does not fit the schema: {_first_fault(wrong)}"))
+            faults.append((name, f"its entry does not fit the schema: {first_fault(wrong)}"))
     return _sorted_out(names, read, faults)
 
 
@@ -188,7 +188,7 @@ def _spoilt(names: Mapping[str, str], fault: str) -> Reading:
     return Reading(faults=dict.fromkeys(names.values(), fault))
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     """Name the first wrong field; a key of the model's own making may hold lead text and is not named."""
     first = error.errors(include_url=False, include_input=False)[0]
     return "a key that was not asked for" if first["type"] == "extra_forbidden" else describe(error)
@@ -198,6 +198,6 @@ def _offer_data(offer: Offer) -> dict[str, Any]:
     return offer.model_dump(exclude={"id"}, exclude_defaults=True)
 
 
-def _fence(data: dict[str, Any]) -> str:
+def fence(data: dict[str, Any]) -> str:
     text = _encode(data)
     return text.replace("<", "\\u003c").replace(">", "\\u003e")

@@ -3,17 +3,18 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from leadline_common.messages import AiSpend, Intent, Wire
+from leadline_common.messages import AiSpend, Wire
 
 
 class StoredAnswer(Wire):
-    """An answer that was paid for, under the key of all that it depends on; `run_id` is the run that paid."""
+    """An answer that was paid for, under the key of all that it depends on.
+
+    `run_id` is the run, or the workflow, that paid; `answer` is JSON that only its reader knows.
+    """
 
     key: str
     run_id: str
-    intent: Intent
-    confidence: float
-    reasoning: str
+    answer: str
     source: str
     assessor: str
     prompt: str

@@ -17,9 +17,7 @@ CREATE TABLE IF NOT EXISTS answers (
     owner TEXT NOT NULL,
     key TEXT NOT NULL,
     run_id TEXT NOT NULL,
-    intent TEXT NOT NULL,
-    confidence REAL NOT NULL,
-    reasoning TEXT NOT NULL,
+    answer TEXT NOT NULL,
     source TEXT NOT NULL,
     assessor TEXT NOT NULL,
     prompt TEXT NOT NULL,
@@ -54,7 +52,7 @@ CREATE TABLE IF NOT EXISTS budgets (
 _ANSWERS = "SELECT * FROM answers WHERE owner = ? AND key IN (SELECT value FROM json_each(?))"
 _KEEP_ANSWER = """
 INSERT OR REPLACE INTO answers
-VALUES (:owner, :key, :run_id, :intent, :confidence, :reasoning, :source, :assessor, :prompt)
+VALUES (:owner, :key, :run_id, :answer, :source, :assessor, :prompt)
 """
 _CALLS = "SELECT lead_id, calls FROM calls WHERE run_id = ? AND lead_id IN (SELECT value FROM json_each(?))"
 _NOTE_CALLS = """
