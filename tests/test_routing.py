@@ -10,17 +10,25 @@ import httpx
 import pytest
 from litestar.types import ControllerRouterHandler
 
+from leadline_common.auth import Authentication, Tokens
 from leadline_common.brokers.embedded import EmbeddedBroker
 from leadline_common.http.api import build_app
 from leadline_common.http.routing import ROUTES, service_for
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Health
+from leadline_ingest.account_routes import account_routes
+from leadline_ingest.app import build_accounts
+from leadline_ingest.message_routes import message_routes
+from leadline_ingest.messages import Messages
 from leadline_ingest.publisher import Publisher
 from leadline_ingest.routes import ingest_routes
 from leadline_ingest.runs import Runs
 from leadline_ingest.stores.sqlite import SqliteIngestStore
+from leadline_results.app import build_workflows
 from leadline_results.routes import results_routes
 from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
+from leadline_results.workflow_routes import workflow_routes
 
 Routes = dict[str, list[ControllerRouterHandler]]
 
@@ -30,13 +38,23 @@ async def routes(tmp_path: Path) -> AsyncIterator[Routes]:
     """Each service's routes, over empty stores."""
     ingest_store = SqliteIngestStore(tmp_path / "ingest.db")
     result_store = SqliteResultStore(tmp_path / "results.db")
+    workflow_store = SqliteWorkflowStore(tmp_path / "workflows.db")
     broker = EmbeddedBroker(tmp_path / "broker.db")
     runs = Runs(ingest_store, Publisher(ingest_store, broker, now))
+    workflows = build_workflows(broker, workflow_store, Metrics(new_registry()))
     yield {
-        "ingest": ingest_routes(ingest_store, runs, now),
-        "results": results_routes(result_store, now),
+        "ingest": [
+            *account_routes(build_accounts(ingest_store, Tokens([]), token_hours=1), trusted_proxies=0),
+            *ingest_routes(ingest_store, runs, now),
+            *message_routes(Messages(ingest_store, broker, now)),
+        ],
+        "results": [
+            *results_routes(result_store, now),
+            *workflow_routes(workflow_store, workflows.retries, lambda: False),
+        ],
     }
     await broker.close()
+    await workflow_store.close()
     await result_store.close()
     await ingest_store.close()
 
@@ -59,8 +77,22 @@ async def test_the_table_lists_what_a_service_serves(routes: Routes, service: st
         ("POST", "/leads/upload/some-offer", "ingest"),
         ("GET", "/results/export", "results"),
         ("HEAD", "/results", "results"),
+        ("POST", "/auth/login", "ingest"),
+        ("GET", "/auth", None),
         ("GET", "/results/", "results"),
         ("GET", "/runs/some-run", "results"),
+        ("POST", "/leads", "ingest"),
+        ("GET", "/leads", "results"),
+        ("GET", "/leads/", "results"),
+        ("GET", "/leads/some-id", "results"),
+        ("HEAD", "/leads/some-id", "results"),
+        ("GET", "/leads/some-id/events", "results"),
+        ("POST", "/leads/some-id/retry", "results"),
+        ("POST", "/leads/some-id/retry/", "results"),
+        ("POST", "/leads/some-id", "results"),
+        ("POST", "/leads/upload", "ingest"),
+        ("POST", "/leads/upload/retry", "ingest"),
+        ("GET", "/leads/upload", "results"),
         ("DELETE", "/offer", "ingest"),
         ("GET", "/runs", None),
         ("GET", "/results/export/more", None),
@@ -74,7 +106,8 @@ def test_a_request_finds_its_service(method: str, path: str, service: str | None
 
 async def served(routes: Sequence[ControllerRouterHandler]) -> set[tuple[str, str]]:
     """Return what an application over the routes says it serves, operations aside, in the table's words."""
-    app = build_app("Routes", routes, Health([]), Metrics(new_registry()))
+    authentication = Authentication(Tokens([]), open_to_all=True)
+    app = build_app("Routes", routes, Health([]), Metrics(new_registry()), authentication)
     transport = httpx.ASGITransport(cast(Any, app))
     async with httpx.AsyncClient(transport=transport, base_url="http://leadline") as client:
         paths = (await client.get("/schema/openapi.json")).json()["paths"]

@@ -16,6 +16,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.types import ASGIApp
 
+from leadline_common.auth import Authentication, Tokens
 from leadline_common.errors import FieldError, NotFound, Problem, SettingsError, Unavailable
 from leadline_common.http.api import MAX_BODY, build_app
 from leadline_common.http.server import serving
@@ -24,6 +25,7 @@ from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Health, Service
 
 SECRET = "mongodb://admin:hunter2@db"
+OPEN_TO_ALL = Authentication(Tokens([]), open_to_all=True)
 RAISED = {
     "problem": Problem(409, "No offer", "Call POST /offer first.", errors=[FieldError("id", "unknown")]),
     "early": Problem(404, "Not found", "Not known yet; ask again.", retry_after=1),
@@ -100,7 +102,7 @@ def health(store: Store) -> Health:
 @pytest.fixture
 def app(health: Health) -> ASGIApp:
     routes = [make_thing, show_thing, needs, fail, export, slow, forever]
-    return build_app("Things", routes, health, Metrics(new_registry()))
+    return build_app("Things", routes, health, Metrics(new_registry()), OPEN_TO_ALL)
 
 
 @pytest.fixture

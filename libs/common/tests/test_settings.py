@@ -8,9 +8,12 @@ import pytest
 from pydantic import Field
 
 from leadline_common.errors import SettingsError
-from leadline_common.settings import Port, ServiceSettings, check_loopback, load_settings
+from leadline_common.settings import ApiSettings, Port, ServiceSettings, check_loopback, load_settings
 
 AMQP = "amqp://guest:guest@localhost/"
+EVERYBODY = "0.0.0.0"  # noqa: S104 - whether it is taken is what is tested
+SECRET = "3WkZ6mNQJ1yP0cT9rB8vXhLdF5gKaUe2"
+OLD_SECRET = "o7YtR4eW2qA9sD6fG1hJ8kL3zX5cV0bN"
 
 
 class ThingSettings(ServiceSettings):
@@ -45,11 +48,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("PORT", "70000", "less than or equal to 65535"),
         ("DRAIN_SECONDS", "0", "greater than 0"),
         ("LOG_LEVEL", "loud", "DEBUG|INFO|WARNING|ERROR"),
-        ("HOST", "0.0.0.0", "127.0.0.1, ::1 or localhost"),  # noqa: S104
-        ("HOST", "192.168.1.5", "no accounts yet"),
-        ("HOST", "leadline.example", "'leadline.example' is not an address of this machine alone"),
-        ("HOST", "two\nlines", "127.0.0.1, ::1 or localhost"),
-        ("HOST", "", "127.0.0.1, ::1 or localhost"),
+        ("HOST", "two\nlines", "(address to listen on): String should match pattern"),
+        ("HOST", "", "(address to listen on): String should match pattern"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line(
@@ -73,6 +73,67 @@ def test_a_wrong_setting_is_named_in_one_line(
 def test_this_machines_own_addresses_are_taken(host: str) -> None:
     """Every spelling of loopback will do."""
     assert check_loopback(host) == host
+
+
+@pytest.mark.parametrize("host", [EVERYBODY, "192.168.1.5", "leadline.example", "::", "localhost.example"])
+def test_who_asks_nobody_who_they_are_listens_to_this_machine_alone(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Open to all on an address that others reach is refused with both ways out; asking for tokens is not."""
+    monkeypatch.setenv("LEADLINE_BROKER_URL", AMQP)
+    monkeypatch.setenv("LEADLINE_JWT_SECRET", SECRET)
+    monkeypatch.setenv("LEADLINE_HOST", host)
+    settings = load_settings(ApiSettings)
+    assert (settings.host, settings.auth) == (host, "required")
+
+    monkeypatch.setenv("LEADLINE_AUTH", "open")
+    with pytest.raises(SettingsError) as raised:
+        load_settings(ApiSettings)
+    line = str(raised.value)
+    assert line.startswith("LEADLINE_AUTH (")
+    assert repr(host) in line
+    assert "127.0.0.1, ::1 or localhost" in line
+    assert "LEADLINE_AUTH=required" in line
+
+    monkeypatch.setenv("LEADLINE_HOST", "::1")
+    assert load_settings(ApiSettings).auth == "open"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (None, "is not set"),
+        ("", "secret 1 of 1 has 0 bytes and needs 32"),
+        ("x" * 31, "secret 1 of 1 has 31 bytes and needs 32"),
+        (f"{SECRET},short", "secret 2 of 2 has 5 bytes and needs 32"),
+        (f"{SECRET},", "secret 2 of 2 has 0 bytes and needs 32"),
+    ],
+)
+def test_there_is_no_service_without_a_secret_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, value: str | None, said: str
+) -> None:
+    """A missing or short secret is refused with how to make one, and is not quoted."""
+    monkeypatch.setenv("LEADLINE_BROKER_URL", AMQP)
+    if value is not None:
+        monkeypatch.setenv("LEADLINE_JWT_SECRET", value)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(ApiSettings)
+    line = str(raised.value)
+    assert line.startswith("LEADLINE_JWT_SECRET (")
+    assert said in line
+    assert "secrets.token_urlsafe(48)" in line
+    assert SECRET not in line
+
+
+def test_secrets_are_a_list_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old secret stays in the list while the new one signs, and neither shows in print."""
+    monkeypatch.setenv("LEADLINE_BROKER_URL", AMQP)
+    monkeypatch.setenv("LEADLINE_JWT_SECRET", f"{SECRET}, {OLD_SECRET}")
+    settings = load_settings(ApiSettings)
+    assert [secret.get_secret_value() for secret in settings.jwt_secret] == [SECRET, OLD_SECRET]
+    for shown in (repr(settings), str(settings), settings.model_dump_json()):
+        assert SECRET not in shown
+        assert OLD_SECRET not in shown
 
 
 RUN = """

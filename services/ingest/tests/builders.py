@@ -5,12 +5,16 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from litestar.types import ASGIApp
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from pydantic import SecretStr
 
+from leadline_common.auth import Authentication, Tokens
 from leadline_common.broker import Message
 from leadline_common.brokers.embedded import EmbeddedBroker
 from leadline_common.chunks import message_of
@@ -20,7 +24,11 @@ from leadline_common.messages import LOCAL_OWNER, Lead, Offer, RunFinished
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import running
 from leadline_common.topology import RESULT_LEADS, Queue
+from leadline_ingest.account_routes import account_routes
+from leadline_ingest.accounts import Accounts
 from leadline_ingest.app import Ingest, build, now
+from leadline_ingest.message_routes import message_routes
+from leadline_ingest.passwords import Passwords
 from leadline_ingest.routes import ingest_routes
 from leadline_ingest.store import IngestStore, Prospect, Upload
 from leadline_ingest.stores.sqlite import SqliteIngestStore
@@ -34,6 +42,12 @@ OFFER = {
     "value_props": ["24/7 outreach", "6x more meetings"],
     "ideal_use_cases": ["B2B SaaS mid-market"],
 }
+TOKENS = Tokens([SecretStr("3WkZ6mNQJ1yP0cT9rB8vXhLdF5gKaUe2")])
+OPEN = Authentication(TOKENS, open_to_all=True)
+"""Asks nobody who they are."""
+CLOSED = Authentication(TOKENS, open_to_all=False)
+"""Lets in who sends a token."""
+QUICK_HASHES = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1)])
 
 
 class HearingBroker(EmbeddedBroker):
@@ -68,8 +82,10 @@ class House:
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncIterator[House]:
-    """Run the whole service over files in the folder."""
+async def house(
+    folder: Path, authentication: Authentication = OPEN, *, trusted_proxies: int = 0
+) -> AsyncIterator[House]:
+    """Run the whole service over files in the folder, with passwords that are quick to check."""
     async with AsyncExitStack() as stack:
         store = SqliteIngestStore(folder / "ingest.db")
         stack.push_async_callback(store.close)
@@ -78,7 +94,13 @@ async def house(folder: Path) -> AsyncIterator[House]:
         metrics = Metrics(new_registry())
         ingest = build(broker, store, metrics)
         health = await stack.enter_async_context(running([ingest.service], 2.0))
-        app = build_app("Leadline ingest", ingest_routes(store, ingest.runs, now), health, metrics)
+        accounts = Accounts(store, Passwords(QUICK_HASHES), TOKENS, timedelta(hours=1), now)
+        routes = [
+            *account_routes(accounts, trusted_proxies),
+            *ingest_routes(store, ingest.runs, now),
+            *message_routes(ingest.messages),
+        ]
+        app = build_app("Leadline ingest", routes, health, metrics, authentication)
         yield House(store, broker, ingest, app, metrics)
 
 

@@ -14,6 +14,7 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from leadline_common.errors import SettingsError, Unavailable
 from leadline_common.ids import new_id
 from leadline_common.messages import Lead, Offer
+from leadline_common.workflow import MessageAccepted, MessageSpec
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
@@ -41,6 +42,8 @@ def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
     offer = Offer(id=new_id(), name="AI Outreach")
     run = Run(id=new_id(), owner="ann", offer=offer, model="standard", upload_id=new_id())
     upload, lease = Upload(id=new_id(), owner="ann"), Lease(run, 1)
+    spec = MessageSpec(name=None, contact_channel="email", message="Hello")
+    message = MessageAccepted(owner="ann", workflow_id=new_id(), input=spec, received_at=NOW)
 
     async def claim() -> None:
         _ = [prospect async for prospect in store.claim(run, upload, 2, 9)]
@@ -68,6 +71,7 @@ def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
         store.finish_publishing(lease),
         store.note_progress(run.id, 1, 0, finished=True),
         store.release(run.id, run.claim_key, [new_id()]),
+        store.first_message(new_id(), message),
         store.ping(),
     ]
 

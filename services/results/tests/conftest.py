@@ -1,4 +1,4 @@
-"""Both adapters of the ResultStore port, each on a store of the test's own."""
+"""Both adapters of each store's port, each on a store of the test's own."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -8,7 +8,10 @@ import pytest
 
 from leadline_results.store import ResultStore
 from leadline_results.stores.mongo import MongoResultStore
+from leadline_results.stores.mongo_workflows import MongoWorkflowStore
 from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
+from leadline_results.workflow_store import WorkflowStore
 
 OpenStore = Callable[[], Awaitable[ResultStore]]
 
@@ -39,3 +42,17 @@ async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 async def store(open_store: OpenStore) -> ResultStore:
     """An empty store."""
     return await open_store()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("mongo", marks=pytest.mark.servers)])
+async def workflow_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WorkflowStore]:
+    """An empty store of workflows."""
+    store: WorkflowStore
+    if request.param == "mongo":
+        name = request.getfixturevalue("mongodb_database_name")
+        url = urlsplit(request.getfixturevalue("mongodb_url"))._replace(path=f"/{name}").geturl()
+        store = await MongoWorkflowStore.connect(url)
+    else:
+        store = SqliteWorkflowStore(tmp_path / "workflows.db")
+    yield store
+    await store.close()

@@ -14,6 +14,7 @@ from uuid import UUID
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from leadline_common.auth import Authentication, Tokens
 from leadline_common.errors import Unavailable
 from leadline_common.http.api import build_app
 from leadline_common.ids import new_id
@@ -37,6 +38,7 @@ FORMATS: dict[str, tuple[str, Callable[[str], Iterable[dict[str, str]]]]] = {
     "ndjson": ("application/x-ndjson", lambda text: map(json.loads, text.splitlines())),
 }
 YEAR_2100 = "03bb2cc3-d800-7000-8000-000000000000"
+OPEN = Authentication(Tokens([]), open_to_all=True)
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 
 
@@ -57,7 +59,7 @@ async def client(store: SqliteResultStore) -> AsyncIterator[AsyncClient]:
 
 def client_of(store: SqliteResultStore) -> AsyncClient:
     """A client of the whole application, in one event loop with it, so that tests can act while it waits."""
-    app = build_app("Results", results_routes(store, Clock()), Health([]), Metrics(new_registry()))
+    app = build_app("Results", results_routes(store, Clock()), Health([]), Metrics(new_registry()), OPEN)
     transport = ASGITransport(app)  # type: ignore[arg-type]
     return AsyncClient(transport=transport, base_url="http://results", timeout=30)
 

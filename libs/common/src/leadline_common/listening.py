@@ -1,5 +1,6 @@
 """Listening on an address, for whatever then serves HTTP there."""
 
+import errno
 import socket
 
 from leadline_common.errors import SettingsError
@@ -11,15 +12,16 @@ def listen(host: str, port: int) -> socket.socket:
     Raises SettingsError where the address cannot be listened on.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
         listener.listen(2048)
     except OSError as error:
         listener.close()
+        what = "port" if error.errno in {errno.EADDRINUSE, errno.EACCES} else "address"
         raise SettingsError(
-            f"cannot listen on {host}:{port}: {error.strerror}; choose another port"
+            f"cannot listen on {host}:{port}: {error.strerror}; choose another {what}"
         ) from None
     return listener
 

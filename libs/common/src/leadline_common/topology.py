@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from leadline_common import messages as m
+from leadline_common import workflow as w
 
 EXCHANGE = "leadline"
 RETRY_DELAYS = (1, 5, 30, 120)
@@ -31,14 +32,26 @@ class Queue:
 
 SUBMISSIONS = Queue("leadline.ingest.submissions", (m.LeadsSubmitted.TYPE,))
 RUN_EVENTS = Queue("leadline.ingest.runs", (m.RunProgressed.TYPE, m.RunFinished.TYPE, m.LeadsFailed.TYPE))
+MESSAGES = Queue("leadline.ingest.messages", (w.MessageSubmitted.TYPE,))
 RULES = Queue("leadline.rules.leads", (m.LeadsAccepted.TYPE,))
+RULES_ROUTE = Queue("leadline.rules.route", (w.RouteStep.TYPE,))
 AI = Queue("leadline.ai.leads", (m.LeadsAccepted.TYPE,))
+AI_CLASSIFY = Queue("leadline.ai.classify", (w.ClassifyStep.TYPE,))
+AI_EXTRACT = Queue("leadline.ai.extract", (w.ExtractStep.TYPE,))
+AI_JUDGE = Queue("leadline.ai.judge", (w.JudgeStep.TYPE,))
 RESULT_RUNS = Queue("leadline.results.runs", (m.RunStarted.TYPE, m.RunPublished.TYPE))
 RESULT_LEADS = Queue("leadline.results.leads", (m.LeadsAccepted.TYPE,))
 RESULT_RULES = Queue("leadline.results.rules", (m.RulesScored.TYPE,))
 RESULT_AI = Queue("leadline.results.ai", (m.AiChunkScored.TYPE,))
+RESULT_MESSAGES = Queue("leadline.results.messages", (w.MessageAccepted.TYPE,))
+RESULT_STEPS = Queue("leadline.results.steps", (w.StepFinished.TYPE,))
 
-QUEUES = (SUBMISSIONS, RUN_EVENTS, RULES, AI, RESULT_RUNS, RESULT_LEADS, RESULT_RULES, RESULT_AI)
+QUEUES = (
+    *(SUBMISSIONS, RUN_EVENTS, MESSAGES),
+    *(RULES, RULES_ROUTE),
+    *(AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE),
+    *(RESULT_RUNS, RESULT_LEADS, RESULT_RULES, RESULT_AI, RESULT_MESSAGES, RESULT_STEPS),
+)
 
 ROUTED_TYPES = frozenset(kind for queue in QUEUES for kind in queue.types)
 """Types that must reach a queue of ours; the others are public events that may have no listener."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -87,16 +88,20 @@ def four_services(
 ) -> Iterator[dict[str, ServiceProcess]]:
     """Start the four services on free ports; yield them by name once all are ready; stop them in order.
 
-    `settings` are further variables of their environment. Raises ServerFailed where one does not start.
+    They also take requests without a token, unless the `settings`, further variables of their environment,
+    say otherwise. Raises ServerFailed where one does not start.
     """
     with contextlib.ExitStack() as stack:
         services = {}
+        secret = secrets.token_urlsafe(48)
         for name in SERVICES:
             port = free_port()
             addresses = {
                 "LEADLINE_BROKER_URL": broker_url,
                 "LEADLINE_STORE_URL": store_url,
                 "LEADLINE_PORT": str(port),
+                "LEADLINE_AUTH": "open",
+                "LEADLINE_JWT_SECRET": secret,
             }
             service = ServiceProcess(
                 name, [f"leadline_{name}"], port=port, settings={**addresses, **(settings or {})}, log=log

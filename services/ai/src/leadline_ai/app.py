@@ -18,6 +18,9 @@ from leadline_ai.prompt import load_prompt
 from leadline_ai.provider import Provider
 from leadline_ai.settings import AiSettings, AssessorSettings
 from leadline_ai.spending import Spending
+from leadline_ai.step_asking import StepAssessor
+from leadline_ai.step_handler import StepHandler
+from leadline_ai.step_policy import BoughtSteps, StepPolicy
 from leadline_ai.store import AiStore
 from leadline_ai.stores.mongo import MongoAiStore
 from leadline_ai.watching import Watch
@@ -30,10 +33,12 @@ from leadline_common.messages import CHUNK_SIZE
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
-from leadline_common.topology import AI
+from leadline_common.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
 from leadline_common.worker_health import serving_health
 
 _LEAST_WORKERS = 3
+_OFFLINE_STEPS = 8
+"""Steps under way at a time without a provider: while the broker confirms one's answer, others are read."""
 
 log = structlog.get_logger()
 
@@ -60,15 +65,21 @@ def build(
     ai_metrics = AiMetrics(metrics.registry)
     if provider is None:
         log.info("assessor_chosen", source="offline", reason=_why_offline(settings))
-        policy, watch, workers = Policy(), None, _LEAST_WORKERS
+        policy, steps, watch, workers = Policy(), StepPolicy(), None, _LEAST_WORKERS
     else:
         log.info("assessor_chosen", source=provider.name, model=provider.model)
         gate = Gate(provider.name, settings.ai_concurrency)
         ai_metrics.watch(provider.name, gate)
         policy = build_policy(provider, gate, store, settings, ai_metrics)
+        steps = _step_policy(policy, settings)
         watch, workers = Watch(provider, gate), workers_for(settings)
     handler = AiHandler(policy, ai_metrics)
-    consumer = Consumer(broker, handler, [AI], metrics, prefetch=workers, workers=workers)
+    scoring = Consumer(broker, handler, [AI], metrics, prefetch=workers, workers=workers)
+    at_once = settings.ai_concurrency if provider else _OFFLINE_STEPS
+    step_queues = [AI_CLASSIFY, AI_EXTRACT, AI_JUDGE]
+    answering = Consumer(
+        broker, StepHandler(steps, ai_metrics), step_queues, metrics, prefetch=at_once, workers=at_once
+    )
 
     async def offline_ready() -> str:
         return f"offline, {_why_offline(settings)}"
@@ -77,7 +88,7 @@ def build(
     return Ai(
         Service(
             "ai",
-            consumers=[consumer],
+            consumers=[scoring, answering],
             loops=[watch.look_forever] if watch else [],
             checks={"broker": broker.ping, "ai_store": store.ping, "ai": ready},
         ),
@@ -128,6 +139,15 @@ def build_policy(
         clock=lambda: datetime.now(UTC),
     )
     return Policy(BoughtAnswers(assessor=assessor, store=store, spending=spending), settings.ai_on_failure)
+
+
+def _step_policy(policy: Policy, settings: AssessorSettings) -> StepPolicy:
+    """Return the policy for workflows that asks and pays as the one for leads does."""
+    if policy.bought is None:
+        return StepPolicy()
+    assessor = StepAssessor(asker=policy.bought.assessor.asker, calls_a_step=settings.ai_attempts)
+    bought = BoughtSteps(assessor=assessor, store=policy.bought.store, spending=policy.bought.spending)
+    return StepPolicy(bought, settings.ai_on_failure)
 
 
 def workers_for(settings: AssessorSettings) -> int:

@@ -1,24 +1,18 @@
 """Answers that cost money: what the owner has bought before is used again, the rest is asked for and kept."""
 
-import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-
-import structlog
 
 from leadline_ai.assessing import ModelAssessor
 from leadline_ai.assessor import Answer, Failure, Judged
+from leadline_ai.keeping import at_last
 from leadline_ai.prompt import lead_data
 from leadline_ai.spending import Account, Spending
 from leadline_ai.store import AiStore, StoredAnswer
 from leadline_common.errors import Transient, Unavailable
 from leadline_common.messages import AiSpend, Lead, LeadsAccepted, Offer
 from leadline_common.topology import MAX_ATTEMPTS
-
-_STORE_AGAIN_SECONDS = 1.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +64,11 @@ class BoughtAnswers:
 
         async def keep(answers: Sequence[Answer]) -> None:
             stored = [self._stored(chunk.run_id, keys[answer.lead_id], answer) for answer in answers]
-            await _at_last(lambda: self.store.keep_answers(chunk.owner, stored))
+            await at_last(lambda: self.store.keep_answers(chunk.owner, stored))
             bought.update((answer.key, answer) for answer in stored)
 
         async def note_calls() -> None:
-            await _at_last(lambda: self.store.note_calls(chunk.run_id, calls))
+            await at_last(lambda: self.store.note_calls(chunk.run_id, calls))
 
         calls = await self.store.calls(chunk.run_id, keys)
         leads = list(lacking.values())
@@ -114,13 +108,3 @@ class BoughtAnswers:
             assessor=provider.model,
             prompt=self.assessor.prompt.version,
         )
-
-
-async def _at_last(store: Callable[[], Awaitable[None]]) -> None:
-    """Store what is paid for, however long the store takes to answer."""
-    while True:
-        try:
-            return await store()
-        except Unavailable as error:
-            log.warning("answers_held", error=str(error))
-            await asyncio.sleep(_STORE_AGAIN_SECONDS)

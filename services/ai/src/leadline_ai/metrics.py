@@ -9,6 +9,7 @@ from leadline_ai.gate import Gate, State
 from leadline_ai.prices import NANO_PER_USD
 from leadline_ai.provider import Usage
 from leadline_common.messages import AiScored
+from leadline_common.workflow import StepFinished
 
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0)
 
@@ -26,6 +27,12 @@ class AiMetrics:
             "leadline_ai_leads_total",
             "Leads judged, by source (the assessor) and status (answered, fallback, failed, skipped_budget).",
             ["source", "status"],
+            registry=registry,
+        )
+        self._steps = Counter(
+            "leadline_ai_steps_total",
+            "Steps of workflows, by step, source (the assessor) and status (answered, fallback, failed).",
+            ["step", "source", "status"],
             registry=registry,
         )
         self._cached = Counter(
@@ -73,6 +80,13 @@ class AiMetrics:
         """Count a chunk's answers."""
         for score in scores:
             self._judged.labels(score.source, score.status).inc()
+
+    def count_step(self, finished: StepFinished) -> None:
+        """Count a step's answer."""
+        source = finished.source.source if finished.source else "none"
+        fallback = finished.source is not None and finished.source.fallback is not None
+        status = "failed" if finished.error else "fallback" if fallback else "answered"
+        self._steps.labels(finished.step.value, source, status).inc()
 
     def count_cached(self, leads: int) -> None:
         """Count leads that cost nothing."""

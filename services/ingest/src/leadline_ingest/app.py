@@ -1,8 +1,11 @@
 """The composition root of the ingest service."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from pwdlib import PasswordHash
+
+from leadline_common.auth import Authentication, Tokens
 from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
@@ -12,8 +15,15 @@ from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
-from leadline_common.topology import RUN_EVENTS, SUBMISSIONS
+from leadline_common.topology import MESSAGES, RUN_EVENTS, SUBMISSIONS
+from leadline_ingest.account_routes import account_routes
+from leadline_ingest.account_store import AccountStore
+from leadline_ingest.accounts import Accounts
 from leadline_ingest.handlers import RunEventsHandler, SubmissionHandler
+from leadline_ingest.message_handler import MessageHandler
+from leadline_ingest.message_routes import message_routes
+from leadline_ingest.messages import Messages
+from leadline_ingest.passwords import Passwords
 from leadline_ingest.publisher import Publisher
 from leadline_ingest.routes import ingest_routes
 from leadline_ingest.runs import Runs
@@ -31,6 +41,7 @@ class Ingest:
 
     service: Service
     runs: Runs
+    messages: Messages
 
 
 def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
@@ -44,14 +55,28 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
         prefetch=2 * _SUBMISSION_WORKERS,
         workers=_SUBMISSION_WORKERS,
     )
+    messages = Messages(store, broker, now)
+    inbound = Consumer(
+        broker,
+        MessageHandler(messages, broker),
+        [MESSAGES],
+        metrics,
+        prefetch=2 * _SUBMISSION_WORKERS,
+        workers=_SUBMISSION_WORKERS,
+    )
     run_events = Consumer(broker, RunEventsHandler(store), [RUN_EVENTS], metrics, prefetch=20)
     service = Service(
         "ingest",
-        consumers=[submissions, run_events],
+        consumers=[submissions, inbound, run_events],
         loops=[publisher.resume_forever, lambda: sweep_uploads(store, now)],
         checks={"broker": broker.ping, "ingest_store": store.ping},
     )
-    return Ingest(service, Runs(store, publisher))
+    return Ingest(service, Runs(store, publisher), messages)
+
+
+def build_accounts(store: AccountStore, tokens: Tokens, token_hours: float) -> Accounts:
+    """Return the accounts over the given store."""
+    return Accounts(store, Passwords(PasswordHash.recommended()), tokens, timedelta(hours=token_hours), now)
 
 
 def now() -> datetime:
@@ -64,12 +89,19 @@ async def main() -> None:
     settings = load_settings(IngestSettings)
     configure_logging("ingest", settings.log_level)
     metrics = Metrics(new_registry())
+    tokens = Tokens(settings.jwt_secret)
     store = await MongoIngestStore.connect(settings.store_url)
     broker = await RabbitBroker.connect(settings.broker_url)
     ingest = build(broker, store, metrics)
+    routes = [
+        *account_routes(build_accounts(store, tokens, settings.token_hours), settings.trusted_proxies),
+        *ingest_routes(store, ingest.runs, now),
+        *message_routes(ingest.messages),
+    ]
+    authentication = Authentication(tokens, open_to_all=settings.auth == "open")
     try:
         async with running([ingest.service], settings.drain_seconds) as health:
-            app = build_app("Leadline ingest", ingest_routes(store, ingest.runs, now), health, metrics)
+            app = build_app("Leadline ingest", routes, health, metrics, authentication)
             async with serving(app, settings.host, settings.port, settings.drain_seconds):
                 await until_signalled(health)
     finally:

@@ -4,34 +4,27 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-import structlog
 from pydantic import ValidationError
 
 from leadline_common.broker import Broker, Message
-from leadline_common.chunks import message_of
-from leadline_common.errors import FieldError, LeadlineError, NotFound, Permanent
+from leadline_common.errors import FieldError, NotFound, Permanent
 from leadline_common.ids import derived_id, new_id
 from leadline_common.messages import (
-    LOCAL_OWNER,
     Lead,
     LeadsFailed,
     LeadsRejected,
     LeadsSubmitted,
     Offer,
-    OwnerName,
     RejectedLead,
     RunFinished,
     RunProgressed,
-    Wire,
     describe,
 )
-from leadline_common.topology import EXCHANGE
 from leadline_ingest.leads import read_lead
 from leadline_ingest.publisher import Publisher
+from leadline_ingest.replies import named_owner, public_event, reply
 from leadline_ingest.runs import known_offer
 from leadline_ingest.store import IngestStore, Prospect, Run, Upload, claim_key
-
-log = structlog.get_logger()
 
 
 class _Sorted(NamedTuple):
@@ -42,6 +35,7 @@ class _Sorted(NamedTuple):
 class SubmissionHandler:
     """Takes `leads.submitted.v1`: the same checks as an upload, then a run of its own.
 
+    The owner is whoever the message names: who may publish to the broker is trusted to name them.
     Every id is derived from owner, message id and position, so that a repeated message scores nothing twice.
     """
 
@@ -60,11 +54,11 @@ class SubmissionHandler:
             try:
                 report = await self._take(message)
             except Permanent as refused:
-                await self._reply(message, _refusal(message, str(refused)))
+                await reply(self._broker, message, _refusal(message, str(refused)))
                 raise
-            await self._reply(message, report)
+            await reply(self._broker, message, report)
             if report.rejected:
-                events += _event(message, report)
+                events += public_event(message, report)
         return events
 
     def split(self, message: Message) -> list[Message]:
@@ -73,7 +67,7 @@ class SubmissionHandler:
 
     def give_up(self, message: Message, error: str) -> list[Message]:
         """Tell whoever listens why the whole message was refused."""
-        return _event(message, _refusal(message, error))
+        return public_event(message, _refusal(message, error))
 
     async def _take(self, message: Message) -> LeadsRejected:
         submitted = _read(message.body)
@@ -120,22 +114,6 @@ class SubmissionHandler:
         await self._store.add_offer(submitted.owner, offer, inline=True)
         return offer
 
-    async def _reply(self, message: Message, report: LeadsRejected) -> None:
-        """Answer where an answer is asked for; a sender whose queue takes none holds up nobody else."""
-        queue = _reply_queue(message)
-        if queue is None:
-            return
-        answer = Message(
-            type=LeadsRejected.TYPE,
-            id=derived_id("reply", report.owner, message.id),
-            body=report.encode(),
-            correlation_id=message.correlation_id,
-        )
-        try:
-            await self._broker.send(queue, [answer], must_exist=False)
-        except LeadlineError as error:
-            log.warning("reply_failed", message_id=message.id, error=str(error))
-
 
 class RunEventsHandler:
     """Keeps ingest's picture of its runs: how far they are, and which claims to give back."""
@@ -179,29 +157,8 @@ def _read(body: bytes) -> LeadsSubmitted:
     return submitted
 
 
-class _Owned(Wire):
-    owner: OwnerName = LOCAL_OWNER
-
-
 def _refusal(message: Message, error: str) -> LeadsRejected:
-    try:
-        owner = _Owned.model_validate_json(message.body).owner
-    except ValidationError:
-        owner = LOCAL_OWNER
-    return LeadsRejected(owner=owner, message_id=message.id, accepted=0, error=error)
-
-
-def _event(message: Message, report: LeadsRejected) -> list[Message]:
-    """Return the public event that stands in for a reply; nothing where the sender gets one."""
-    if _reply_queue(message) is not None:
-        return []
-    return [message_of(report, derived_id(LeadsRejected.TYPE, report.owner, message.id))]
-
-
-def _reply_queue(message: Message) -> str | None:
-    """Return where the sender waits for an answer, never a queue of ours."""
-    queue = message.reply_to or ""
-    return None if not queue or queue.startswith(f"{EXCHANGE}.") else queue
+    return LeadsRejected(owner=named_owner(message), message_id=message.id, accepted=0, error=error)
 
 
 def _sort(submitted: LeadsSubmitted, message_id: str) -> _Sorted:

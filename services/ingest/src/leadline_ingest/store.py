@@ -1,4 +1,6 @@
-"""The port to what the ingest service owns: offers, uploads with their prospects, and runs."""
+"""The port to what the ingest service owns: accounts, offers, uploads with their prospects, and runs;
+and which message came first under an idempotency key.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -6,6 +8,8 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from leadline_common.messages import Lead, ModelName, Offer, Wire
+from leadline_common.workflow import MessageAccepted
+from leadline_ingest.account_store import AccountStore
 
 
 class Prospect(NamedTuple):
@@ -82,7 +86,7 @@ class Lease(NamedTuple):
     token: int
 
 
-class IngestStore(Protocol):
+class IngestStore(AccountStore, Protocol):
     """Durable and shared by every replica of the service.
 
     Writes have been acknowledged by a majority where the store is replicated. Every method raises
@@ -183,6 +187,12 @@ class IngestStore(Protocol):
         """Give claims back that this run holds, so that a later run takes those prospects again.
 
         Idempotent; claims that another run holds by now are left alone.
+        """
+
+    async def first_message(self, key: str, message: MessageAccepted) -> MessageAccepted:
+        """Keep the message under its idempotency key, unless one is there; return the one that is kept.
+
+        Whoever asks, however often, at whatever replica and also at the same time, is given the same one.
         """
 
     async def ping(self) -> None:

@@ -1,7 +1,9 @@
 """The composition root of the results service."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from leadline_common.auth import Authentication, Tokens
 from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
@@ -11,19 +13,46 @@ from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
-from leadline_common.topology import RESULT_AI, RESULT_LEADS, RESULT_RULES, RESULT_RUNS
+from leadline_common.topology import (
+    RESULT_AI,
+    RESULT_LEADS,
+    RESULT_MESSAGES,
+    RESULT_RULES,
+    RESULT_RUNS,
+    RESULT_STEPS,
+)
 from leadline_results.handler import MergeHandler, RunsHandler
+from leadline_results.metrics import WorkflowMetrics
 from leadline_results.rescue import Rescue
 from leadline_results.routes import results_routes
 from leadline_results.settings import ResultsSettings
 from leadline_results.store import ResultStore
 from leadline_results.stores.mongo import MongoResultStore
+from leadline_results.stores.mongo_workflows import MongoWorkflowStore
 from leadline_results.tracker import Tracker
+from leadline_results.workflow_handler import WorkflowHandler
+from leadline_results.workflow_retry import WorkflowRetry
+from leadline_results.workflow_routes import workflow_routes
+from leadline_results.workflow_store import WorkflowStore
+from leadline_results.workflow_sweep import WorkflowSweep
+from leadline_results.workflow_writer import WorkflowWriter
 
 _CHUNKS = 20
 """Chunks of each queue held and merged at once; the three queues are in step, so they are the same chunks."""
 _LINGER = 0.5
 """Seconds that leads wait for their scores before they are stored as pending."""
+_WORKFLOWS = 200
+"""Messages about workflows held and written at once."""
+_WORKFLOW_LINGER = 0.02
+"""Seconds that a message about a workflow waits for others; somebody may be watching."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workflows:
+    """The part of the service that follows inbound messages, and what its routes use of it."""
+
+    service: Service
+    retries: WorkflowRetry
 
 
 def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
@@ -51,6 +80,28 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
     )
 
 
+def build_workflows(broker: Broker, store: WorkflowStore, metrics: Metrics) -> Workflows:
+    """Return the workflows over the given broker and store."""
+    writer = WorkflowWriter(store, WorkflowMetrics(metrics.registry))
+    sweep = WorkflowSweep(store, writer, broker, now)
+    following = Consumer(
+        broker,
+        WorkflowHandler(store, writer, now),
+        [RESULT_MESSAGES, RESULT_STEPS],
+        metrics,
+        prefetch=_WORKFLOWS,
+        batch=_WORKFLOWS,
+        linger=_WORKFLOW_LINGER,
+    )
+    service = Service(
+        "workflows",
+        consumers=[following],
+        loops=[sweep.sweep_forever],
+        checks={"broker": broker.ping, "workflow_store": store.ping},
+    )
+    return Workflows(service, WorkflowRetry(store, writer, broker, now))
+
+
 def now() -> datetime:
     """Return the time, in UTC."""
     return datetime.now(UTC)
@@ -62,12 +113,21 @@ async def main() -> None:
     configure_logging("results", settings.log_level)
     metrics = Metrics(new_registry())
     store = await MongoResultStore.connect(settings.store_url)
+    workflow_store = await MongoWorkflowStore.connect(settings.store_url)
     broker = await RabbitBroker.connect(settings.broker_url)
+    workflows = build_workflows(broker, workflow_store, metrics)
+    authentication = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
     try:
-        async with running([build(broker, store, metrics)], settings.drain_seconds) as health:
-            app = build_app("Leadline results", results_routes(store, now), health, metrics)
+        services = [build(broker, store, metrics), workflows.service]
+        async with running(services, settings.drain_seconds) as health:
+            routes = [
+                *results_routes(store, now),
+                *workflow_routes(workflow_store, workflows.retries, lambda: health.stopping),
+            ]
+            app = build_app("Leadline results", routes, health, metrics, authentication)
             async with serving(app, settings.host, settings.port, settings.drain_seconds):
                 await until_signalled(health)
     finally:
         await broker.close()
+        await workflow_store.close()
         await store.close()

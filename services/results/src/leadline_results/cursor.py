@@ -1,8 +1,10 @@
-"""Places in the ranked list as opaque text, for paging links."""
+"""Paging links, and places in the ranked list as opaque text for them."""
 
 import base64
 import json
+from collections.abc import Iterable
 from typing import Annotated
+from urllib.parse import urlencode
 
 from pydantic import Field, TypeAdapter
 
@@ -23,6 +25,17 @@ def read_cursor(text: str) -> Position:
         written = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
         return Position(*_PARTS.validate_json(written, strict=True))
     except ValueError:  # what base64 and pydantic raise are such
-        raise Problem(
-            400, "Bad cursor", "Follow the `next` address of the Link header as it is, or leave `cursor` out."
-        ) from None
+        raise bad_cursor() from None
+
+
+def bad_cursor() -> Problem:
+    """Return what is raised for a cursor that is none of ours."""
+    return Problem(
+        400, "Bad cursor", "Follow the `next` address of the Link header as it is, or leave `cursor` out."
+    )
+
+
+def next_link(path: str, query: Iterable[tuple[str, str]], cursor: str) -> str:
+    """Return the Link header (RFC 8288) to the next page: the same request with another cursor."""
+    kept = [(name, value) for name, value in query if name != "cursor"]
+    return f'<{path}?{urlencode([*kept, ("cursor", cursor)])}>; rel="next"'

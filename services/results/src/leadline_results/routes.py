@@ -1,11 +1,9 @@
 """Reading results and runs over HTTP."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 from typing import Annotated, Any, get_args
-from urllib.parse import urlencode
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
@@ -13,19 +11,14 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
-from leadline_common.errors import FieldError, NotFound, Problem
-from leadline_common.ids import age_of
+from leadline_common.errors import FieldError, Problem
 from leadline_common.messages import Intent
-from leadline_results.cursor import read_cursor, write_cursor
+from leadline_results.awaiting import await_known
+from leadline_results.cursor import next_link, read_cursor, write_cursor
 from leadline_results.export import ExportFormat, export
 from leadline_results.record import Record, Status
 from leadline_results.store import Position, Query, ResultStore, Run
 from leadline_results.views import ResultView, RunView, result_view, run_view
-
-_POLL_SECONDS = 0.05
-_YOUNG_SECONDS = 60.0
-_PATIENCE_SECONDS = 2.0
-"""How long a run younger than a minute is waited for, since its first message may still be on its way."""
 
 OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]
 RunId = Annotated[
@@ -62,7 +55,8 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
         records, total = await asyncio.gather(store.page(wanted, after, limit + 1), store.count(wanted))
         headers = {"X-Total-Count": str(total)}
         if len(records) > limit:
-            headers["Link"] = _next_link(request, records[limit - 1])
+            query = request.query_params.multi_items()
+            headers["Link"] = next_link(request.url.path, query, _cursor_after(records[limit - 1]))
         return Response([result_view(record) for record in records[:limit]], headers=headers)
 
     @get(
@@ -125,30 +119,22 @@ async def _wanted(
 
 
 async def _await_run(store: ResultStore, owner: str, run_id: str, wait: float) -> Run:
-    started = time.monotonic()
-    # The clock of whoever made the id may be a little ahead of ours.
-    patience = _PATIENCE_SECONDS if abs(age_of(run_id, time.time())) < _YOUNG_SECONDS else 0.0
-    while True:
-        waited = time.monotonic() - started
+    async def find() -> Run | None:
         run = await store.run(run_id)
-        if run is not None and run.owner != owner:
-            run = None
-        if run is not None and (run.finished_at is not None or waited >= wait):
-            return run
-        if run is None and waited >= patience:
-            if patience:
-                raise Problem(404, "Not found", f"Run {run_id} is not known yet; ask again.", retry_after=1)
-            raise NotFound(
-                f"There is no run {run_id[:64]!r}; POST /score answers the id of each run it starts."
-            )
-        await asyncio.sleep(_POLL_SECONDS)
+        return run if run and run.owner == owner else None
+
+    return await await_known(
+        find,
+        "run",
+        run_id,
+        "POST /score answers the id of each run it starts",
+        settled=lambda run: run.finished_at is not None,
+        wait=wait,
+    )
 
 
-def _next_link(request: Request[Any, Any, Any], last: Record) -> str:
-    position = Position(-1 if last.score is None else last.score, last.lead_id, last.run_id)
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
-    query = urlencode([*kept, ("cursor", write_cursor(position))])
-    return f'<{request.url.path}?{query}>; rel="next"'
+def _cursor_after(last: Record) -> str:
+    return write_cursor(Position(-1 if last.score is None else last.score, last.lead_id, last.run_id))
 
 
 async def _resumed(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:

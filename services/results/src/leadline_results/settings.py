@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from leadline_common.settings import Port, ServiceSettings
+from leadline_common.settings import ApiSettings, Port
 
 
-class ResultsSettings(ServiceSettings):
+class ResultsSettings(ApiSettings):
     """The common settings and the store."""
 
     store_url: str = Field(description="address of MongoDB, mongodb://host:27017/leadline?replicaSet=rs0")

@@ -7,9 +7,10 @@ from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
-from leadline_common.topology import RULES
+from leadline_common.topology import RULES, RULES_ROUTE
 from leadline_common.worker_health import serving_health
 from leadline_rules.handler import RulesHandler
+from leadline_rules.routing import RouteHandler
 from leadline_rules.settings import RulesSettings
 
 _WORKERS = 8
@@ -18,8 +19,9 @@ _WORKERS = 8
 
 def build(broker: Broker, metrics: Metrics) -> Service:
     """Return the service over the given broker."""
-    consumer = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_WORKERS, workers=_WORKERS)
-    return Service("rules", consumers=[consumer], checks={"broker": broker.ping})
+    scoring = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_WORKERS, workers=_WORKERS)
+    routing = Consumer(broker, RouteHandler(), [RULES_ROUTE], metrics, prefetch=_WORKERS, workers=_WORKERS)
+    return Service("rules", consumers=[scoring, routing], checks={"broker": broker.ping})
 
 
 async def main() -> None:

@@ -16,7 +16,6 @@ from leadline_common.errors import LeadlineError, SettingsError
 from leadline_common.logs import configure_logging
 from leadline_common.messages import ModelName, OfferSpec
 from leadline_common.service import run_main, spare_collector
-from leadline_common.settings import check_loopback
 from leadline_standalone import __version__
 from leadline_standalone.estimate import estimate_file
 from leadline_standalone.estimate_report import forecast_lines
@@ -147,7 +146,9 @@ def evaluate(
 
 @app.command()
 def serve(
-    host: Annotated[str, typer.Option(help="Address to listen on; loopback only.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; loopback only, unless LEADLINE_AUTH=required.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8000,
     data_dir: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".leadline"),
 ) -> None:
@@ -158,7 +159,7 @@ def serve(
     """
 
     async def main() -> None:
-        await serve_until_stopped(check_loopback(host), port, data_dir)
+        await serve_until_stopped(host, port, data_dir)
 
     run_main(main)
 

@@ -24,12 +24,17 @@ from leadline_common.errors import SettingsError
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Health, running
 from leadline_ingest.app import build as build_ingest
+from leadline_ingest.messages import Messages
 from leadline_ingest.runs import Runs
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_results.app import build as build_results
+from leadline_results.app import build_workflows
 from leadline_results.store import ResultStore
 from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
+from leadline_results.workflow_retry import WorkflowRetry
+from leadline_results.workflow_store import WorkflowStore
 from leadline_rules.app import build as build_rules
 
 
@@ -39,7 +44,10 @@ class Runtime:
 
     ingest_store: IngestStore
     result_store: ResultStore
+    workflow_store: WorkflowStore
+    workflow_retries: WorkflowRetry
     runs: Runs
+    messages: Messages
     ai_watch: Watch | None
     health: Health
     metrics: Metrics
@@ -67,18 +75,32 @@ async def embedded(
             await ingest_store.end_leases()
             result_store = SqliteResultStore(data_dir / "results.db")
             stack.push_async_callback(result_store.close)
+            workflow_store = SqliteWorkflowStore(data_dir / "workflows.db")
+            stack.push_async_callback(workflow_store.close)
             broker = EmbeddedBroker(data_dir / "broker.db")
             stack.push_async_callback(broker.close)
             ingest = build_ingest(broker, ingest_store, metrics)
             ai = build_ai(broker, ai_store, provider, assessor, metrics)
+            workflows = build_workflows(broker, workflow_store, metrics)
             services = [
                 ingest.service,
                 build_rules(broker, metrics),
                 ai.service,
                 build_results(broker, result_store, metrics),
+                workflows.service,
             ]
             health = await stack.enter_async_context(running(services, drain_seconds))
-            yield Runtime(ingest_store, result_store, ingest.runs, ai.watch, health, metrics)
+            yield Runtime(
+                ingest_store=ingest_store,
+                result_store=result_store,
+                workflow_store=workflow_store,
+                workflow_retries=workflows.retries,
+                runs=ingest.runs,
+                messages=ingest.messages,
+                ai_watch=ai.watch,
+                health=health,
+                metrics=metrics,
+            )
 
 
 @dataclass(frozen=True, slots=True)

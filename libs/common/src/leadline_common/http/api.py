@@ -1,27 +1,34 @@
-"""The application around a service's routes: health, metrics, schema page, problems and the /api alias."""
+"""The application around a service's routes: who asks, health, metrics, schema page, problems, /api alias."""
 
 import time
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
-from litestar import Litestar, Response, Router, get
+from litestar import Litestar, Request, Response, Router, get
+from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme
+from litestar.routes import HTTPRoute
 from litestar.static_files import create_static_files_router
-from litestar.types import ASGIApp, ControllerRouterHandler, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Message, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from leadline_common.auth import Authentication
 from leadline_common.http.problems import PROBLEM_RESPONSE, exception_handlers, missing_page
 from leadline_common.http.requests import ApiRequest
-from leadline_common.messages import LOCAL_OWNER
 from leadline_common.metrics import Metrics
 from leadline_common.service import Health
 
 MAX_BODY = 1_000_000
 """Bytes of a request body, unless a route says otherwise."""
+PUBLIC = {"public": True}
+"""The `opt` of a route that needs no token."""
+_BEARER = "bearer"
 _ASSETS = "/schema/assets"
 _EXPOSITION = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset itself
 _METHODS = frozenset(method.value for method in HttpMethod)
@@ -29,18 +36,37 @@ _ALIASES = {"/export": "/results/export"}
 
 
 def build_app(
-    title: str, routes: Sequence[ControllerRouterHandler], health: Health, metrics: Metrics
+    title: str,
+    routes: Sequence[ControllerRouterHandler],
+    health: Health,
+    metrics: Metrics,
+    authentication: Authentication,
 ) -> ASGIApp:
-    """Return the ASGI application that serves the routes and what every service has beside them."""
+    """Return the ASGI application that serves the routes and what every service has beside them.
+
+    Routes have a dependency `owner`, the id of the user who asks. Each is refused without one, before its
+    body is read, unless it is `PUBLIC`.
+    """
     app = Litestar(
         route_handlers=[*routes, *_operations(health, metrics), _schema_assets()],
+        guards=[_guard(authentication)],
         dependencies={"owner": Provide(_owner)},
         exception_handlers=exception_handlers(),
         openapi_config=OpenAPIConfig(
             title=title,
             version="1",
             openapi_router=Router(
-                "/schema", route_handlers=[], include_in_schema=False, after_request=missing_page
+                "/schema", route_handlers=[], include_in_schema=False, after_request=missing_page, opt=PUBLIC
+            ),
+            components=Components(
+                security_schemes={
+                    _BEARER: SecurityScheme(
+                        type="http",
+                        scheme="bearer",
+                        bearer_format="JWT",
+                        description="The `access_token` that POST /auth/login answers",
+                    )
+                }
             ),
             render_plugins=[
                 SwaggerRenderPlugin(
@@ -57,21 +83,41 @@ def build_app(
         request_max_body_size=MAX_BODY,
         logging_config=None,
     )
-    _document_problems(app)
+    _document(app, authentication)
     return without_api_prefix(_timed(app, metrics))
 
 
-async def _owner() -> str:
-    return LOCAL_OWNER
+def _guard(authentication: Authentication) -> Guard:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        # To OPTIONS Litestar itself answers, with the methods of the path.
+        options = isinstance(connection, Request) and connection.method == HttpMethod.OPTIONS
+        if not options and not _is_public(handler):
+            connection.scope["user"] = authentication.owner_of(connection.headers.getall("authorization", []))
+
+    return guard
+
+
+def _is_public(handler: BaseRouteHandler) -> bool:
+    return bool(handler.opt.get("public"))
+
+
+async def _owner(request: ApiRequest) -> str:
+    owner: str = request.user
+    return owner
 
 
 def _operations(health: Health, metrics: Metrics) -> list[ControllerRouterHandler]:
-    @get("/health/live", summary="Whether the process makes progress", tags=["operations"])
+    @get("/health/live", summary="Whether the process makes progress", tags=["operations"], opt=PUBLIC)
     async def live() -> Response[dict[str, str]]:
         alive = health.alive()
         return Response({"status": "ok" if alive else "stalled"}, status_code=200 if alive else 503)
 
-    @get(["/health", "/health/ready"], summary="Whether broker and store answer", tags=["operations"])
+    @get(
+        ["/health", "/health/ready"],
+        summary="Whether broker and store answer",
+        tags=["operations"],
+        opt=PUBLIC,
+    )
     async def ready() -> Response[dict[str, Any]]:
         fine, checks = await health.ready()
         body = {"status": "ok" if fine else "unready", "checks": checks}
@@ -83,6 +129,7 @@ def _operations(health: Health, metrics: Metrics) -> list[ControllerRouterHandle
         tags=["operations"],
         media_type=_EXPOSITION,
         sync_to_thread=True,
+        opt=PUBLIC,
     )
     def exposition() -> bytes:
         return generate_latest(metrics.registry)
@@ -92,15 +139,25 @@ def _operations(health: Health, metrics: Metrics) -> list[ControllerRouterHandle
 
 def _schema_assets() -> ControllerRouterHandler:
     return create_static_files_router(
-        path=_ASSETS, directories=[str(files("swagger_ui") / "static")], include_in_schema=False
+        path=_ASSETS,
+        directories=[str(files("swagger_ui") / "static")],
+        include_in_schema=False,
+        opt=PUBLIC,
     )
 
 
-def _document_problems(app: Litestar) -> None:
-    """Put what errors really look like where Litestar documents an error body of its own."""
-    for path in (app.openapi_schema.paths or {}).values():
-        for operation in (path.get, path.post):
+def _document(app: Litestar, authentication: Authentication) -> None:
+    """Say who is let in, and put what errors really look like where Litestar documents a body of its own."""
+    needed: list[SecurityRequirement] = [{_BEARER: []}, *([{}] if authentication.open_to_all else [])]
+    paths = app.openapi_schema.paths or {}
+    for route in app.routes:
+        documented = paths.get(getattr(route, "path_format", ""))
+        if not isinstance(route, HTTPRoute) or documented is None:
+            continue
+        for method, (handler, _) in route.route_handler_map.items():
+            operation = getattr(documented, method.lower())
             if operation is not None and operation.responses is not None:
+                operation.security = [] if _is_public(handler) else needed
                 operation.responses.pop("400", None)
                 operation.responses["default"] = PROBLEM_RESPONSE
 

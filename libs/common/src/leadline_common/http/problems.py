@@ -1,11 +1,11 @@
 """Every error as RFC 9457 problem details: what was wrong, where, and what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Schema
 from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
@@ -52,7 +52,7 @@ log = structlog.get_logger()
 def invalid(error: ValidationError) -> Problem:
     """Turn a validation error into a problem with one entry a wrong field, never quoting what was sent."""
     errors = [
-        FieldError(".".join(str(part) for part in item["loc"]) or "body", item["msg"])
+        FieldError(".".join(str(part) for part in item["loc"]) or "body", _said(item["msg"]))
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
     return Problem(
@@ -71,6 +71,8 @@ def render(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
     if problem.errors:
         body["errors"] = [{"field": item.field, "message": item.message} for item in problem.errors]
     extra = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}
+    if problem.status == 401:
+        extra["WWW-Authenticate"] = "Bearer"  # a 401 has to say how to be let in (RFC 9110, section 11.6.1)
     return Response(
         body, status_code=problem.status, media_type=MEDIA_TYPE, headers={**(headers or {}), **extra}
     )
@@ -93,6 +95,8 @@ def _on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[
         return render(_wrong_fields(error))
     if error.detail == _CLIENT_GONE:
         return render(Problem(400, "Incomplete body", "The connection ended before the body did."))
+    if isinstance(error, InternalServerException) and (wrong := getattr(error.__cause__, "errors", None)):
+        return render(_misnamed_fields(wrong))
     if error.status_code >= 500:
         return _on_unexpected(request, error)
     title = _TITLES.get(error.status_code, "Request refused")
@@ -106,10 +110,24 @@ def _wrong_fields(error: ValidationException) -> Problem:
     return Problem(422, _TITLES[422], detail, errors=errors)
 
 
+def _misnamed_fields(wrong: Sequence[Mapping[str, Any]]) -> Problem:
+    """Tell of wrong fields that have the name of a dependency of ours, which Litestar takes for our fault."""
+    errors = [
+        FieldError(".".join(map(str, item.get("loc", ()))) or "body", _said(str(item.get("msg", ""))))
+        for item in wrong
+    ]
+    return Problem(422, _TITLES[422], "Correct the fields named in `errors` and send it again.", errors=errors)
+
+
 def _field_error(key: str, message: str) -> FieldError:
     if message == repr(key):  # the text of the KeyError that a missing argument ends in
         message = "Field required"
-    return FieldError("body" if key == "data" else key, message)
+    return FieldError("body" if key == "data" else key, _said(message))
+
+
+def _said(message: str) -> str:
+    """Return a validator's own words without the kind of error that pydantic puts before them."""
+    return message.removeprefix("Value error, ")
 
 
 def _advice(request: Request[Any, Any, Any], error: HTTPException) -> str:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 
 class Route(NamedTuple):
-    """Requests of this method whose path is this one, or below it where it ends in `/*`."""
+    """Requests of this method whose path is this one; `*` is any segment, at the end with all below it."""
 
     method: str
     path: str
@@ -12,6 +12,9 @@ class Route(NamedTuple):
 
 
 ROUTES = (
+    Route("POST", "/auth/signup", "ingest"),
+    Route("POST", "/auth/login", "ingest"),
+    Route("GET", "/auth/me", "ingest"),
     Route("POST", "/offer", "ingest"),
     Route("POST", "/leads/upload", "ingest"),
     Route("POST", "/leads/upload/*", "ingest"),
@@ -20,6 +23,11 @@ ROUTES = (
     Route("GET", "/results", "results"),
     Route("GET", "/results/export", "results"),
     Route("GET", "/runs/*", "results"),
+    Route("POST", "/leads", "ingest"),
+    Route("GET", "/leads", "results"),
+    Route("GET", "/leads/*", "results"),
+    Route("GET", "/leads/*/events", "results"),
+    Route("POST", "/leads/*/retry", "results"),
 )
 
 
@@ -37,6 +45,6 @@ def service_for(method: str, path: str) -> str | None:
 
 
 def _matches(pattern: str, path: str) -> bool:
-    if pattern.endswith("/*"):
-        return path.startswith(pattern[:-1]) and len(path) > len(pattern) - 1
-    return path == pattern
+    wanted, parts = pattern.split("/"), path.split("/")
+    enough = len(parts) >= len(wanted) if wanted[-1] == "*" else len(parts) == len(wanted)
+    return enough and all(want in ("*", part) for want, part in zip(wanted, parts, strict=False))

@@ -35,6 +35,7 @@ async def serving(app: ASGIApp, host: str, port: int, drain_seconds: float) -> A
         log_config=None,
         access_log=False,
         lifespan="off",
+        proxy_headers=False,  # by default X-Forwarded-For of any sender on loopback is believed
         timeout_graceful_shutdown=max(1, int(drain_seconds)),
     )
     server = _Server(config)

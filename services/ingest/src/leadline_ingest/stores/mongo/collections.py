@@ -25,6 +25,9 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
             partialFilterExpression={"submission": {"$exists": True}},
         ),
     ],
+    "users": [IndexModel(["email_key"], name="email", unique=True)],
+    # Later than the count's end, since the server's clock may be ahead of those who count.
+    "attempts": [IndexModel(["until"], name="ended", expireAfterSeconds=3600)],
 }
 
 
@@ -38,6 +41,10 @@ class Collections:
     id of the run that holds them, by claim key.
     Runs have also `token`, `leased_until`, `stored_at` and `finished_at` (in the server's cluster time, which
     orders them whoever wrote them) and, where they score a queue submission, its upload's id as `submission`.
+    First messages have their idempotency key as `_id` and the `message` as JSON text.
+    Users have their id as `_id`.
+    Attempts have what they are counted under as `_id`, `count`, `until` when, and whether the last one was
+    `counted`.
     """
 
     def __init__(self, database: Database) -> None:
@@ -46,6 +53,9 @@ class Collections:
         self._uploads: AsyncIOMotorCollection[Document] = database["uploads"]
         self._prospects: AsyncIOMotorCollection[Document] = database["prospects"]
         self._runs: AsyncIOMotorCollection[Document] = database["run_requests"]
+        self._first_messages: AsyncIOMotorCollection[Document] = database["first_messages"]
+        self._users: AsyncIOMotorCollection[Document] = database["users"]
+        self._attempts: AsyncIOMotorCollection[Document] = database["attempts"]
 
     async def _create_indexes(self) -> None:
         with reaching_mongo():

@@ -4,12 +4,14 @@ import asyncio
 from typing import Self
 
 from leadline_common.mongo import connect, ping
+from leadline_ingest.stores.mongo.accounts import MongoAccounts
 from leadline_ingest.stores.mongo.claims import MongoClaims
+from leadline_ingest.stores.mongo.messages import MongoMessages
 from leadline_ingest.stores.mongo.runs import MongoRuns
 from leadline_ingest.stores.mongo.uploads import MongoUploads
 
 
-class MongoIngestStore(MongoUploads, MongoRuns, MongoClaims):
+class MongoIngestStore(MongoUploads, MongoRuns, MongoClaims, MongoMessages, MongoAccounts):
     """The port over one database, made by `connect`."""
 
     @classmethod

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from leadline_common.errors import Unavailable
 from leadline_common.sqlite import Database
+from leadline_ingest.stores.sqlite.accounts import SqliteAccounts
 from leadline_ingest.stores.sqlite.claims import SqliteClaims
+from leadline_ingest.stores.sqlite.messages import SqliteMessages
 from leadline_ingest.stores.sqlite.runs import SqliteRuns
 from leadline_ingest.stores.sqlite.tables import SCHEMA
 from leadline_ingest.stores.sqlite.uploads import SqliteUploads
 
 
-class SqliteIngestStore(SqliteUploads, SqliteRuns, SqliteClaims):
+class SqliteIngestStore(SqliteUploads, SqliteRuns, SqliteClaims, SqliteMessages, SqliteAccounts):
     """The port over one file; raises Unavailable where that cannot be opened."""
 
     def __init__(self, path: Path) -> None:

@@ -76,6 +76,26 @@ CREATE TABLE IF NOT EXISTS covered (
     upload_id TEXT NOT NULL,
     PRIMARY KEY (claim_key, upload_id)
 ) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS first_messages (
+    key TEXT PRIMARY KEY,
+    message TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS users (
+    id TEXT PRIMARY KEY,
+    email TEXT NOT NULL,
+    email_key TEXT NOT NULL UNIQUE,
+    password_hash TEXT NOT NULL,
+    created_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS attempts (
+    key TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    until REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (until);
 """
 
 Value = str | int | float | None

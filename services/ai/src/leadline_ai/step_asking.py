@@ -1,0 +1,107 @@
+"""Putting one step of a message's workflow to a language model, within the calls a step is worth."""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from leadline_ai.asking import Asker
+from leadline_ai.assessing import CHUNK_SECONDS
+from leadline_ai.assessor import Failure, FailureKind
+from leadline_ai.gate import TurnedAway
+from leadline_ai.offline_steps import Output
+from leadline_ai.provider import ProviderFailure, Reply, Stop
+from leadline_ai.spending import Account, BudgetSpent
+from leadline_ai.steps import AskedStep, Unreadable, prompt_of, question_about, read_step
+
+Keep = Callable[[Output], Awaitable[None]]
+"""Returns when the output is stored."""
+_KINDS: dict[str, FailureKind] = {
+    "misconfigured": "misconfigured",
+    "declined": "refused",
+    "overloaded": "unavailable",
+    "unavailable": "unavailable",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepAssessor:
+    """Asks at most `calls_a_step` times, repairs counted; between calls to a provider in trouble it waits.
+
+    The first wait is `first_wait` seconds, doubled each time up to `longest_wait`.
+    """
+
+    asker: Asker
+    calls_a_step: int
+    first_wait: float = 0.5
+    longest_wait: float = 20.0
+
+    async def ask(
+        self, step: AskedStep, account: Account, keep: Keep, calls: int
+    ) -> tuple[Output | Failure, int]:
+        """Return the step's output, handed to `keep` before, or why there is none; and the calls in all.
+
+        `calls` is how many there were before. Raises Unavailable where the store does not answer.
+        """
+
+        async def take(reply: Reply) -> Output | Failure:
+            read = _read(step, reply)
+            if not isinstance(read, Failure):
+                await keep(read)
+            elif reply.stop is Stop.COMPLETE:
+                account.count_failed()
+            return read
+
+        deadline, fault = time.monotonic() + CHUNK_SECONDS, ""
+        outcome: Output | Failure = _failure(step, "unavailable", "its calls were spent before")
+        while calls < self.calls_a_step:
+            try:
+                outcome = await self.asker.ask(question_about(step, fault), account, deadline, take)
+            except (TurnedAway, BudgetSpent) as away:
+                return _not_asked(step, away), calls
+            except ProviderFailure as failure:
+                outcome = _failure(step, _KINDS[failure.kind], str(failure))
+            calls += 1
+            if not isinstance(outcome, Failure) or outcome.kind not in {"unavailable", "unusable"}:
+                break
+            if outcome.kind == "unavailable" and calls < self.calls_a_step:
+                await asyncio.sleep(self._wait(calls))
+            fault = "" if fault or outcome.kind == "unavailable" else outcome.error
+        return outcome, calls
+
+    def key(self, step: AskedStep) -> str:
+        """Return the key of all that the step's answer depends on."""
+        question, provider = question_about(step), self.asker.provider
+        parts = (prompt_of(step.TYPE).version, provider.name, provider.model, provider.endpoint)
+        asked = "\x1f".join([*parts, question.system, question.body])
+        return hashlib.sha256(asked.encode()).hexdigest()
+
+    def _wait(self, made: int) -> float:
+        return min(self.first_wait * 2.0 ** (made - 1), self.longest_wait) * random.uniform(1.0, 1.25)
+
+
+def _read(step: AskedStep, reply: Reply) -> Output | Failure:
+    match reply.stop:
+        case Stop.REFUSED:
+            return _failure(step, "refused", "the model declines to judge this message")
+        case Stop.TRUNCATED | Stop.OTHER:
+            return _failure(step, "unusable", "the answer was not complete")
+        case Stop.COMPLETE:
+            try:
+                return read_step(step, reply.text)
+            except Unreadable as wrong:
+                return _failure(step, "unusable", str(wrong))
+
+
+def _not_asked(step: AskedStep, away: TurnedAway | BudgetSpent) -> Failure:
+    if isinstance(away, BudgetSpent):
+        return _failure(step, "skipped_budget", str(away))
+    if away.later:
+        return _failure(step, "later", str(away))
+    return _failure(step, "misconfigured" if away.misconfigured else "unavailable", str(away))
+
+
+def _failure(step: AskedStep, kind: FailureKind, error: str) -> Failure:
+    return Failure(step.workflow_id, kind, error)

@@ -1,0 +1,54 @@
+"""Steps of workflows in, their answers out."""
+
+import asyncio
+from collections.abc import Sequence
+
+from leadline_ai.assessor import Failure
+from leadline_ai.metrics import AiMetrics
+from leadline_ai.step_policy import StepPolicy
+from leadline_ai.steps import STEPS, AskedStep
+from leadline_common.broker import Message
+from leadline_common.chunks import message_of
+from leadline_common.errors import Permanent
+from leadline_common.workflow import StepFinished
+
+
+class StepHandler:
+    """Answers the steps that ask for a judgement, those of a batch side by side."""
+
+    def __init__(self, policy: StepPolicy, metrics: AiMetrics) -> None:
+        self._policy = policy
+        self._metrics = metrics
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Answer every step."""
+        return list(await asyncio.gather(*(self._answer(message) for message in messages)))
+
+    def split(self, message: Message) -> list[Message]:
+        """A step is about one message."""
+        return []
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """Answer without the chosen assessor, so that the workflow does not wait for this step."""
+        try:
+            step = _decode(message)
+        except Permanent:
+            return []
+        failure = Failure(step.workflow_id, "unavailable", error)
+        return [_finished_message(self._policy.without_answer(step, failure), message)]
+
+    async def _answer(self, message: Message) -> Message:
+        finished = await self._policy.answer(_decode(message), message.attempt)
+        self._metrics.count_step(finished)
+        return _finished_message(finished, message)
+
+
+def _decode(message: Message) -> AskedStep:
+    kind = STEPS.get(message.type)
+    if kind is None:
+        raise Permanent(f"ai does not know the type {message.type}")
+    return kind.decode(message.body)
+
+
+def _finished_message(finished: StepFinished, asked: Message) -> Message:
+    return message_of(finished, f"{asked.id}:{StepFinished.TYPE}")

@@ -1,0 +1,107 @@
+"""Who answers a workflow's step: the chosen assessor, and where it fails the offline one or nobody."""
+
+import json
+from dataclasses import dataclass
+
+from leadline_ai.assessor import Failure
+from leadline_ai.keeping import at_last
+from leadline_ai.offline_steps import OFFLINE_STEPS, Output, route_of, step_offline
+from leadline_ai.policy import OnFailure
+from leadline_ai.spending import Spending
+from leadline_ai.step_asking import StepAssessor
+from leadline_ai.steps import AskedStep, prompt_of
+from leadline_ai.store import AiStore, StoredAnswer
+from leadline_common.errors import Transient
+from leadline_common.topology import MAX_ATTEMPTS
+from leadline_common.workflow import JudgeStep, StepError, StepFinished, StepSource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoughtSteps:
+    """Outputs that cost money: stored before they are given out, and never bought twice."""
+
+    assessor: StepAssessor
+    store: AiStore
+    spending: Spending
+
+    async def of(self, step: AskedStep, attempt: int) -> Output | Failure:
+        """Return the step's output, or why there is none. Raises Unavailable, Transient to wait."""
+        key, called = self.assessor.key(step), f"{step.step}:{step.epoch}"
+        known = (await self.store.answers(step.owner, [key])).get(key)
+        if known is not None:
+            output: Output = json.loads(known.answer)
+            return output
+
+        async def keep(output: Output) -> None:
+            await at_last(lambda: self.store.keep_answers(step.owner, [self._stored(step, key, output)]))
+
+        before = await self.store.calls(step.workflow_id, [called])
+        async with self.spending.account(step.owner, step.workflow_id, 0) as account:
+            outcome, calls = await self.assessor.ask(step, account, keep, before.get(called, 0))
+        if isinstance(outcome, Failure) and outcome.kind == "later" and attempt < MAX_ATTEMPTS:
+            await at_last(lambda: self.store.note_calls(step.workflow_id, {called: calls}))
+            raise Transient(outcome.error)
+        return outcome
+
+    def source(self, step: AskedStep) -> StepSource:
+        """Say who is asked."""
+        provider = self.assessor.asker.provider
+        return StepSource(source=provider.name, assessor=provider.model, prompt=prompt_of(step.TYPE).version)
+
+    def _stored(self, step: AskedStep, key: str, output: Output) -> StoredAnswer:
+        source = self.source(step)
+        return StoredAnswer(
+            key=key,
+            run_id=step.workflow_id,
+            answer=json.dumps(output, ensure_ascii=False),
+            source=source.source,
+            assessor=source.assessor,
+            prompt=source.prompt,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StepPolicy:
+    """`bought` is the language model's part, None where the offline assessor is the chosen one."""
+
+    bought: BoughtSteps | None = None
+    on_failure: OnFailure = "fallback"
+
+    async def answer(self, step: AskedStep, attempt: int) -> StepFinished:
+        """Answer a step in the `attempt`-th delivery of its message. Raises as BoughtSteps.of does."""
+        if self.bought is None:
+            return self._offline(step)
+        outcome = await self.bought.of(step, attempt)
+        if isinstance(outcome, Failure):
+            return self.without_answer(step, outcome)
+        return _finished(step, self.bought.source(step), outcome)
+
+    def without_answer(self, step: AskedStep, failure: Failure) -> StepFinished:
+        """Answer a step that the chosen assessor gave no output for."""
+        if self.on_failure == "fallback":
+            return self._offline(step, failure.error)
+        code = "unavailable" if failure.kind == "later" else failure.kind
+        source = self.bought.source(step) if self.bought else OFFLINE_STEPS
+        return _finished(step, source, error=StepError(code=code, message=failure.error))
+
+    def _offline(self, step: AskedStep, fallback: str | None = None) -> StepFinished:
+        source = OFFLINE_STEPS.model_copy(update={"fallback": fallback})
+        return _finished(step, source, step_offline(step))
+
+
+def _finished(
+    step: AskedStep, source: StepSource, output: Output | None = None, error: StepError | None = None
+) -> StepFinished:
+    """Return the answer; a judgement goes through the guard rails, whoever made it."""
+    if output is not None and isinstance(step, JudgeStep):
+        output = route_of(step, output)
+    return StepFinished(
+        owner=step.owner,
+        workflow_id=step.workflow_id,
+        step=step.step,
+        epoch=step.epoch,
+        deadline=step.deadline,
+        output=output,
+        error=error,
+        source=source,
+    )

@@ -1,0 +1,32 @@
+"""Who a request comes from, to count by."""
+
+from collections.abc import Sequence
+from ipaddress import IPv6Address, ip_address, ip_network
+
+_IPV6_PREFIX = 64
+"""What one subscriber has to choose addresses from (RFC 6177)."""
+
+
+def client_address(peer: str, forwarded: Sequence[str], trusted_proxies: int) -> str:
+    """Return the address of a client, of IPv6 the network.
+
+    `forwarded` are the X-Forwarded-For headers. Each proxy on the way puts whom it was called by at their
+    end. With that many trusted ones the client is that far from the end; all before it may be made up. The
+    peer is the client where no proxy is trusted or the headers are shorter.
+    """
+    hops = [hop.strip() for header in forwarded for hop in header.split(",")]
+    if 0 < trusted_proxies <= len(hops):
+        return _network(hops[-trusted_proxies]) or _network(peer) or peer
+    return _network(peer) or peer
+
+
+def _network(address: str) -> str | None:
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return None
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ip_network((found, _IPV6_PREFIX), strict=False))

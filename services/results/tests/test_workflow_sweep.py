@@ -1,0 +1,153 @@
+"""The sweep over real stores: what is lost is asked for again, what is late is waited for, all of it ends."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from leadline_common.broker import Message
+from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.ids import new_id
+from leadline_common.metrics import Metrics, new_registry
+from leadline_common.topology import (
+    AI_CLASSIFY,
+    AI_EXTRACT,
+    AI_JUDGE,
+    RESULT_STEPS,
+    RULES_ROUTE,
+    Queue,
+)
+from leadline_common.workflow import StepFinished, StepName
+from leadline_results.metrics import WorkflowMetrics
+from leadline_results.workflow import GRACE, MAX_TRIES, STEP_TIME, Workflow
+from leadline_results.workflow_handler import WorkflowHandler
+from leadline_results.workflow_store import WorkflowStore
+from leadline_results.workflow_sweep import BELIEF, SWEEP_BATCH, WorkflowSweep
+from leadline_results.workflow_writer import WorkflowWriter
+
+from .builders import Clock, drained
+from .workflow_builders import asked, at, completed, failed
+
+QUEUES = {StepName.CLASSIFY: AI_CLASSIFY, StepName.EXTRACT: AI_EXTRACT, StepName.ROUTE: RULES_ROUTE}
+OVERDUE = (STEP_TIME + GRACE).total_seconds()
+
+
+class Sweeping:
+    """Two replicas' sweeps and a handler over one store and one broker."""
+
+    def __init__(self, store: WorkflowStore, broker: EmbeddedBroker) -> None:
+        self.store, self.broker, self.clock = store, broker, Clock()
+        writer = WorkflowWriter(store, WorkflowMetrics(Metrics(new_registry()).registry))
+        self.handler = WorkflowHandler(store, writer, self.clock)
+        self.first, self.second = (WorkflowSweep(store, writer, broker, self.clock) for _ in range(2))
+
+    async def known(self, workflow: Workflow) -> Workflow:
+        """The workflow as it is now."""
+        return (await self.store.load([workflow.workflow_id]))[workflow.workflow_id]
+
+    async def fill(self, queue: Queue) -> None:
+        """Have something wait in a queue."""
+        await self.broker.send(queue.name, [Message(type="any", id=new_id(), body=b"")])
+
+
+@pytest.fixture
+async def sweeping(workflow_store: WorkflowStore, tmp_path: Path) -> AsyncIterator[Sweeping]:
+    """Everything empty."""
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    yield Sweeping(workflow_store, broker)
+    await broker.close()
+
+
+@pytest.mark.parametrize("step", list(StepName))
+async def test_a_lost_step_is_asked_for_again(sweeping: Sweeping, step: StepName) -> None:
+    """Not before its deadline and some grace, and then once, however many replicas look."""
+    workflow = at(step)
+    await sweeping.store.insert([workflow])
+    sweeping.clock.advance(seconds=OVERDUE - 1)
+    await sweeping.first.sweep()
+    assert await drained(sweeping.broker, QUEUES[step]) == []
+    sweeping.clock.advance(seconds=1)
+    await sweeping.first.sweep()
+    await sweeping.second.sweep()
+    [message] = await drained(sweeping.broker, QUEUES[step])
+    assert (asked(message).step, asked(message).deadline) == (step, sweeping.clock() + STEP_TIME)
+    known = await sweeping.known(workflow)
+    assert (known.steps[step].attempts, known.history[-1].event) == (2, "repeated")
+
+
+async def test_a_step_that_nobody_answers_times_out(sweeping: Sweeping) -> None:
+    """After five publications its workflow fails, by an answer that takes the way of all answers."""
+    workflow = at(StepName.EXTRACT)
+    await sweeping.store.insert([workflow])
+    published = []
+    for _ in range(MAX_TRIES):
+        sweeping.clock.advance(seconds=OVERDUE)
+        await sweeping.first.sweep()
+        published += await drained(sweeping.broker, AI_EXTRACT)
+    assert len(published) == len({message.id for message in published}) == MAX_TRIES - 1
+    [timed_out] = await drained(sweeping.broker, RESULT_STEPS)
+    assert timed_out.type == StepFinished.TYPE
+    sweeping.clock.advance(seconds=OVERDUE)
+    await sweeping.first.sweep()
+    [again] = await drained(sweeping.broker, RESULT_STEPS)
+    assert again == timed_out
+    await sweeping.handler.handle([again])
+    known = await sweeping.known(workflow)
+    error = known.steps[StepName.EXTRACT].error
+    assert error is not None
+    assert (known.status, error.code, error.attempt) == ("failed", "timed_out", MAX_TRIES)
+
+
+@pytest.mark.parametrize(
+    ("step", "queue"),
+    [
+        (StepName.CLASSIFY, AI_CLASSIFY),
+        (StepName.EXTRACT, AI_EXTRACT),
+        (StepName.ROUTE, RULES_ROUTE),
+        (StepName.ROUTE, AI_JUDGE),
+        (StepName.CLASSIFY, RESULT_STEPS),
+    ],
+)
+async def test_what_waits_in_a_queue_is_late_and_not_lost(
+    sweeping: Sweeping, step: StepName, queue: Queue
+) -> None:
+    """While the step's queue, or that of the answers, is worked off nothing is published twice."""
+    workflow = at(step)
+    await sweeping.store.insert([workflow])
+    await sweeping.fill(queue)
+    for _ in range(10):
+        sweeping.clock.advance(seconds=OVERDUE)
+        await sweeping.first.sweep()
+    assert await sweeping.broker.depth(queue.name) == 1
+    assert (await sweeping.known(workflow)).steps == workflow.steps
+    await drained(sweeping.broker, queue)
+    sweeping.clock.advance(seconds=OVERDUE)
+    await sweeping.first.sweep()
+    assert len(await drained(sweeping.broker, QUEUES[step])) == 1
+
+
+async def test_a_queue_that_is_never_empty_is_not_believed_for_ever(sweeping: Sweeping) -> None:
+    """Under steady load a lost message is asked for again after an hour."""
+    workflow = at(StepName.CLASSIFY)
+    await sweeping.store.insert([workflow])
+    await sweeping.fill(AI_CLASSIFY)
+    sweeping.clock.advance(seconds=(STEP_TIME + BELIEF - timedelta(seconds=1)).total_seconds())
+    await sweeping.first.sweep()
+    assert await sweeping.broker.depth(AI_CLASSIFY.name) == 1
+    sweeping.clock.advance(minutes=2)
+    await sweeping.first.sweep()
+    assert await sweeping.broker.depth(AI_CLASSIFY.name) == 2
+
+
+async def test_a_sweep_is_bounded_and_leaves_what_has_ended(sweeping: Sweeping) -> None:
+    """After an outage a queue gets a hundred messages at a time, never all at once."""
+    await sweeping.store.insert([at(StepName.CLASSIFY) for _ in range(SWEEP_BATCH + 5)])
+    await sweeping.store.insert([completed(), failed(StepName.CLASSIFY)])
+    sweeping.clock.advance(hours=1)
+    await sweeping.first.sweep()
+    assert len(await drained(sweeping.broker, AI_CLASSIFY)) == SWEEP_BATCH
+    await sweeping.first.sweep()
+    assert len(await drained(sweeping.broker, AI_CLASSIFY)) == 5
+    await sweeping.first.sweep()
+    assert await drained(sweeping.broker, AI_CLASSIFY) == []

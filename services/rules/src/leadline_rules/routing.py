@@ -1,0 +1,50 @@
+"""The step `route` in, the default queue and its signals on to whoever judges the rest."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from leadline_common.broker import Message
+from leadline_common.chunks import message_of
+from leadline_common.errors import Permanent
+from leadline_common.workflow import JudgeStep, RouteDefault, RouteStep, StepError, StepFinished
+from leadline_scoring.inbound.route import default_route
+
+
+class RouteHandler:
+    """Stateless: the same step always gives the same message."""
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Work out the default of every step, and pass the step on with it."""
+        return [_passed_on(RouteStep.decode(message.body), message.id) for message in messages]
+
+    def split(self, message: Message) -> list[Message]:
+        """A step is about one message."""
+        return []
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """End the step with the error, so that its workflow does not wait."""
+        try:
+            step = RouteStep.decode(message.body)
+        except Permanent:
+            return []
+        finished = StepFinished(
+            owner=step.owner,
+            workflow_id=step.workflow_id,
+            step=step.step,
+            epoch=step.epoch,
+            deadline=step.deadline,
+            error=StepError(code="broken", message=error),
+        )
+        return [message_of(finished, f"{message.id}:{StepFinished.TYPE}")]
+
+
+def default_of(step: RouteStep) -> RouteDefault:
+    """Return the default queue of a message by the rules, and the signals that were seen in it."""
+    known = step.classification
+    route = default_route(known.category, known.confidence, step.extraction, step.input.message)
+    return RouteDefault.model_validate(asdict(route))
+
+
+def _passed_on(step: RouteStep, message_id: str) -> Message:
+    judge = JudgeStep(**vars(step), default=default_of(step))
+    return message_of(judge, f"{message_id}:{JudgeStep.TYPE}")
