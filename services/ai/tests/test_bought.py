@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from leadline_ai import bought
+from leadline_ai import keeping
 from leadline_ai.policy import Policy
 from leadline_ai.store import Budget, StoredAnswer
 from leadline_ai.stores.sqlite import SqliteAiStore
@@ -76,7 +76,7 @@ class StoreWithOutages(SqliteAiStore):
 
 @pytest.fixture
 async def failing_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StoreWithOutages]:
-    monkeypatch.setattr(bought, "_STORE_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(keeping, "_AGAIN_SECONDS", 0.01)
     opened = StoreWithOutages(tmp_path / "failing.db")
     yield opened
     await opened.close()

@@ -70,6 +70,7 @@ async def test_no_lead_is_in_more_requests_than_it_is_worth(
         for attempts in (1, 2, 3):
             server.requests.clear()
             worth = at_another_replica(policy, calls_a_lead=attempts)
+            bought_of(worth).assessor.asker.gate.answered()
             scored = await worth.score(chunk(some, run_id=f"run-{attempts}", refresh=True), 1)
 
             calls = asked(server)

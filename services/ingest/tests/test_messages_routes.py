@@ -184,6 +184,7 @@ async def test_without_a_broker_the_sender_is_told_to_come_again(
         ({**MESSAGE, "externalMessageId": "1"}, ["externalMessageId"]),
         ([MESSAGE], ["body"]),
         (None, ["body"]),
+        ({"contact_channel": "email", "message": "Hi", "owner": "bob"}, ["owner"]),
     ],
 )
 async def test_a_wrong_field_is_named(

@@ -19,7 +19,9 @@ from leadline_common.errors import LeadlineError
 FAILURES_IN_A_ROW = 5
 """From here on a provider counts as failing."""
 PATIENCE = 30.0
-"""Seconds for which calls wait for a failing provider; then all but a probing one are turned away."""
+"""Seconds for which calls wait for a provider that fails; then all but a probing one are turned away.
+
+Nobody waits for one that has never answered: that is no outage that passes."""
 LONGEST_REST = 20.0
 """Seconds for which calls wait since the provider asks for it; where it is more they come again later."""
 _FIRST_PROBE, _LONGEST_PROBE = 0.5, 10.0
@@ -57,6 +59,7 @@ class Gate:
         self._rest_until = 0.0
         self._failures = 0
         self._failing_since: float | None = None
+        self._has_answered = False
         self._probe_pause = 0.0
         self._probe_at = 0.0
         self._fault = ""
@@ -104,6 +107,7 @@ class Gate:
         if self._failing_since is not None:
             log.info("provider_answers_again", provider=self._provider)
         self._failures, self._failing_since, self._fault = 0, None, ""
+        self._has_answered = True
         self._limit = min(self._most, self._limit + 1 / self._limit)
         if rest:
             self._rest_until = max(self._rest_until, time.monotonic() + rest)
@@ -152,7 +156,9 @@ class Gate:
             raise TurnedAway("the time for its chunk was over before its turn came", later=True)
         if self._rest_until - now > LONGEST_REST:
             raise TurnedAway(f"{self._provider} asks to be left alone for a while", later=True)
-        if self._failing_since is None or now - self._failing_since < PATIENCE:
+        if self._failing_since is None:
+            return
+        if self._has_answered and now - self._failing_since < PATIENCE:
             return
         if self._under_way or now < self._probe_at:
             raise TurnedAway(self._reason)

@@ -191,7 +191,13 @@ def _spoilt(names: Mapping[str, str], fault: str) -> Reading:
 def first_fault(error: ValidationError) -> str:
     """Name the first wrong field; a key of the model's own making may hold lead text and is not named."""
     first = error.errors(include_url=False, include_input=False)[0]
-    return "a key that was not asked for" if first["type"] == "extra_forbidden" else describe(error)
+    match first["type"]:
+        case "extra_forbidden":
+            return "a key that was not asked for"
+        case "json_invalid":
+            return "it is no whole JSON"
+        case _:
+            return describe(error)
 
 
 def _offer_data(offer: Offer) -> dict[str, Any]:
