@@ -55,8 +55,12 @@ def invalid(error: ValidationError) -> Problem:
         FieldError(".".join(str(part) for part in item["loc"]) or "body", _said(item["msg"]))
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
+    return _correct(errors)
+
+
+def _correct(errors: Sequence[FieldError]) -> Problem:
     return Problem(
-        422, "Invalid fields", "Correct the fields named in `errors` and send it again.", errors=errors
+        422, _TITLES[422], "Correct the fields named in `errors` and send it again.", errors=errors
     )
 
 
@@ -116,7 +120,7 @@ def _misnamed_fields(wrong: Sequence[Mapping[str, Any]]) -> Problem:
         FieldError(".".join(map(str, item.get("loc", ()))) or "body", _said(str(item.get("msg", ""))))
         for item in wrong
     ]
-    return Problem(422, _TITLES[422], "Correct the fields named in `errors` and send it again.", errors=errors)
+    return _correct(errors)
 
 
 def _field_error(key: str, message: str) -> FieldError:
