@@ -319,7 +319,7 @@ def workbook(*names: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in names:
-            archive.writestr(name, "role,company\nCTO,Acme\n")
+            archive.writestr(zipfile.ZipInfo(name), "role,company\nCTO,Acme\n")
     return buffer.getvalue()
 
 
@@ -330,7 +330,7 @@ def workbook(*names: str) -> bytes:
         (workbook("leads.csv"), "ZIP"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "(.xls)"),
         (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
-        (gzip.compress(b"role,company\nCTO,Acme\n"), "gzip"),
+        (gzip.compress(b"role,company\nCTO,Acme\n", mtime=0), "gzip"),
         (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image"),
         (b"\xff\xd8\xff\xe0\0\x10JFIF", "image"),
         (b"GIF89a", "image"),
