@@ -192,8 +192,8 @@ def test_messages_do_not_change_under_their_readers() -> None:
 
 def test_every_type_is_routed_or_public() -> None:
     """Each contract between services has a queue; the events for others have none that must exist."""
-    public = {m.LeadsRejected, m.ResultsScored, w.MessageReceived, w.WorkflowEnded}
-    types = {
+    public: set[type[m.Contract]] = {m.LeadsRejected, m.ResultsScored, w.MessageReceived, w.WorkflowEnded}
+    types: dict[str, Any] = {
         member.TYPE: member
         for member in (*vars(m).values(), *vars(w).values())
         if isinstance(member, type) and issubclass(member, m.Wire) and hasattr(member, "TYPE")
