@@ -146,7 +146,7 @@ async def test_requests_in_vain_are_told(score: Leadline, provider: ModelServer)
 
 async def test_leads_over_budget_are_told(score: Leadline, provider: ModelServer) -> None:
     """Leads that a budget kept out are counted in one line with the reason and what to set."""
-    ran = await run(score, provider, LEADS, LEADLINE_AI_RUN_BUDGET_USD="0.003")
+    ran = await run(score, provider, LEADS, LEADLINE_AI_RUN_BUDGET_USD="0.00265")
     assert ran.code == 3
     assert provider.count == 1
     assert re.search(r"^10 leads scored by rules alone: .*LEADLINE_AI_RUN_BUDGET_USD", ran.out, re.M)
