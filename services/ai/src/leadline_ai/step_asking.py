@@ -18,6 +18,8 @@ from leadline_ai.steps import AskedStep, Unreadable, prompt_of, question_about, 
 
 Keep = Callable[[Output], Awaitable[None]]
 """Returns when the output is stored."""
+Note = Callable[[int], Awaitable[None]]
+"""Returns when it is stored how many calls the step has had in all."""
 _KINDS: dict[str, FailureKind] = {
     "misconfigured": "misconfigured",
     "declined": "refused",
@@ -39,12 +41,37 @@ class StepAssessor:
     longest_wait: float = 20.0
 
     async def ask(
-        self, step: AskedStep, account: Account, keep: Keep, calls: int
-    ) -> tuple[Output | Failure, int]:
-        """Return the step's output, handed to `keep` before, or why there is none; and the calls in all.
+        self, step: AskedStep, account: Account, calls: int, keep: Keep, note: Note
+    ) -> Output | Failure:
+        """Return the step's output, handed to `keep` before, or why there is none.
 
-        `calls` is how many there were before. Raises Unavailable where the store does not answer.
+        `calls` is how many there were before; `note` is told after each one that brought no output. Raises
+        Unavailable where the store does not answer.
         """
+
+        deadline, fault = time.monotonic() + CHUNK_SECONDS, ""
+        outcome: Output | Failure = _failure(step, "unavailable", "its calls were spent before")
+        while calls < self.calls_a_step:
+            try:
+                outcome = await self._once(step, fault, account, deadline, keep)
+            except (TurnedAway, BudgetSpent) as away:
+                return _not_asked(step, away)
+            if not isinstance(outcome, Failure):
+                break
+            calls += 1
+            await note(calls)
+            if outcome.kind == "unusable":
+                fault = "" if fault else outcome.error
+            elif outcome.kind != "unavailable":
+                break
+            elif calls < self.calls_a_step:
+                await asyncio.sleep(self._wait(calls))
+        return outcome
+
+    async def _once(
+        self, step: AskedStep, fault: str, account: Account, deadline: float, keep: Keep
+    ) -> Output | Failure:
+        """Make one call. Raises TurnedAway and BudgetSpent where none was made, Unavailable."""
 
         async def take(reply: Reply) -> Output | Failure:
             read = _read(step, reply)
@@ -54,22 +81,10 @@ class StepAssessor:
                 account.count_failed()
             return read
 
-        deadline, fault = time.monotonic() + CHUNK_SECONDS, ""
-        outcome: Output | Failure = _failure(step, "unavailable", "its calls were spent before")
-        while calls < self.calls_a_step:
-            try:
-                outcome = await self.asker.ask(question_about(step, fault), account, deadline, take)
-            except (TurnedAway, BudgetSpent) as away:
-                return _not_asked(step, away), calls
-            except ProviderFailure as failure:
-                outcome = _failure(step, _KINDS[failure.kind], str(failure))
-            calls += 1
-            if not isinstance(outcome, Failure) or outcome.kind not in {"unavailable", "unusable"}:
-                break
-            if outcome.kind == "unavailable" and calls < self.calls_a_step:
-                await asyncio.sleep(self._wait(calls))
-            fault = "" if fault or outcome.kind == "unavailable" else outcome.error
-        return outcome, calls
+        try:
+            return await self.asker.ask(question_about(step, fault), account, deadline, take)
+        except ProviderFailure as failure:
+            return _failure(step, _KINDS[failure.kind], str(failure))
 
     def key(self, step: AskedStep) -> str:
         """Return the key of all that the step's answer depends on."""

@@ -1,6 +1,5 @@
 """Steps of workflows in, their answers out."""
 
-import asyncio
 from collections.abc import Sequence
 
 from leadline_ai.assessor import Failure
@@ -14,7 +13,7 @@ from leadline_common.workflow import StepFinished
 
 
 class StepHandler:
-    """Answers the steps that ask for a judgement, those of a batch side by side."""
+    """Answers the steps that ask for a judgement."""
 
     def __init__(self, policy: StepPolicy, metrics: AiMetrics) -> None:
         self._policy = policy
@@ -22,7 +21,7 @@ class StepHandler:
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Answer every step."""
-        return list(await asyncio.gather(*(self._answer(message) for message in messages)))
+        return [await self._answer(message) for message in messages]
 
     def split(self, message: Message) -> list[Message]:
         """A step is about one message."""

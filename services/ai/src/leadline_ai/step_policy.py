@@ -35,11 +35,13 @@ class BoughtSteps:
         async def keep(output: Output) -> None:
             await at_last(lambda: self.store.keep_answers(step.owner, [self._stored(step, key, output)]))
 
+        async def note(calls: int) -> None:
+            await at_last(lambda: self.store.note_calls(step.workflow_id, {called: calls}))
+
         before = await self.store.calls(step.workflow_id, [called])
         async with self.spending.account(step.owner, step.workflow_id, 0) as account:
-            outcome, calls = await self.assessor.ask(step, account, keep, before.get(called, 0))
+            outcome = await self.assessor.ask(step, account, before.get(called, 0), keep, note)
         if isinstance(outcome, Failure) and outcome.kind == "later" and attempt < MAX_ATTEMPTS:
-            await at_last(lambda: self.store.note_calls(step.workflow_id, {called: calls}))
             raise Transient(outcome.error)
         return outcome
 

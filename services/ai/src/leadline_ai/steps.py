@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from leadline_ai.assessor import clip, one_line
 from leadline_ai.prompt import fence, first_fault
 from leadline_ai.provider import Question
 from leadline_common.workflow import (
@@ -48,6 +49,7 @@ _NOT_ASKED = {"title", "default", "description", "format", "pattern", "minLength
     "discriminator",
 }
 _OBJECT = TypeAdapter(dict[str, object])
+_NAME_LIMIT = 200
 _MESSAGE_LIMIT = 8_000
 _MAX_TOKENS = 2_048
 
@@ -93,7 +95,7 @@ def read_step(step: AskedStep, text: str) -> dict[str, object]:
     """
     known = _known(step)
     try:
-        said = _OBJECT.validate_json(text)
+        said = {name: _plain(value) for name, value in _OBJECT.validate_json(text).items()}
         if said.keys() & known.keys():
             raise Unreadable("the answer does not fit the schema: a key that was not asked for")
         whole = {**said, **known}
@@ -103,6 +105,13 @@ def read_step(step: AskedStep, text: str) -> dict[str, object]:
         return checked_output(step.step, whole)
     except ValidationError as error:
         raise Unreadable(f"the answer does not fit the schema: {first_fault(error)}") from None
+
+
+def _plain(value: object) -> object:
+    """Take from a text what moves a cursor or hides: a message may have talked the model into writing it."""
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    return one_line(value) if isinstance(value, str) else value
 
 
 def _answer_of(step: AskedStep) -> type[BaseModel]:
@@ -122,8 +131,8 @@ def _known(step: AskedStep) -> dict[str, object]:
 
 
 def _told(step: AskedStep) -> dict[str, str]:
-    said = {"name": (step.input.name or "")[:200], "channel": step.input.contact_channel}
-    told = {"message": fence({**said, "text": step.input.message[:_MESSAGE_LIMIT]})}
+    said = {"name": clip(step.input.name or "", _NAME_LIMIT), "channel": step.input.contact_channel}
+    told = {"message": fence({**said, "text": clip(step.input.message, _MESSAGE_LIMIT)})}
     match step:
         case ClassifyStep():
             return told

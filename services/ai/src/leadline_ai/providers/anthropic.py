@@ -61,16 +61,19 @@ class AnthropicProvider:
         self._sdk = AsyncAnthropic(api_key=key, base_url=base_url, max_retries=0, http_client=http)
 
     async def ask(self, question: Question) -> Reply:
-        prefix: TextBlockParam = {"type": "text", "text": question.prefix}
+        # A text block that is empty makes the whole request invalid.
+        parts: list[TextBlockParam] = [
+            {"type": "text", "text": part} for part in (question.prefix, question.body) if part
+        ]
         if question.prefix_caches:
-            prefix["cache_control"] = {"type": "ephemeral"}
+            parts[0]["cache_control"] = {"type": "ephemeral"}
         try:
             # Raw, since the SDK takes what fits no type without a word.
             response = await self._sdk.messages.with_raw_response.create(
                 model=self.model,
                 max_tokens=question.max_tokens,
                 system=question.system,
-                messages=[{"role": "user", "content": [prefix, {"type": "text", "text": question.body}]}],
+                messages=[{"role": "user", "content": parts}],
                 output_config={"format": {"type": "json_schema", "schema": dict(question.schema)}},
             )
             return _Message.model_validate_json(await response.read()).reply(rest(response.headers))

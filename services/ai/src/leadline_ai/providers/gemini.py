@@ -41,7 +41,10 @@ class GeminiProvider:
         )
         try:
             response = await self._sdk.aio.models.generate_content(
-                model=self.model, contents=[question.prefix, question.body], config=config
+                model=self.model,
+                # An empty one makes the whole request invalid.
+                contents=[part for part in (question.prefix, question.body) if part],
+                config=config,
             )
             raw = response.sdk_http_response
             return read_reply((raw and raw.body) or "")
