@@ -102,6 +102,20 @@ Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1,
 Confidence = Annotated[float, Field(ge=0, le=1, strict=True)]
 
 
+def _day(text: str) -> str:
+    try:
+        written = date.fromisoformat(text).isoformat()
+    except ValueError:
+        written = ""
+    if written != text:
+        raise ValueError("must be a date like 2026-12-03")
+    return text
+
+
+IsoDate = Annotated[str, AfterValidator(_day)]
+"""A day, written YYYY-MM-DD; pydantic's own date would take "0" for the first of January 1970."""
+
+
 class Classification(_Output):
     """Exactly one category; `rationale` is a sentence or two."""
 
@@ -129,7 +143,7 @@ class SalesNewExtraction(_Extraction):
 
     category: Literal["sales_new"]
     lead_type: Literal["quote_request", "availability", "pricing", "comparison", "other"]
-    service_date: date | None = None
+    service_date: IsoDate | None = None
 
 
 class SalesExistingExtraction(_Extraction):

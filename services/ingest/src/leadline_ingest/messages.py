@@ -26,7 +26,8 @@ class Messages:
         publishing it. Without a key nothing is stored. Raises Unavailable; trying again is then safe with a
         key, and may without one begin a second workflow.
         """
-        message = MessageAccepted(owner=owner, workflow_id=new_id(), input=spec, received_at=self._clock())
+        now = self._clock()  # before the id is made: `since` goes by the id's time
+        message = MessageAccepted(owner=owner, workflow_id=new_id(), input=spec, received_at=now)
         if key is not None:
             message = await self._store.first_message(key, message)
         await self._broker.publish([message_of(message, f"{message.workflow_id}:{message.TYPE}")])
