@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import io
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from typing import Any
 import httpx
 from anyio.from_thread import BlockingPortal
 
+from leadline_testing.model_answers import answer_from_schema
+from leadline_testing.model_request import Body, schema_of
+from leadline_testing.model_server import ModelServer
 from leadline_testing.run_services import gateway_before
 from leadline_testing.services import ServiceProcess, four_services, standalone
 
@@ -26,11 +30,22 @@ COLUMNS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 _ROLES = ("Head of Growth", "CTO", "Marketing Manager", "Junior Developer", "Owner")
 _INDUSTRIES = ("SaaS", "IT Services", "Dairy")
 
+_MODELS_VIEW = {
+    "category": "sales_new",
+    "confidence": 0.9,
+    "language": "en",
+    "service_date": None,
+    "queue": "sales",
+    "priority": "p1",
+    "sla_minutes": 120,
+}
+
 Result = dict[str, Any]
+WorkflowJson = dict[str, Any]
 
 
 class Client:
-    """The REST calls of one Leadline; every method but `post_score` raises where the answer is an error."""
+    """The REST calls of one Leadline; every method but the `post_…` raises where the answer is an error."""
 
     def __init__(self, http: httpx.Client) -> None:
         self.http = http
@@ -84,6 +99,47 @@ class Client:
         answer = self.http.get("/results/export", params={"format": "csv", **filters}).raise_for_status()
         return list(csv.DictReader(io.StringIO(answer.text, newline="")))
 
+    def post_message(self, message: str, **fields: str) -> httpx.Response:
+        """Send a message in, by email where no other channel is named."""
+        return self.http.post("/leads", json={"contact_channel": "email", "message": message, **fields})
+
+    def submit(self, message: str, **fields: str) -> str:
+        """Send a message in and return the id of its workflow."""
+        answer = self.post_message(message, **fields).raise_for_status()
+        assert answer.status_code == 202
+        return str(answer.json()["id"])
+
+    def workflow(self, workflow_id: str) -> WorkflowJson:
+        """Return a workflow as it stands."""
+        return _object(self.http.get(f"/leads/{workflow_id}").raise_for_status())
+
+    def ended_workflow(self, workflow_id: str, seconds: float = 30) -> WorkflowJson:
+        """Wait for a workflow to be completed or failed and return it."""
+        deadline = time.monotonic() + seconds
+        while (workflow := self.workflow(workflow_id))["status"] not in {"completed", "failed"}:
+            assert time.monotonic() < deadline, f"not ended within {seconds:g} seconds: {workflow['history']}"
+            time.sleep(0.05)
+        return workflow
+
+    def workflows(self, **filters: str | int) -> list[WorkflowJson]:
+        """Return all workflows that the filters leave, in short, page by page."""
+        workflows: list[WorkflowJson] = []
+        answer = self.http.get("/leads", params={"limit": 500, **filters}).raise_for_status()
+        workflows += answer.json()
+        while following := answer.links.get("next"):
+            answer = self.http.get(following["url"]).raise_for_status()
+            workflows += answer.json()
+        assert len(workflows) == int(answer.headers["X-Total-Count"])
+        return workflows
+
+    def watched(self, workflow_id: str) -> list[WorkflowJson]:
+        """Return what a workflow's events told, after their end."""
+        with self.http.stream("GET", f"/leads/{workflow_id}/events") as answer:
+            answer.raise_for_status()
+            assert answer.headers["Content-Type"].startswith("text/event-stream")
+            data = [line.removeprefix("data: ") for line in answer.iter_lines() if line.startswith("data: ")]
+        return [json.loads(told) for told in data]
+
     def _post(self, path: str, **content: Any) -> dict[str, Any]:
         return _object(self.http.post(path, **content).raise_for_status())
 
@@ -133,6 +189,44 @@ def behind_gateway(
         gateway = portal.wrap_async_context_manager(gateway_before(addresses, 0))
         with gateway as address, connected(address) as client:
             yield Leadline(client, addresses, log, broker_url), processes
+
+
+@contextlib.contextmanager
+def signed_up(leadline: Leadline, email: str) -> Iterator[Client]:
+    """Make an account, log in, and yield a client that sends the token."""
+    given = {"email": email, "password": "correct horse"}
+    leadline.client.http.post("/auth/signup", json=given).raise_for_status()
+    session = leadline.client.http.post("/auth/login", json=given).raise_for_status()
+    with connected(str(leadline.client.http.base_url)) as client:
+        client.http.headers["Authorization"] = f"Bearer {session.json()['access_token']}"
+        yield client
+
+
+def asking(provider: ModelServer, **more: str) -> dict[str, str]:
+    """Return the settings that have this provider asked; `more` are those of the AI layer by short name."""
+    return {
+        "LEADLINE_AI": "anthropic",
+        "ANTHROPIC_API_KEY": "sk-ant-local",
+        "ANTHROPIC_BASE_URL": provider.base_url,
+        **{f"LEADLINE_AI_{name}": value for name, value in more.items()},
+    }
+
+
+def answer_step(body: Body) -> Any:
+    """Answer a step as a model does to which every message is a new customer's, and urgent."""
+    answer = answer_from_schema(body)
+    return {**answer, **{name: value for name, value in _MODELS_VIEW.items() if name in answer}}
+
+
+def step_asked(body: Body) -> str:
+    """Tell which step of a workflow a model is asked, by what it is to answer."""
+    fields = schema_of(body)["properties"]
+    return "classify" if "rationale" in fields else "route" if "sla_minutes" in fields else "extract"
+
+
+def events_of(workflow: WorkflowJson) -> list[tuple[str, str | None]]:
+    """Return (event, step) of a history."""
+    return [(entry["event"], entry["step"]) for entry in workflow["history"]]
 
 
 def make_csv(names: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""`make bench`: the AI layer, then the four services against the floor, then everything in one process."""
+"""`make bench`: the AI layer, four services against the floor, everything in one process; then messages."""
 
 import argparse
 import asyncio
@@ -8,23 +8,30 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.assessing import ideal_seconds, measure_assessing
+from tests.bench.messages import Messaging, message_services, message_standalone
 from tests.bench.pipeline import Measured, measure_floor, measure_services, measure_standalone, sample_of
 from tests.bench.prospects import write_prospects
 
 from leadline_testing.servers import both_servers
 
 _LATENCY = 0.2
+_MESSAGES, _CONNECTIONS = 2_000, 50
 
 
 def main() -> None:
     """Run everything once and print what came of it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=main.__doc__)
     parser.add_argument("--leads", type=int, default=100_000, help="prospects to score (default 100,000)")
-    parser.add_argument("--ai-only", action="store_true", help="measure the AI layer alone")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--ai-only", action="store_true", help="measure the AI layer alone")
+    parts.add_argument("--messages-only", action="store_true", help="measure inbound messages alone")
     arguments = parser.parse_args()
-    asyncio.run(_assess())
-    if not arguments.ai_only:
+    if not arguments.messages_only:
+        asyncio.run(_assess())
+    if not (arguments.ai_only or arguments.messages_only):
         _score(arguments.leads)
+    if not arguments.ai_only:
+        _message()
 
 
 async def _assess() -> None:
@@ -54,6 +61,28 @@ def _score(count: int) -> None:
         _show("floor", floor)
         _say(f"{'ratio to the floor':24}{services.rate / floor.rate:10.2f}")
         _show("one process", asyncio.run(measure_standalone(folder, leads, count)))
+
+
+def _message() -> None:
+    _say(f"{_MESSAGES:,} messages over {_CONNECTIONS} connections, offline assessor, {os.cpu_count()} cores")
+    with both_servers() as (broker, store):
+        services = asyncio.run(message_services(broker, store, _MESSAGES, _CONNECTIONS))
+    with tempfile.TemporaryDirectory(prefix="leadline-bench-") as name:
+        one = asyncio.run(message_standalone(Path(name), _MESSAGES, _CONNECTIONS))
+    for what, measured in (("four services", services), ("one process", one)):
+        _show_messaging(what, measured)
+
+
+def _show_messaging(what: str, measured: Messaging) -> None:
+    count, median, most = len(measured.answers), measured.median * 1e3, measured.percentile_95 * 1e3
+    _say(f"{what:24}{median:10.1f} ms for half of the answers, {most:.1f} ms for 95 of 100")
+    _say(f"{'  accepted':24}{count / measured.accepted_seconds:10,.0f} messages/s")
+    _say(
+        f"{'  ended':24}{count / measured.seconds:10,.0f} messages/s  {measured.seconds:.1f} s, "
+        f"{measured.completed:,} completed and {measured.failed:,} failed"
+    )
+    for name, seconds in measured.processor.items():
+        _say(f"  {name:22}{seconds / count * 1e6:10.0f} us of processor a message")
 
 
 def _show(what: str, measured: Measured) -> None:

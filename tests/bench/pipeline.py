@@ -45,7 +45,7 @@ async def measure_services(broker: RunningServer, store: RunningServer, leads: P
         addresses = {name: service.address for name, service in services.items()}
         processes = {name: psutil.Process(service.process.pid) for name, service in services.items()}
         async with gateway_before(addresses, 0) as address:
-            return await _measure(address, processes | _servers(broker, store), leads, count)
+            return await _measure(address, processes | server_processes(broker, store), leads, count)
 
 
 async def measure_standalone(folder: Path, leads: Path, count: int) -> Measured:
@@ -59,9 +59,11 @@ async def _measure(address: str, processes: dict[str, psutil.Process], leads: Pa
     """Upload, then measure from POST /score to the last result readable, then export."""
     async with httpx.AsyncClient(base_url=address, timeout=600, trust_env=False) as client:
         upload_seconds = await _upload(client, leads)
-        before = {name: _processor(process) for name, process in processes.items()}
+        before = {name: processor_seconds(process) for name, process in processes.items()}
         measured = Measured(count, await _score(client, count), upload_seconds)
-        measured.processor = {name: _processor(process) - before[name] for name, process in processes.items()}
+        measured.processor = {
+            name: processor_seconds(process) - before[name] for name, process in processes.items()
+        }
         measured.export_seconds = await _export(client, count)
         measured.memory = {name: _peak(process) for name, process in processes.items()}
         return measured
@@ -135,7 +137,7 @@ async def _export(client: httpx.AsyncClient, count: int) -> float:
     return time.monotonic() - started
 
 
-def _servers(broker: RunningServer, store: RunningServer) -> dict[str, psutil.Process]:
+def server_processes(broker: RunningServer, store: RunningServer) -> dict[str, psutil.Process]:
     """Find the servers' processes by the ports they listen on; none where they run elsewhere."""
     wanted = {urlsplit(broker.url).port: "rabbitmq", urlsplit(store.url).port: "mongodb"}
     return {
@@ -145,7 +147,8 @@ def _servers(broker: RunningServer, store: RunningServer) -> dict[str, psutil.Pr
     }
 
 
-def _processor(process: psutil.Process) -> float:
+def processor_seconds(process: psutil.Process) -> float:
+    """Return what a process has taken of the processor."""
     times = process.cpu_times()
     return float(times.user + times.system)
 

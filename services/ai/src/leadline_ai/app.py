@@ -37,8 +37,8 @@ from leadline_common.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
 from leadline_common.worker_health import serving_health
 
 _LEAST_WORKERS = 3
-_OFFLINE_STEPS = 8
-"""Steps under way at a time without a provider: while the broker confirms one's answer, others are read."""
+_OFFLINE_STEPS = 20
+"""Steps handled at once without a provider."""
 
 log = structlog.get_logger()
 
@@ -75,10 +75,17 @@ def build(
         watch, workers = Watch(provider, gate), workers_for(settings)
     handler = AiHandler(policy, ai_metrics)
     scoring = Consumer(broker, handler, [AI], metrics, prefetch=workers, workers=workers)
-    at_once = settings.ai_concurrency if provider else _OFFLINE_STEPS
-    step_queues = [AI_CLASSIFY, AI_EXTRACT, AI_JUDGE]
+    # A provider's steps wait for it side by side; without one they cost so little that they go together.
+    at_once = settings.ai_concurrency if provider else 1
+    batch = 1 if provider else _OFFLINE_STEPS
     answering = Consumer(
-        broker, StepHandler(steps, ai_metrics), step_queues, metrics, prefetch=at_once, workers=at_once
+        broker,
+        StepHandler(steps, ai_metrics),
+        [AI_CLASSIFY, AI_EXTRACT, AI_JUDGE],
+        metrics,
+        prefetch=at_once * batch,
+        workers=at_once,
+        batch=batch,
     )
 
     async def offline_ready() -> str:

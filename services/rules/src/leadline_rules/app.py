@@ -16,11 +16,14 @@ from leadline_rules.settings import RulesSettings
 _WORKERS = 8
 """Chunks under way at a time: while the broker confirms one's scores, others are scored."""
 
+_STEPS = 20
+"""Steps of workflows handled at once: each is small, so that what they share costs more than they do."""
+
 
 def build(broker: Broker, metrics: Metrics) -> Service:
     """Return the service over the given broker."""
     scoring = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_WORKERS, workers=_WORKERS)
-    routing = Consumer(broker, RouteHandler(), [RULES_ROUTE], metrics, prefetch=_WORKERS, workers=_WORKERS)
+    routing = Consumer(broker, RouteHandler(), [RULES_ROUTE], metrics, prefetch=2 * _STEPS, batch=_STEPS)
     return Service("rules", consumers=[scoring, routing], checks={"broker": broker.ping})
 
 
