@@ -39,6 +39,8 @@ from leadline_common.worker_health import serving_health
 _LEAST_WORKERS = 3
 _OFFLINE_STEPS = 20
 """Steps handled at once without a provider."""
+_LINGER = 0.03
+"""Seconds that such a step waits for others: many small batches cost the machine more than a few large."""
 
 log = structlog.get_logger()
 
@@ -86,6 +88,7 @@ def build(
         prefetch=at_once * batch,
         workers=at_once,
         batch=batch,
+        linger=0.0 if provider else _LINGER,
     )
 
     async def offline_ready() -> str:

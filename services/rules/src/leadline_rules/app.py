@@ -19,11 +19,16 @@ _WORKERS = 8
 _STEPS = 20
 """Steps of workflows handled at once: each is small, so that what they share costs more than they do."""
 
+_LINGER = 0.03
+"""Seconds that a step waits for others."""
+
 
 def build(broker: Broker, metrics: Metrics) -> Service:
     """Return the service over the given broker."""
     scoring = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_WORKERS, workers=_WORKERS)
-    routing = Consumer(broker, RouteHandler(), [RULES_ROUTE], metrics, prefetch=2 * _STEPS, batch=_STEPS)
+    routing = Consumer(
+        broker, RouteHandler(), [RULES_ROUTE], metrics, prefetch=2 * _STEPS, batch=_STEPS, linger=_LINGER
+    )
     return Service("rules", consumers=[scoring, routing], checks={"broker": broker.ping})
 
 
