@@ -39,7 +39,7 @@ EDGES = {
     "uvicorn": ["leadline_common/http/*.py"],
     "litestar": ["leadline_common/http/*.py", "*routes.py", "leadline_testing/gateway.py"],
 }
-# What a library takes by itself where it is installed: uvicorn parses requests with httptools, a sixth faster.
+# What a library takes by itself where it is installed: uvicorn parses requests with httptools, and is faster.
 PICKED_UP = {"common": {"httptools"}}
 ADAPTERS = re.compile(r"\.(brokers|stores|providers)\.|^leadline_common\.(mongo|sqlite)$")
 NAME_ADAPTERS = ["app.py", "leadline_standalone/runtime.py"]
