@@ -4,10 +4,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from leadline_ai import gate
 from leadline_ai.store import AiStore
 from leadline_ai.stores.mongo import MongoAiStore
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.messages import Lead, Offer
+from leadline_testing.model_answers import answer_from_schema
 from leadline_testing.model_server import ModelServer
 
 OpenStore = Callable[[], Awaitable[AiStore]]
@@ -35,9 +37,25 @@ def leads() -> list[Lead]:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer() as running:
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[ModelServer]:
+    """A local provider, which answers as the test's module says in ANSWER."""
+    async with ModelServer(answer=getattr(request.module, "ANSWER", answer_from_schema)) as running:
         yield running
+
+
+@pytest.fixture
+def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a failing provider be asked again at once, so that no lead is spared a call by waiting."""
+    monkeypatch.setattr(gate, "_FIRST_PROBE", 0.0)
+    monkeypatch.setattr(gate, "_LONGEST_PROBE", 0.0)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
+    """An empty store of one process."""
+    opened = SqliteAiStore(tmp_path / "ai.db")
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("mongo", marks=pytest.mark.servers)])
@@ -63,6 +81,6 @@ async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 
 
 @pytest.fixture
-async def store(open_store: OpenStore) -> AiStore:
-    """An empty store."""
+async def each_store(open_store: OpenStore) -> AiStore:
+    """An empty store of each kind."""
     return await open_store()

@@ -36,30 +36,30 @@ async def grants(stores: list[AiStore], budgets: list[Budget], amount: int, time
     return (await asyncio.gather(*asked)).count(None)
 
 
-async def test_answers_come_back_whole(store: AiStore) -> None:
+async def test_answers_come_back_whole(each_store: AiStore) -> None:
     """An answer is stored with every field it has; a key that is not known is left out."""
     kept = [answer("a"), answer("b", answer="")]
-    await store.keep_answers("local", kept)
-    assert await store.answers("local", ["a", "b", "c"]) == {"a": kept[0], "b": kept[1]}
+    await each_store.keep_answers("local", kept)
+    assert await each_store.answers("local", ["a", "b", "c"]) == {"a": kept[0], "b": kept[1]}
 
 
-async def test_an_owner_never_sees_the_answers_of_another(store: AiStore) -> None:
+async def test_an_owner_never_sees_the_answers_of_another(each_store: AiStore) -> None:
     """The same key has an answer for each owner, and names that look alike when joined stay apart."""
-    await store.keep_answers("ann", [answer("key", answer="Ann's"), answer("b:key")])
-    await store.keep_answers("bob", [answer("key", answer="Bob's")])
-    assert (await store.answers("ann", ["key"]))["key"].answer == "Ann's"
-    assert (await store.answers("bob", ["key", "b:key"])) == {"key": answer("key", answer="Bob's")}
-    assert await store.answers("ann:b", ["key"]) == {}
+    await each_store.keep_answers("ann", [answer("key", answer="Ann's"), answer("b:key")])
+    await each_store.keep_answers("bob", [answer("key", answer="Bob's")])
+    assert (await each_store.answers("ann", ["key"]))["key"].answer == "Ann's"
+    assert (await each_store.answers("bob", ["key", "b:key"])) == {"key": answer("key", answer="Bob's")}
+    assert await each_store.answers("ann:b", ["key"]) == {}
 
 
-async def test_a_new_answer_takes_the_place_of_the_old_one(store: AiStore) -> None:
+async def test_a_new_answer_takes_the_place_of_the_old_one(each_store: AiStore) -> None:
     """A lead asked anew has its new answer, whether the others in the batch were known or not."""
-    await store.keep_answers("local", [answer("a"), answer("b")])
-    await store.keep_answers(
+    await each_store.keep_answers("local", [answer("a"), answer("b")])
+    await each_store.keep_answers(
         "local", [answer("new"), answer("b", answer="Low"), answer("b", answer="Medium")]
     )
-    await store.keep_answers("local", [answer("a")])
-    found = await store.answers("local", ["a", "b", "new"])
+    await each_store.keep_answers("local", [answer("a")])
+    found = await each_store.answers("local", ["a", "b", "new"])
     assert found == {"a": answer("a"), "b": answer("b", answer="Medium"), "new": answer("new")}
 
 
@@ -85,33 +85,33 @@ async def test_two_replicas_may_store_the_same_answers_at_once(open_store: OpenS
     assert await stores[0].answers("local", keys) == {key: answer(key) for key in keys}
 
 
-async def test_a_cancelled_caller_takes_no_answers_of_others_with_it(store: AiStore) -> None:
+async def test_a_cancelled_caller_takes_no_answers_of_others_with_it(each_store: AiStore) -> None:
     """A chunk that is given up while its answers are being written leaves its neighbours' writes alone."""
-    chunks = [asyncio.create_task(store.keep_answers("local", [answer(str(n))])) for n in range(8)]
+    chunks = [asyncio.create_task(each_store.keep_answers("local", [answer(str(n))])) for n in range(8)]
     await asyncio.sleep(0)
     chunks[0].cancel()
     assert await asyncio.gather(*chunks[1:]) == [None] * 7
     others = {str(number) for number in range(1, 8)}
-    assert others <= (await store.answers("local", [str(number) for number in range(8)])).keys()
+    assert others <= (await each_store.answers("local", [str(number) for number in range(8)])).keys()
     assert chunks[0].cancelled()
 
 
-async def test_nothing_is_no_work(store: AiStore) -> None:
+async def test_nothing_is_no_work(each_store: AiStore) -> None:
     """An empty batch is answered like any other."""
-    await store.keep_answers("local", [])
-    await store.note_calls("run-1", {})
-    assert await store.answers("local", []) == {}
-    assert await store.calls("run-1", []) == {}
-    assert await store.reserve([], 5) is None
-    assert await store.settle("local", "run-1", spent(cached=1), [], 5) == spent(cached=1)
+    await each_store.keep_answers("local", [])
+    await each_store.note_calls("run-1", {})
+    assert await each_store.answers("local", []) == {}
+    assert await each_store.calls("run-1", []) == {}
+    assert await each_store.reserve([], 5) is None
+    assert await each_store.settle("local", "run-1", spent(cached=1), [], 5) == spent(cached=1)
 
 
-async def test_calls_are_noted_by_run_and_lead(store: AiStore) -> None:
+async def test_calls_are_noted_by_run_and_lead(each_store: AiStore) -> None:
     """A later attempt counts on from its own run's note; a lead without one is left out."""
-    await store.note_calls("run-1", {"ann": 1, "bob.b": 2})
-    await store.note_calls("run-2", {"ann": 7})
-    assert await store.calls("run-1", ["ann", "bob.b", "cleo"]) == {"ann": 1, "bob.b": 2}
-    assert await store.calls("run-2", ["ann", "bob.b"]) == {"ann": 7}
+    await each_store.note_calls("run-1", {"ann": 1, "bob.b": 2})
+    await each_store.note_calls("run-2", {"ann": 7})
+    assert await each_store.calls("run-1", ["ann", "bob.b", "cleo"]) == {"ann": 1, "bob.b": 2}
+    assert await each_store.calls("run-2", ["ann", "bob.b"]) == {"ann": 7}
 
 
 async def test_a_note_of_calls_never_goes_down(open_store: OpenStore) -> None:
@@ -127,37 +127,37 @@ async def test_a_note_of_calls_never_goes_down(open_store: OpenStore) -> None:
     assert await stores[0].calls("run-1", ["ann", "bob"]) == {"ann": 5, "bob": 1}
 
 
-async def test_reserving_commits_the_amount_in_every_budget(store: AiStore) -> None:
+async def test_reserving_commits_the_amount_in_every_budget(each_store: AiStore) -> None:
     """What is reserved is taken from the run's budget and the day's alike."""
-    assert await store.committed(RUN.name) == 0
-    assert await store.reserve([RUN, DAY], 400) is None
-    assert await store.reserve([RUN, DAY], 600) is None
-    assert [await store.committed(budget.name) for budget in (RUN, DAY)] == [1_000, 1_000]
+    assert await each_store.committed(RUN.name) == 0
+    assert await each_store.reserve([RUN, DAY], 400) is None
+    assert await each_store.reserve([RUN, DAY], 600) is None
+    assert [await each_store.committed(budget.name) for budget in (RUN, DAY)] == [1_000, 1_000]
 
 
 async def test_a_refused_reservation_names_the_first_budget_without_room_and_commits_nothing(
-    store: AiStore,
+    each_store: AiStore,
 ) -> None:
     """One that is full refuses for all, wherever it stands in the order and whether it was used before."""
     full = Budget("full", 100)
-    await store.reserve([full], 95)
+    await each_store.reserve([full], 95)
     unused = Budget("never used", 5)
-    assert await store.reserve([RUN, full, DAY], 6) == full
-    assert await store.reserve([full, unused], 6) == full
-    assert await store.reserve([RUN, unused, full], 6) == unused
-    assert await store.reserve([RUN, full], 5) is None
+    assert await each_store.reserve([RUN, full, DAY], 6) == full
+    assert await each_store.reserve([full, unused], 6) == full
+    assert await each_store.reserve([RUN, unused, full], 6) == unused
+    assert await each_store.reserve([RUN, full], 5) is None
     names = ["run:1", "full", "never used", DAY.name]
-    assert [await store.committed(name) for name in names] == [5, 100, 0, 0]
+    assert [await each_store.committed(name) for name in names] == [5, 100, 0, 0]
 
 
-async def test_nothing_is_reserved_up_to_the_limit_and_refused_past_it(store: AiStore) -> None:
+async def test_nothing_is_reserved_up_to_the_limit_and_refused_past_it(each_store: AiStore) -> None:
     """An amount of 0 is granted where a budget is spent to the last cent, but not where it is overdrawn."""
-    assert await store.reserve([RUN], RUN.limit) is None
-    assert await store.reserve([RUN], 0) is None
-    assert await store.reserve([RUN], 1) == RUN
+    assert await each_store.reserve([RUN], RUN.limit) is None
+    assert await each_store.reserve([RUN], 0) is None
+    assert await each_store.reserve([RUN], 1) == RUN
     lowered = RUN._replace(limit=RUN.limit - 1)
-    assert await store.reserve([lowered], 0) == lowered
-    assert await store.reserve([Budget("none", 0)], 0) is None
+    assert await each_store.reserve([lowered], 0) == lowered
+    assert await each_store.reserve([Budget("none", 0)], 0) is None
 
 
 async def test_replicas_never_pass_a_limit_together(open_store: OpenStore) -> None:
@@ -186,40 +186,40 @@ async def test_a_budget_made_by_several_replicas_at_once_loses_nothing(open_stor
     assert [await stores[0].committed(run.name) for run in runs] == [24] * 25
 
 
-async def test_settling_adds_every_figure_to_the_runs_total(store: AiStore) -> None:
+async def test_settling_adds_every_figure_to_the_runs_total(each_store: AiStore) -> None:
     """The run's whole spend is returned, to the last token and beyond what 32 bits hold."""
     first = spent(**{name: place for place, name in enumerate(FIGURES, 1)})
     second = spent(**{name: 10**12 * place for place, name in enumerate(FIGURES, 1)})
-    assert await store.settle("local", "run-1", first, [], 0) == first
-    assert await store.settle("local", "run-1", second, [], 0) == spent(
+    assert await each_store.settle("local", "run-1", first, [], 0) == first
+    assert await each_store.settle("local", "run-1", second, [], 0) == spent(
         **{name: (10**12 + 1) * place for place, name in enumerate(FIGURES, 1)}
     )
 
 
-async def test_spend_is_kept_for_each_run_and_model_apart(store: AiStore) -> None:
+async def test_spend_is_kept_for_each_run_and_model_apart(each_store: AiStore) -> None:
     """A run that went over to another model, and another run, start their totals at zero."""
-    await store.settle("local", "run-1", spent(calls=5), [], 0)
+    await each_store.settle("local", "run-1", spent(calls=5), [], 0)
     for run_id, other in (
         ("run-1", AiSpend(source="anthropic", assessor="claude-haiku-5", calls=2)),
         ("run-1", AiSpend(source="offline", assessor="claude-haiku-5.5", calls=3)),
         ("run-2", spent(calls=4)),
     ):
-        assert await store.settle("local", run_id, other, [], 0) == other
+        assert await each_store.settle("local", run_id, other, [], 0) == other
 
 
-async def test_settling_gives_what_was_not_used_back_to_every_budget(store: AiStore) -> None:
+async def test_settling_gives_what_was_not_used_back_to_every_budget(each_store: AiStore) -> None:
     """What a call left over can be reserved again; what it took beyond its reservation cannot."""
-    await store.reserve([RUN, DAY], 1_000)
-    await store.settle("local", "run-1", spent(nano_usd=700), [RUN, DAY], 300)
-    assert [await store.committed(budget.name) for budget in (RUN, DAY)] == [700, 700]
-    assert await store.reserve([RUN, DAY], 301) == RUN
-    assert await store.reserve([RUN, DAY], 300) is None
-    await store.settle("local", "run-1", spent(nano_usd=450), [RUN, DAY], -150)
-    assert [await store.committed(budget.name) for budget in (RUN, DAY)] == [1_150, 1_150]
-    assert await store.reserve([RUN, DAY], 0) == RUN
+    await each_store.reserve([RUN, DAY], 1_000)
+    await each_store.settle("local", "run-1", spent(nano_usd=700), [RUN, DAY], 300)
+    assert [await each_store.committed(budget.name) for budget in (RUN, DAY)] == [700, 700]
+    assert await each_store.reserve([RUN, DAY], 301) == RUN
+    assert await each_store.reserve([RUN, DAY], 300) is None
+    await each_store.settle("local", "run-1", spent(nano_usd=450), [RUN, DAY], -150)
+    assert [await each_store.committed(budget.name) for budget in (RUN, DAY)] == [1_150, 1_150]
+    assert await each_store.reserve([RUN, DAY], 0) == RUN
     new = Budget("never reserved in", 1_000)
-    await store.settle("local", "run-1", spent(nano_usd=9), [new], -9)
-    assert await store.committed(new.name) == 9
+    await each_store.settle("local", "run-1", spent(nano_usd=9), [new], -9)
+    assert await each_store.committed(new.name) == 9
 
 
 async def test_replicas_that_settle_at_once_lose_nothing(open_store: OpenStore) -> None:

@@ -37,17 +37,7 @@ FIFTY = leads(50)
 AN_HOUR = replace(behaviour.RATE_LIMITED, retry_after=3_600)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=about_each) as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
+ANSWER = about_each
 
 
 class StoreWithOutages(SqliteAiStore):

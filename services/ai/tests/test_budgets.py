@@ -2,15 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from leadline_ai import gate
 from leadline_ai.policy import Policy
 from leadline_ai.prices import NANO_PER_USD, Price
 from leadline_ai.provider import Usage
@@ -34,24 +31,8 @@ PRICE = Price.of("claude-haiku-5-5")
 MANY = leads(50)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=about_each) as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(autouse=True)
-def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a failing provider be asked again at once, so that no lead is spared a call by waiting."""
-    monkeypatch.setattr(gate, "_FIRST_PROBE", 0.0)
-    monkeypatch.setattr(gate, "_LONGEST_PROBE", 0.0)
+ANSWER = about_each
+pytestmark = pytest.mark.usefixtures("quick_probes")
 
 
 def bill(server: ModelServer, cut: float = 1.0) -> tuple[int, int, int]:

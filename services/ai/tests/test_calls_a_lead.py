@@ -2,9 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -36,24 +34,8 @@ ENDS_EARLY = {"refused", "refused-midway", "declined", "wrong-key", "unknown-mod
 SPENDS_ALL_CALLS = FAILING.keys() - ENDS_EARLY - SLOW
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=about_each) as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(autouse=True)
-def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a failing provider be asked again at once, so that no lead is spared a call by waiting."""
-    monkeypatch.setattr(gate, "_FIRST_PROBE", 0.0)
-    monkeypatch.setattr(gate, "_LONGEST_PROBE", 0.0)
+ANSWER = about_each
+pytestmark = pytest.mark.usefixtures("quick_probes")
 
 
 @pytest.mark.parametrize("leads_per_request", [1, 10])

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,17 +26,7 @@ TEN = leads(10)
 UNREADABLE = Message(type=LeadsAccepted.TYPE, id="x", body=b'{"owner": "ann"}')
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=about_each) as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
+ANSWER = about_each
 
 
 @pytest.fixture

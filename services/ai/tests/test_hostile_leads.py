@@ -6,9 +6,7 @@ the marked data, so each of these tests fails where the text leaks out of its pl
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -57,19 +55,6 @@ ORDINARY = [
     Lead(id="blank"),
     *leads(5),
 ]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer() as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
 
 
 def hostile(text: str, fields: tuple[str, ...] = ("linkedin_bio",)) -> Lead:

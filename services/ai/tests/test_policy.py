@@ -1,12 +1,9 @@
 """Who answers for a chunk, what it says when nobody does, and what it costs."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from leadline_ai import gate
 from leadline_ai.policy import Policy, Scored
 from leadline_ai.prices import Price
 from leadline_ai.stores.sqlite import SqliteAiStore
@@ -21,24 +18,8 @@ PRICE = Price.of("claude-haiku-5-5")
 MANY = leads(50)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=about_each) as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture(autouse=True)
-def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a failing provider be asked again at once."""
-    monkeypatch.setattr(gate, "_FIRST_PROBE", 0.0)
-    monkeypatch.setattr(gate, "_LONGEST_PROBE", 0.0)
+ANSWER = about_each
+pytestmark = pytest.mark.usefixtures("quick_probes")
 
 
 async def test_answers_are_marked_with_who_gave_them(server: ModelServer, store: SqliteAiStore) -> None:

@@ -1,9 +1,7 @@
 """Messages that come again, since the provider or the time told them to wait."""
 
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -22,17 +20,7 @@ FIFTY = leads(50)
 AN_HOUR = replace(behaviour.RATE_LIMITED, retry_after=3_600)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=about_each) as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
+ANSWER = about_each
 
 
 async def test_a_redelivery_asks_only_about_what_waits(server: ModelServer, store: SqliteAiStore) -> None:

@@ -218,9 +218,9 @@ async def test_the_text_of_a_spent_budget_names_it(
     assert sqlite.settled == 0
 
 
-async def test_chunks_side_by_side_never_pass_the_budget(store: AiStore) -> None:
+async def test_chunks_side_by_side_never_pass_the_budget(each_store: AiStore) -> None:
     """However many replicas spend on a run at once: all is used that fits, and not a call more."""
-    spending = spending_of(store, run=12 * BOUND)
+    spending = spending_of(each_store, run=12 * BOUND)
     refused = 0
     most = 0
 
@@ -232,14 +232,14 @@ async def test_chunks_side_by_side_never_pass_the_budget(store: AiStore) -> None
                     await call(account, Usage(cache_write_tokens=250, output_tokens=500))
                 except BudgetSpent:
                     refused += 1
-                most = max(most, await store.committed(RUN))
+                most = max(most, await each_store.committed(RUN))
             own = account.spend
         return own.nano_usd
 
     spent_in_all = sum(await asyncio.gather(*(chunk(number * BOUND) for number in range(8))))
     assert 0 < spent_in_all <= most <= 12 * BOUND
     assert refused
-    assert await store.committed(RUN) == await store.committed(DAY) == spent_in_all
+    assert await each_store.committed(RUN) == await each_store.committed(DAY) == spent_in_all
 
 
 async def test_a_day_is_shared_by_all_runs_and_owners(sqlite: Store) -> None:

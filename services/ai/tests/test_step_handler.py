@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,17 +39,7 @@ UNREADABLE = [
 ]
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=answer_step) as running:
-        yield running
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteAiStore]:
-    opened = SqliteAiStore(tmp_path / "ai.db")
-    yield opened
-    await opened.close()
+ANSWER = answer_step
 
 
 @pytest.fixture

@@ -58,10 +58,7 @@ THREE: dict[str, AskedStep] = {
 three_steps = pytest.mark.parametrize("step", THREE.values(), ids=THREE)
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with ModelServer(answer=answer_step) as running:
-        yield running
+ANSWER = answer_step
 
 
 @pytest.fixture
