@@ -52,6 +52,12 @@ async def test_a_question_is_one_request_with_its_parts_in_order(
     assert KEY in str(request.headers)
 
 
+async def test_a_question_without_prefix_is_taken(server: ModelServer, provider: Provider) -> None:
+    """A step of a workflow shares nothing with others: no empty text goes out, which an API would refuse."""
+    assert (await provider.ask(replace(QUESTION, prefix=""))).stop is Stop.COMPLETE
+    assert server.requests[-1].user_text.strip() == QUESTION.body
+
+
 def test_an_instance_says_what_it_asks_and_where(case: Case) -> None:
     """Stored answers are told apart by adapter, model and endpoint."""
     named = case.adapter(KEY, model="one", base_url="http://127.0.0.1:9/v1")

@@ -22,13 +22,22 @@ _ERROR_TYPES = {
 
 
 def find_fault(request: Request) -> Response | None:
-    """Refuse a request without key, version, or the fields that the API requires."""
+    """Refuse a request without key, version, or the fields that the API requires, and an empty text."""
     if not {"authorization", "x-api-key"} & request.headers.keys():
         return refuse(401, "no key: send Authorization: Bearer KEY")
     if "anthropic-version" not in request.headers:
         return refuse(400, "anthropic-version: header is required")
     missing = {"model", "max_tokens", "messages"} - request.body.keys() if request.method == "POST" else ()
-    return refuse(400, f"{', '.join(sorted(missing))}: field required") if missing else None
+    if missing:
+        return refuse(400, f"{', '.join(sorted(missing))}: field required")
+    return refuse(400, "messages: text content blocks must be non-empty") if _holds_nothing(request) else None
+
+
+def _holds_nothing(request: Request) -> bool:
+    """Tell whether a text block is empty, which the API does not take."""
+    contents = [turn.get("content") for turn in request.body.get("messages", ())]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    return any(block.get("type") == "text" and not block.get("text") for block in blocks)
 
 
 def refuse(status: int, reason: str, retry_after: float | None = None) -> Response:
