@@ -1,5 +1,6 @@
 """Messages that come again, since the provider or the time told them to wait."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -116,3 +117,21 @@ async def test_the_last_delivery_gives_out_what_the_time_allowed(
     assert {reason for reason in reasons if reason} == {
         "the time for its chunk was over before its turn came"
     }
+
+
+async def test_two_deliveries_at_once_buy_once(server: ModelServer, store: SqliteAiStore) -> None:
+    """A broker that lost its connection delivers again what is still being answered: nobody pays twice."""
+    server.behave(default=Behaviour(latency=0.05))
+    async with judging(server, store) as policy:
+        first, second = await asyncio.gather(*(policy.score(chunk(TEN), 1) for _ in range(2)))
+    assert server.count == 1
+    assert first.scores == second.scores
+
+
+async def test_calls_count_on_after_a_chunk_that_failed(server: ModelServer, store: SqliteAiStore) -> None:
+    """A message that comes again after its answer was lost gives no lead more calls than it is worth."""
+    server.behave(default=behaviour.MALFORMED)
+    async with judging(server, store, ai_attempts=3) as policy:
+        for _ in range(2):
+            await policy.score(chunk(TEN), 1)
+    assert max(asked(server).values()) == 3

@@ -1,8 +1,10 @@
 """Answers that cost money: what the owner has bought before is used again, the rest is asked for and kept."""
 
+import asyncio
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from leadline_ai.assessing import ModelAssessor
 from leadline_ai.assessor import Answer, Failure, Judged
@@ -10,9 +12,12 @@ from leadline_ai.keeping import at_last
 from leadline_ai.prompt import lead_data
 from leadline_ai.spending import Account, Spending
 from leadline_ai.store import AiStore, StoredAnswer
+from leadline_ai.turns import Turns
 from leadline_common.errors import Transient, Unavailable
 from leadline_common.messages import AiSpend, Lead, LeadsAccepted, Offer
 from leadline_common.topology import MAX_ATTEMPTS
+
+_NOTE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class BoughtAnswers:
     assessor: ModelAssessor
     store: AiStore
     spending: Spending
+    _turns: Turns = field(default_factory=Turns)
 
     async def of(self, chunk: LeadsAccepted, attempt: int) -> Bought:
         """Answer for every lead of the chunk, in the `attempt`-th delivery of its message (1 at first).
@@ -41,6 +47,10 @@ class BoughtAnswers:
         A run that asks for new answers takes none but its own. Raises Unavailable; and Transient, where a
         lead has to wait for longer than a message may be held and the message will come again.
         """
+        async with self._turns.of((chunk.run_id, chunk.chunk)):
+            return await self._answer(chunk, attempt)
+
+    async def _answer(self, chunk: LeadsAccepted, attempt: int) -> Bought:
         keys = self.keys(chunk.offer, chunk.leads)
         known = await self.store.answers(chunk.owner, set(keys.values()))
         if chunk.refresh:
@@ -68,7 +78,8 @@ class BoughtAnswers:
             bought.update((answer.key, answer) for answer in stored)
 
         async def note_calls() -> None:
-            await at_last(lambda: self.store.note_calls(chunk.run_id, calls))
+            made = {lead_id: number for lead_id, number in calls.items() if number}
+            await at_last(lambda: self.store.note_calls(chunk.run_id, made))
 
         calls = await self.store.calls(chunk.run_id, keys)
         leads = list(lacking.values())
@@ -77,10 +88,18 @@ class BoughtAnswers:
         except Unavailable:
             await note_calls()
             raise
+        except BaseException:  # cancelled, too: the message comes again, and its calls count on
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_NOTE_SECONDS):
+                    await note_calls()
+            raise
         failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
+        if failures:
+            refused = [failure.lead_id for failure in failures if failure.kind == "refused"]
+            calls.update(dict.fromkeys(refused, self.assessor.calls_a_lead))
+            await note_calls()
         later = [failure.error for failure in failures if failure.kind == "later"]
         if later and attempt < MAX_ATTEMPTS:
-            await note_calls()
             raise Transient(later[0])
         return bought, {keys[failure.lead_id]: failure for failure in failures}
 

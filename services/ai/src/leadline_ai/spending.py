@@ -60,7 +60,7 @@ class Spending:
             purse.accounts -= 1
             if not purse.accounts:
                 del self._purses[run_id, today]
-            await asyncio.shield(account.settle(owner, run_id))
+            await asyncio.shield(account.settle(owner, run_id, purse.left_over()))
 
 
 @dataclass(slots=True)
@@ -96,8 +96,8 @@ class _Purse:
         self.spent += cost
         self._changed.set()
 
-    def empty(self) -> int:
-        """Return what is left over once no chunk is under way, and before that nothing."""
+    def left_over(self) -> int:
+        """Return what is to be given back once no chunk is under way, and before that nothing."""
         return 0 if self.accounts else self.granted - self.spent
 
     async def _reserve(self, lacking: int, planned: int) -> Budget | None:
@@ -157,9 +157,8 @@ class Account:
         self._spending.metrics.count_cached(leads)
         self._add(cached=leads)
 
-    async def settle(self, owner: str, run_id: str) -> None:
-        """Store what was spent; the last account of a run gives back what is left of what was reserved."""
-        unused = self._purse.empty()
+    async def settle(self, owner: str, run_id: str, unused: int) -> None:
+        """Store what was spent, and give `unused` of what was reserved back."""
         if not (self.spend.calls or self.spend.cached or unused):
             return
         store, budgets = self._spending.store, self._purse.budgets

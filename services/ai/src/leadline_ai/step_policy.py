@@ -1,7 +1,7 @@
 """Who answers a workflow's step: the chosen assessor, and where it fails the offline one or nobody."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from leadline_ai.assessor import Failure
 from leadline_ai.keeping import at_last
@@ -11,6 +11,7 @@ from leadline_ai.spending import Spending
 from leadline_ai.step_asking import StepAssessor
 from leadline_ai.steps import AskedStep, prompt_of
 from leadline_ai.store import AiStore, StoredAnswer
+from leadline_ai.turns import Turns
 from leadline_common.errors import Transient
 from leadline_common.topology import MAX_ATTEMPTS
 from leadline_common.workflow import JudgeStep, StepError, StepFinished, StepSource
@@ -23,10 +24,16 @@ class BoughtSteps:
     assessor: StepAssessor
     store: AiStore
     spending: Spending
+    _turns: Turns = field(default_factory=Turns)
 
     async def of(self, step: AskedStep, attempt: int) -> Output | Failure:
         """Return the step's output, or why there is none. Raises Unavailable, Transient to wait."""
-        key, called = self.assessor.key(step), f"{step.step}:{step.epoch}"
+        key = self.assessor.key(step)
+        async with self._turns.of((step.owner, key)):
+            return await self._answer(step, key, attempt)
+
+    async def _answer(self, step: AskedStep, key: str, attempt: int) -> Output | Failure:
+        called = f"{step.step}:{step.epoch}"
         known = (await self.store.answers(step.owner, [key])).get(key)
         if known is not None:
             output: Output = json.loads(known.answer)
