@@ -196,7 +196,9 @@ def signed_up(leadline: Leadline, email: str) -> Iterator[Client]:
     """Make an account, log in, and yield a client that sends the token."""
     given = {"email": email, "password": "correct horse"}
     leadline.client.http.post("/auth/signup", json=given).raise_for_status()
-    session = leadline.client.http.post("/auth/login", json=given).raise_for_status()
+    session = leadline.client.http.post(
+        "/auth/login", json={**given, "email": email.upper()}
+    ).raise_for_status()
     with connected(str(leadline.client.http.base_url)) as client:
         client.http.headers["Authorization"] = f"Bearer {session.json()['access_token']}"
         yield client

@@ -1,6 +1,5 @@
 """Two users of one Leadline that lets in who sends a token, in one process and as four services."""
 
-import contextlib
 import time
 from collections.abc import Iterator
 
@@ -8,7 +7,7 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal
 from tests.conftest import FreshServers
-from tests.support import OFFLINE, Client, Leadline, behind_gateway, embedded, make_csv, numbered
+from tests.support import OFFLINE, Client, Leadline, behind_gateway, embedded, make_csv, numbered, signed_up
 
 SETTINGS = {**OFFLINE, "LEADLINE_AUTH": "required"}
 UNKNOWN = "01980000-0000-7000-8000-000000000000"
@@ -40,19 +39,6 @@ def bob(leadline: Leadline) -> Iterator[Client]:
     """Another one."""
     with signed_up(leadline, "bob@example.com") as client:
         yield client
-
-
-@contextlib.contextmanager
-def signed_up(leadline: Leadline, email: str) -> Iterator[Client]:
-    """Make an account, log in, and yield a client that sends the token."""
-    given = {"email": email, "password": "correct horse"}
-    leadline.client.http.post("/auth/signup", json=given).raise_for_status()
-    session = leadline.client.http.post("/auth/login", json={**given, "email": email.upper()})
-    headers = {"Authorization": f"Bearer {session.raise_for_status().json()['access_token']}"}
-    with httpx.Client(
-        base_url=leadline.client.http.base_url, headers=headers, timeout=90, trust_env=False
-    ) as http:
-        yield Client(http)
 
 
 def test_the_whole_way_with_a_token(leadline: Leadline, ann: Client, bob: Client) -> None:

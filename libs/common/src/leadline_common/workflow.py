@@ -324,6 +324,19 @@ class StepFinished(StepRef):
     error: StepError | None = None
     source: StepSource | None = None
 
+    @classmethod
+    def of(
+        cls,
+        step: StepRef,
+        *,
+        output: dict[str, object] | None = None,
+        error: StepError | None = None,
+        source: StepSource | None = None,
+    ) -> Self:
+        """Return the answer to a step that was asked."""
+        ref = {name: getattr(step, name) for name in StepRef.model_fields}
+        return cls(**ref, output=output, error=error, source=source)
+
 
 class WorkflowEnded(Contract):
     """A workflow came to its end; a public event."""

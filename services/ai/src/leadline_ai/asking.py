@@ -1,6 +1,7 @@
 """One call to a provider: reserve, wait for the gate, ask within a deadline, and count what it took."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -13,6 +14,15 @@ from leadline_ai.provider import Provider, ProviderFailure, Question, Reply, Sto
 from leadline_ai.spending import Account
 
 T = TypeVar("T")
+
+
+def backoff(made: int, first: float, longest: float) -> float:
+    """Return how many seconds to wait after the `made`-th call to a provider in trouble.
+
+    `first`, doubled each time up to `longest`, and up to a quarter more, so that replicas do not return
+    as one.
+    """
+    return min(first * 2.0 ** (made - 1), longest) * random.uniform(1.0, 1.25)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

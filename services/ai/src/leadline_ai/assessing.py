@@ -1,13 +1,12 @@
 """Putting leads to a language model: several a request, each until it has an outcome or is out of calls."""
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from leadline_ai.asking import Asker
+from leadline_ai.asking import Asker, backoff
 from leadline_ai.assessor import Answer, Failure, FailureKind, Outcome
 from leadline_ai.gate import TurnedAway
 from leadline_ai.prices import Price
@@ -118,8 +117,7 @@ class ModelAssessor:
         try:
             stop, reading = await self.asker.ask(question, job.account, job.deadline, take)
         except TurnedAway as away:
-            misconfigured: FailureKind = "misconfigured" if away.misconfigured else "unavailable"
-            job.fail(leads, "later" if away.later else misconfigured, str(away))
+            job.fail(leads, away.kind, str(away))
         except BudgetSpent as spent:
             job.fail(leads, "skipped_budget", str(spent))
         except ProviderFailure as failure:
@@ -143,7 +141,7 @@ class ModelAssessor:
                 job.fail(leads, "unavailable", str(failure))
                 made = min(job.calls[lead.id] for lead in leads)
                 if made < self.calls_a_lead:
-                    await asyncio.sleep(self._wait(made))
+                    await asyncio.sleep(backoff(made, self.first_wait, self.longest_wait))
                 # A lead may be what breaks a provider's answer, but not why it has too much to do.
                 again = self._work if failure.kind == "overloaded" else self._again
                 await again(job, leads, fault)
@@ -199,10 +197,6 @@ class ModelAssessor:
     async def _split(self, job: _Job, leads: Sequence[Lead]) -> None:
         middle = (len(leads) + 1) // 2
         await _all(self._again(job, half) for half in (leads[:middle], leads[middle:]) if half)
-
-    def _wait(self, made: int) -> float:
-        wait = min(self.first_wait * 2.0 ** (made - 1), self.longest_wait)
-        return wait * random.uniform(1.0, 1.25)
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

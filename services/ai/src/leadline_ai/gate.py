@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import structlog
 
+from leadline_ai.assessor import FailureKind
 from leadline_ai.provider import ProviderFailure
 from leadline_common.errors import LeadlineError
 
@@ -45,6 +46,13 @@ class TurnedAway(LeadlineError):
         super().__init__(text)
         self.misconfigured = misconfigured
         self.later = later
+
+    @property
+    def kind(self) -> FailureKind:
+        """The kind of failure that this is for what was to be asked about."""
+        if self.later:
+            return "later"
+        return "misconfigured" if self.misconfigured else "unavailable"
 
 
 class Gate:

@@ -2,12 +2,11 @@
 
 import asyncio
 import hashlib
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from leadline_ai.asking import Asker
+from leadline_ai.asking import Asker, backoff
 from leadline_ai.assessing import CHUNK_SECONDS
 from leadline_ai.assessor import Failure, FailureKind
 from leadline_ai.gate import TurnedAway
@@ -54,8 +53,10 @@ class StepAssessor:
         while calls < self.calls_a_step:
             try:
                 outcome = await self._once(step, fault, account, deadline, keep)
-            except (TurnedAway, BudgetSpent) as away:
-                return _not_asked(step, away)
+            except TurnedAway as away:
+                return _failure(step, away.kind, str(away))
+            except BudgetSpent as spent:
+                return _failure(step, "skipped_budget", str(spent))
             if not isinstance(outcome, Failure):
                 break
             calls += 1
@@ -65,7 +66,7 @@ class StepAssessor:
             elif outcome.kind != "unavailable":
                 break
             elif calls < self.calls_a_step:
-                await asyncio.sleep(self._wait(calls))
+                await asyncio.sleep(backoff(calls, self.first_wait, self.longest_wait))
         return outcome
 
     async def _once(
@@ -93,9 +94,6 @@ class StepAssessor:
         asked = "\x1f".join([*parts, question.system, question.body])
         return hashlib.sha256(asked.encode()).hexdigest()
 
-    def _wait(self, made: int) -> float:
-        return min(self.first_wait * 2.0 ** (made - 1), self.longest_wait) * random.uniform(1.0, 1.25)
-
 
 def _read(step: AskedStep, reply: Reply) -> Output | Failure:
     match reply.stop:
@@ -108,14 +106,6 @@ def _read(step: AskedStep, reply: Reply) -> Output | Failure:
                 return read_step(step, reply.text)
             except Unreadable as wrong:
                 return _failure(step, "unusable", str(wrong))
-
-
-def _not_asked(step: AskedStep, away: TurnedAway | BudgetSpent) -> Failure:
-    if isinstance(away, BudgetSpent):
-        return _failure(step, "skipped_budget", str(away))
-    if away.later:
-        return _failure(step, "later", str(away))
-    return _failure(step, "misconfigured" if away.misconfigured else "unavailable", str(away))
 
 
 def _failure(step: AskedStep, kind: FailureKind, error: str) -> Failure:

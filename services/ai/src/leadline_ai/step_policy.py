@@ -104,13 +104,4 @@ def _finished(
     """Return the answer; a judgement goes through the guard rails, whoever made it."""
     if output is not None and isinstance(step, JudgeStep):
         output = route_of(step, output)
-    return StepFinished(
-        owner=step.owner,
-        workflow_id=step.workflow_id,
-        step=step.step,
-        epoch=step.epoch,
-        deadline=step.deadline,
-        output=output,
-        error=error,
-        source=source,
-    )
+    return StepFinished.of(step, output=output, error=error, source=source)

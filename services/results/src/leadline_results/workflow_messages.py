@@ -53,7 +53,7 @@ def timed_out_message(workflow: Workflow) -> Message:
     ref = _ref(workflow)
     tries = workflow.steps[ref.step].tries
     error = StepError(code="timed_out", message=f"no answer to {tries} attempts")
-    answer = StepFinished(**vars(ref), error=error)
+    answer = StepFinished.of(ref, error=error)
     return message_of(answer, derived_id(answer.TYPE, ref.workflow_id, ref.step, str(ref.epoch), "timed_out"))
 
 

@@ -27,14 +27,7 @@ class RouteHandler:
             step = RouteStep.decode(message.body)
         except Permanent:
             return []
-        finished = StepFinished(
-            owner=step.owner,
-            workflow_id=step.workflow_id,
-            step=step.step,
-            epoch=step.epoch,
-            deadline=step.deadline,
-            error=StepError(code="broken", message=error),
-        )
+        finished = StepFinished.of(step, error=StepError(code="broken", message=error))
         return [message_of(finished, f"{message.id}:{StepFinished.TYPE}")]
 
 
