@@ -66,12 +66,12 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python requirements.lock $(MEMBERS:%=%/pyproject.toml)
 	@echo "Installing Leadline into $(VENV) ..."
-	@$(PIP) install --quiet --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements.lock
 	@$(PIP) install $(EDITABLE) $(MEMBERS:%=-e %)
 	@touch $@
 
 $(VENV)/.installed-dev: $(BIN)/python requirements-dev.lock $(PROJECTS)
 	@echo "Installing Leadline and its test tools into $(VENV) ..."
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@$(PIP) install --quiet --no-deps --require-hashes -r requirements-dev.lock
 	@$(PIP) install $(EDITABLE) $(DEV_MEMBERS:%=-e %)
 	@touch $@ $(VENV)/.installed
