@@ -22,15 +22,13 @@ class _ClientGone(Exception):
 def build_gateway(services: Mapping[str, str], client: httpx.AsyncClient) -> ASGIApp:
     """Return an application that hands each request to the service the table of routes names.
 
-    `services` maps a service's name to its address; /schema and /health are the ingest service's.
+    `services` maps a service's name to its address.
     """
 
     async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             return
-        path = scope["path"]
-        shared = path.startswith(("/schema", "/health"))
-        service = "ingest" if shared else service_for(scope["method"], path)
+        service = service_for(scope["method"], scope["path"])
         if service is None:
             await _refuse(send, 404, "Not found", "No service answers this path.")
             return

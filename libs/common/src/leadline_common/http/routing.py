@@ -30,6 +30,13 @@ ROUTES = (
     Route("POST", "/leads/*/retry", "results"),
 )
 
+SHARED = ("/health", "/schema")
+"""What every service answers, with all below it; behind a gateway it is the service's that takes leads in.
+
+`/metrics` is not among them: Prometheus asks each process itself, and nobody else is to.
+"""
+SHARED_BY = "ingest"
+
 
 def service_for(method: str, path: str) -> str | None:
     """Return the service that answers a request whose path has no /api in front; None where none does.
@@ -39,6 +46,8 @@ def service_for(method: str, path: str) -> str | None:
     """
     wanted = "GET" if method == "HEAD" else method
     plain = path.rstrip("/") or "/"
+    if any(plain == shared or plain.startswith(f"{shared}/") for shared in SHARED):
+        return SHARED_BY
     matching = [route for route in ROUTES if _matches(route.path, plain)]
     exact = [route for route in matching if route.method == wanted]
     return next((route.service for route in exact or matching), None)
