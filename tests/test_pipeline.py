@@ -255,7 +255,9 @@ def test_every_process_tells_its_health_and_metrics(leadline: Leadline) -> None:
         assert metrics.headers["Content-Type"].startswith("text/plain")
         handled += metrics.text
     for queue in set(topology.QUEUES) - {topology.SUBMISSIONS, topology.MESSAGES}:
-        assert re.search(rf'leadline_messages_total{{outcome="acked",queue="{queue.name}"}} [1-9]', handled)
+        assert re.search(
+            rf'leadline_messages_settled_total{{outcome="acked",queue="{queue.name}"}} [1-9]', handled
+        )
     assert "Counted" not in handled
     assert upload_id not in handled
 

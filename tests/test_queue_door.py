@@ -90,7 +90,7 @@ def publish_example(broker_url: str) -> None:
 def settled_submissions(services: Leadline) -> int:
     """Return how many submissions the ingest service has taken."""
     metrics = httpx.get(f"{services.addresses['ingest']}/metrics", trust_env=False).text
-    line = rf'leadline_messages_total{{outcome="acked",queue="{SUBMISSIONS.name}"}} (\d+)'
+    line = rf'leadline_messages_settled_total{{outcome="acked",queue="{SUBMISSIONS.name}"}} (\d+)'
     found = re.search(line, metrics)
     return int(found[1]) if found else 0
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from litestar.types import ControllerRouterHandler
+from prometheus_client import CollectorRegistry
 
 from leadline_common.auth import Authentication, Tokens
 from leadline_common.brokers.embedded import EmbeddedBroker
@@ -20,6 +21,7 @@ from leadline_ingest.account_routes import account_routes
 from leadline_ingest.app import build_accounts
 from leadline_ingest.message_routes import message_routes
 from leadline_ingest.messages import Messages
+from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.publisher import Publisher
 from leadline_ingest.routes import ingest_routes
 from leadline_ingest.runs import Runs
@@ -40,12 +42,13 @@ async def routes(tmp_path: Path) -> AsyncIterator[Routes]:
     result_store = SqliteResultStore(tmp_path / "results.db")
     workflow_store = SqliteWorkflowStore(tmp_path / "workflows.db")
     broker = EmbeddedBroker(tmp_path / "broker.db")
-    runs = Runs(ingest_store, Publisher(ingest_store, broker, now))
+    metrics = IngestMetrics(CollectorRegistry())
+    runs = Runs(ingest_store, Publisher(ingest_store, broker, now, metrics))
     workflows = build_workflows(broker, workflow_store, Metrics(new_registry()))
     yield {
         "ingest": [
             *account_routes(build_accounts(ingest_store, Tokens([]), token_hours=1), trusted_proxies=0),
-            *ingest_routes(ingest_store, runs, now),
+            *ingest_routes(ingest_store, runs, now, metrics),
             *message_routes(Messages(ingest_store, broker, now)),
         ],
         "results": [

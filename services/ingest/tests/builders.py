@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from litestar.types import ASGIApp
+from prometheus_client import CollectorRegistry
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
@@ -28,6 +29,7 @@ from leadline_ingest.account_routes import account_routes
 from leadline_ingest.accounts import Accounts
 from leadline_ingest.app import Ingest, build, now
 from leadline_ingest.message_routes import message_routes
+from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.passwords import Passwords
 from leadline_ingest.routes import ingest_routes
 from leadline_ingest.store import IngestStore, Prospect, Upload
@@ -36,6 +38,8 @@ from leadline_ingest.stores.sqlite import SqliteIngestStore
 T = TypeVar("T")
 
 START = datetime(2026, 7, 1, 12, tzinfo=UTC)
+COUNTED = IngestMetrics(CollectorRegistry())
+"""For tests that ask for no figures."""
 HEADER = "name,role,company,industry,location,linkedin_bio\n"
 OFFER = {
     "name": "AI Outreach Automation",
@@ -97,7 +101,7 @@ async def house(
         accounts = Accounts(store, Passwords(QUICK_HASHES), TOKENS, timedelta(hours=1), now)
         routes = [
             *account_routes(accounts, trusted_proxies),
-            *ingest_routes(store, ingest.runs, now),
+            *ingest_routes(store, ingest.runs, now, ingest.metrics),
             *message_routes(ingest.messages),
         ]
         app = build_app("Leadline ingest", routes, health, metrics, authentication)

@@ -56,7 +56,7 @@ def handled(service: House) -> float:
     """How many submissions were acknowledged or dead-lettered so far."""
     counts = (
         service.metrics.registry.get_sample_value(
-            "leadline_messages_total", {"queue": MESSAGES.name, "outcome": outcome}
+            "leadline_messages_settled_total", {"queue": MESSAGES.name, "outcome": outcome}
         )
         for outcome in ("acked", "dead_lettered")
     )

@@ -20,7 +20,7 @@ from leadline_ingest.publisher import LEASE, LeaseLost, Publisher
 from leadline_ingest.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
-from .builders import START, drained, eventually, leads, offer, uploaded
+from .builders import COUNTED, START, drained, eventually, leads, offer, uploaded
 
 
 class Clock:
@@ -110,7 +110,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def publisher(store: CutStore, broker: CutBroker, clock: Clock) -> Publisher:
-    return Publisher(store, broker, clock)
+    return Publisher(store, broker, clock, COUNTED)
 
 
 async def add_run(
@@ -202,12 +202,12 @@ async def test_cut_short_anywhere_it_resumes_with_the_same_chunks(
         run = await add_run(store)
         broker.fuse = store.fuse = Fuse(step)
         try:
-            await Publisher(store, broker, clock).publish(run.id)
+            await Publisher(store, broker, clock, COUNTED).publish(run.id)
         except Unavailable:
             clock.expire_leases()
         blown = broker.fuse.left <= 0
         broker.fuse = store.fuse = Fuse()
-        await Publisher(store, broker, clock).publish(run.id)
+        await Publisher(store, broker, clock, COUNTED).publish(run.id)
         messages = await put_out(broker)
         found = lead_ids(messages)
         assert (len(found), set(found)) == (2_130, expected), f"cut at step {step}"
@@ -233,13 +233,13 @@ async def test_a_refresh_among_the_claims_of_others_resumes_with_the_same_chunks
         run = await add_run(store, against, refresh=True)
         broker.fuse = store.fuse = Fuse(step)
         try:
-            await Publisher(store, broker, clock).publish(run.id)
+            await Publisher(store, broker, clock, COUNTED).publish(run.id)
         except Unavailable:
             clock.expire_leases()
         blown = broker.fuse.left <= 0
         broker.fuse = store.fuse = Fuse()
         await store.note_progress(under_way.id, 6, 0, finished=True)
-        await Publisher(store, broker, clock).publish(run.id)
+        await Publisher(store, broker, clock, COUNTED).publish(run.id)
         messages = await put_out(broker)
         assert lead_ids(messages) == expected, f"cut at step {step}"
         assert total_in(messages) == 2_124
@@ -305,12 +305,12 @@ async def test_a_replica_that_lost_its_lease_stops(store: CutStore, broker: CutB
     await uploaded(store, some)
     run = await add_run(store)
     broker.gate = asyncio.Event()
-    held_up = asyncio.create_task(Publisher(store, broker, clock).publish(run.id))
+    held_up = asyncio.create_task(Publisher(store, broker, clock, COUNTED).publish(run.id))
     await broker.reached.wait()
-    await Publisher(store, broker, clock).publish(run.id)
+    await Publisher(store, broker, clock, COUNTED).publish(run.id)
     assert await put_out(broker) == []
     clock.expire_leases()
-    await Publisher(store, broker, clock).publish(run.id)
+    await Publisher(store, broker, clock, COUNTED).publish(run.id)
     broker.gate.set()
     with pytest.raises(LeaseLost):
         await held_up
@@ -408,7 +408,7 @@ async def test_what_goes_wrong_in_the_background_is_logged_and_tried_again(
                 raise self.faults.pop(0)
 
     store = FaultyStore(tmp_path / "faulty.db")
-    publisher = Publisher(store, broker, clock)
+    publisher = Publisher(store, broker, clock, COUNTED)
     run = await add_run(store)
     with capture_logs() as logs:
         for _ in range(2):
@@ -434,7 +434,7 @@ async def test_stopping_ends_what_is_under_way(store: CutStore, broker: CutBroke
     run = await add_run(store)
     broker.gate = asyncio.Event()
     with capture_logs() as logs:
-        resuming = asyncio.create_task(Publisher(store, broker, clock).resume_forever())
+        resuming = asyncio.create_task(Publisher(store, broker, clock, COUNTED).resume_forever())
         await broker.reached.wait()
         resuming.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -442,7 +442,7 @@ async def test_stopping_ends_what_is_under_way(store: CutStore, broker: CutBroke
     assert logs == []
     assert not [task for task in asyncio.all_tasks() if run.id in task.get_name()]
     clock.expire_leases()
-    await Publisher(store, broker, clock).publish(run.id)
+    await Publisher(store, broker, clock, COUNTED).publish(run.id)
     assert total_in(await put_out(broker)) == 30
 
 
@@ -462,7 +462,7 @@ async def test_a_store_that_is_away_does_not_end_the_sweep(
 
     store = AwayStore(tmp_path / "away.db")
     run = await add_run(store)
-    sweep = asyncio.create_task(Publisher(store, broker, clock).resume_forever())
+    sweep = asyncio.create_task(Publisher(store, broker, clock, COUNTED).resume_forever())
 
     async def published() -> bool:
         return await state_of(store, run) is RunState.PUBLISHED

@@ -17,7 +17,7 @@ from leadline_ingest.runs import RunProgress, RunRequest, Runs
 from leadline_ingest.store import IngestStore, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
-from .builders import eventually, leads, offer, uploaded
+from .builders import COUNTED, eventually, leads, offer, uploaded
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteIngestStore]:
 @pytest.fixture
 async def runs(store: SqliteIngestStore, tmp_path: Path) -> AsyncIterator[Runs]:
     broker = EmbeddedBroker(tmp_path / "broker.db")
-    publisher = Publisher(store, broker, now)
+    publisher = Publisher(store, broker, now, COUNTED)
     resuming = asyncio.create_task(publisher.resume_forever())
     yield Runs(store, publisher)
     resuming.cancel()

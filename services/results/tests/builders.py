@@ -4,6 +4,8 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+
 from leadline_common.broker import Broker, Message
 from leadline_common.chunks import chunk_message
 from leadline_common.messages import (
@@ -23,8 +25,11 @@ from leadline_common.messages import (
     RunStarted,
 )
 from leadline_common.topology import Queue
+from leadline_results.metrics import ResultMetrics
 from leadline_results.record import Record, conclude, gather, merge
 
+COUNTED = ResultMetrics(CollectorRegistry())
+"""For tests that ask for no figures."""
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 OFFER = Offer(id="offer", name="AI Outreach", value_props=["24/7 outreach"], ideal_use_cases=["B2B SaaS"])
 VERSION = "rules-1"

@@ -26,7 +26,7 @@ from leadline_results.spend import RunSpend
 from leadline_results.stores.sqlite import SqliteResultStore
 from leadline_results.tracker import Tracker
 
-from .builders import START, all_of, by_ai, by_rules, chunk, done_record
+from .builders import COUNTED, START, all_of, by_ai, by_rules, chunk, done_record
 
 OLD_RUN, NEW_RUN = sorted([new_id(), new_id()])
 CHUNKS = (("a", "b"), ("c",))
@@ -55,7 +55,10 @@ async def handling(folder: Path) -> AsyncIterator[tuple[MergeHandler, WatchedSto
     """A handler over a store of its own on the file in the folder."""
     store, broker = WatchedStore(folder / "results.db"), EmbeddedBroker(folder / f"{new_id()}.db")
     try:
-        yield MergeHandler(store, Tracker(store, broker, lambda: START), lambda: START), store
+        yield (
+            MergeHandler(store, Tracker(store, broker, lambda: START, COUNTED), lambda: START, COUNTED),
+            store,
+        )
     finally:
         await broker.close()
         await store.close()
@@ -143,7 +146,8 @@ def test_events_do_not_depend_on_the_order_of_the_records() -> None:
         done_record(Lead(id=f"lead-{n}"), run_id=NEW_RUN, chunk=str(n % 2), status=status)
         for n, status in enumerate([Status.SCORED, Status.PARTIAL, Status.SCORED, Status.PARTIAL])
     ]
-    assert events_about(reversed(records)) == events_about(records)
+    traces = {NEW_RUN: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    assert events_about(reversed(records), traces) == events_about(records, traces)
 
 
 async def test_a_late_success_is_told_as_news(handler: MergeHandler) -> None:

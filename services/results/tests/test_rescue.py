@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from leadline_common.brokers.embedded import EmbeddedBroker
 from leadline_common.chunks import chunk_message
@@ -22,6 +23,7 @@ from leadline_common.messages import (
 )
 from leadline_common.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, RUN_EVENTS, Queue
 from leadline_results.handler import MergeHandler
+from leadline_results.metrics import ResultMetrics
 from leadline_results.record import Key, Status
 from leadline_results.rescue import NUDGES, Rescue
 from leadline_results.store import Run
@@ -38,9 +40,17 @@ class Place:
         self.clock = Clock()
         self.store = SqliteResultStore(folder / "results.db")
         self.broker = EmbeddedBroker(folder / "broker.db")
-        self.tracker = Tracker(self.store, self.broker, self.clock)
-        self.handler = MergeHandler(self.store, self.tracker, self.clock)
-        self.rescue = Rescue(self.store, self.broker, self.tracker, self.clock, timedelta(minutes=10))
+        self.metrics = ResultMetrics(CollectorRegistry())
+        self.tracker = Tracker(self.store, self.broker, self.clock, self.metrics)
+        self.handler = MergeHandler(self.store, self.tracker, self.clock, self.metrics)
+        self.rescue = Rescue(
+            self.store,
+            self.broker,
+            self.tracker,
+            self.clock,
+            self.metrics,
+            patience=timedelta(minutes=10),
+        )
 
     async def hear(
         self, *contracts: LeadsAccepted | RulesScored | AiChunkScored, total: int, refresh: bool = False
@@ -70,7 +80,7 @@ class Place:
 
     async def count(self) -> None:
         """Look after every run at once, which the service's own tracker does in its time."""
-        tracker = Tracker(self.store, self.broker, self.clock)
+        tracker = Tracker(self.store, self.broker, self.clock, self.metrics)
         tracker.touched([run.run_id for run in await self.store.unfinished_runs()])
         await tracker.look_after_due()
 
@@ -275,7 +285,14 @@ async def test_a_run_that_is_still_published_is_left_alone(place: Place) -> None
 async def test_of_two_replicas_one_asks(place: Place) -> None:
     """Replicas that sweep at the same time do not ask, and pay, twice."""
     await place.hear(chunk("a", run_id=new_id()), total=1)
-    other = Rescue(place.store, place.broker, place.tracker, place.clock, timedelta(minutes=10))
+    other = Rescue(
+        place.store,
+        place.broker,
+        place.tracker,
+        place.clock,
+        place.metrics,
+        patience=timedelta(minutes=10),
+    )
     place.clock.advance(minutes=10)
     await asyncio.gather(place.rescue.sweep(), other.sweep())
     assert lead_ids(await place.asked(AI)) == ["a"]

@@ -359,6 +359,7 @@ async def test_a_run_tells_how_far_it_is(client: AsyncClient, store: SqliteResul
         "started_at": "2026-03-01T11:00:00Z",
         "finished_at": None,
         "seconds_left": 3600.0,
+        "trace_id": None,
         "ai": [],
     }
     await store.finish_run(RUN, Counts(3, 1), START)

@@ -18,7 +18,7 @@ from leadline_results.store import Counts, Run
 from leadline_results.stores.sqlite import SqliteResultStore
 from leadline_results.tracker import Tracker
 
-from .builders import START, Clock, done_record, drained, published, started
+from .builders import COUNTED, START, Clock, done_record, drained, published, started
 
 
 class WatchedStore(SqliteResultStore):
@@ -66,7 +66,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
 @pytest.fixture
 def tracker(store: WatchedStore, broker: EmbeddedBroker) -> Tracker:
     """A tracker that does not follow yet."""
-    return Tracker(store, broker, Clock())
+    return Tracker(store, broker, Clock(), COUNTED)
 
 
 @asynccontextmanager
@@ -195,7 +195,7 @@ async def test_a_run_ends_once_however_often_it_is_touched(
         await until(announced(store, run_id))
         for _ in range(5):
             tracker.touched([run_id])
-            await Rescue(store, broker, tracker, Clock()).sweep()
+            await Rescue(store, broker, tracker, Clock(), COUNTED).sweep()
             await asyncio.sleep(0.02)
         looks = store.looks
         await asyncio.sleep(0.15)
@@ -208,12 +208,12 @@ async def test_an_end_that_a_crash_left_unannounced_is_announced_by_the_sweep(
 ) -> None:
     """Between storing the end and publishing it a process may die; another one tells of it."""
     run_id = new_id()
-    died = Tracker(store, broker, Clock())
+    died = Tracker(store, broker, Clock(), COUNTED)
     await died.learn(published(run_id, 3))
     await store.finish_run(run_id, Counts(2, 1), START)
-    tracker = Tracker(store, broker, Clock())
+    tracker = Tracker(store, broker, Clock(), COUNTED)
     async with following(tracker):
-        await Rescue(store, broker, tracker, Clock()).sweep()
+        await Rescue(store, broker, tracker, Clock(), COUNTED).sweep()
         await until(announced(store, run_id))
     [end] = await ends(broker)
     assert (end.total, end.scored, end.failed) == (3, 2, 1)

@@ -207,9 +207,9 @@ async def test_transitions_and_step_times_are_counted_once(
     known = await stored(workflow_store, workflow.workflow_id)
     await handler.handle([message(answer(known, error=REFUSED))] * 2)
     sample = metrics.registry.get_sample_value
-    for status, number in (("pending", 1), ("processing", 1), ("completed", None), ("failed", 1)):
+    for status, number in (("pending", 1), ("processing", 1), ("completed", 0), ("failed", 1)):
         assert sample("leadline_workflow_transitions_total", {"status": status}) == number
-    name = "leadline_workflow_step_seconds_count"
+    name = "leadline_workflow_step_duration_seconds_count"
     assert sample(name, {"step": "classify", "outcome": "completed"}) == 1
     assert sample(name, {"step": "extract", "outcome": "refused"}) == 1
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from leadline_common.topology import Queue
+from leadline_common.tracing import TRACEPARENT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +15,9 @@ class Message:
     Header values are text; the broker keeps `leadline-…` headers for itself and leaves them out of what is
     published: on a retried or dead message they are `leadline-attempt`, `leadline-error` (cut to 2,000
     characters) and, in a dead queue, `leadline-queue`.
-    `attempt` is set on what a handler gets, as Delivery.attempt; it is not published.
+    `attempt` and `published_at` are set on what is received and ignored on what is published:
+    Delivery.attempt, and when the message was first published (Unix time in seconds; None where its publisher
+    did not say).
     """
 
     type: str
@@ -24,6 +27,12 @@ class Message:
     reply_to: str | None = None
     correlation_id: str | None = None
     attempt: int = 1
+    published_at: float | None = field(default=None, compare=False)
+
+    @property
+    def trace(self) -> str | None:
+        """The W3C traceparent it carries."""
+        return self.headers.get(TRACEPARENT)
 
 
 class Delivery(Protocol):
@@ -84,6 +93,8 @@ class Broker(Protocol):
     consumer settles it, and may be delivered again. A message that ends its consumer's process
     DELIVERY_LIMIT times without being settled is dead-lettered by the broker; a process that dies counts
     against everything it held, received or prefetched, so a small `prefetch` spares the innocent.
+
+    A message published without a `traceparent` gets that of the work that publishes it, where there is one.
     """
 
     async def publish(self, messages: Sequence[Message]) -> None:

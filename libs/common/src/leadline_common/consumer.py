@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
@@ -17,6 +16,7 @@ from leadline_common.errors import Permanent, Transient, Unavailable
 from leadline_common.metrics import Metrics
 from leadline_common.tasks import start_task
 from leadline_common.topology import MAX_ATTEMPTS, RETRY_DELAYS, Queue
+from leadline_common.work import Work, told_apart, work_of
 
 HANDLE_SECONDS = 300.0
 """A batch not handled by then is broken up, so that it stays far below the broker's 30 minutes to settle."""
@@ -96,6 +96,9 @@ class Consumer:
         self._stopping = False
         self._progress: dict[asyncio.Task[Any] | None, float] = {}
 
+        for queue in queues:
+            metrics.expect(queue.name)
+
     def start(self) -> None:
         """Start to consume."""
         names = ", ".join(queue.name for queue in self._queues)
@@ -134,6 +137,7 @@ class Consumer:
                     while True:
                         delivery = await subscription.receive()
                         self._inbox.put_nowait(_Waiting(delivery, time.monotonic()))
+                        self._metrics.consumed.labels(queue.name).inc()
                         failures = 0
                 finally:
                     with contextlib.suppress(Unavailable):
@@ -150,13 +154,21 @@ class Consumer:
             while not self._stopping:
                 under_way = await self._next_batch(held)
                 self._note_progress()
+                self._note_ages(under_way)
                 with self._metrics.handling.labels(under_way[0].queue.name).time():
-                    await self._process(under_way)
+                    await self._process([work_of(delivery) for delivery in under_way])
                 under_way = []
                 del self._progress[asyncio.current_task()]
         finally:
             self._progress.pop(asyncio.current_task(), None)
             await _settle(delivery.requeue() for delivery in [*under_way, *(one.delivery for one in held)])
+
+    def _note_ages(self, deliveries: list[Delivery]) -> None:
+        now = time.time()
+        for delivery in deliveries:
+            if (since := delivery.message.published_at) is not None:
+                # Two machines' clocks differ.
+                self._metrics.age.labels(delivery.queue.name).observe(max(0.0, now - since))
 
     def _note_progress(self) -> None:
         self._progress[asyncio.current_task()] = time.monotonic()
@@ -181,23 +193,25 @@ class Consumer:
         ripe = self._ripe(messages, [waiting.since <= latest for waiting in held])
         return [True] * len(held) if len(held) >= self._batch and not any(ripe) else ripe
 
-    async def _process(self, deliveries: list[Delivery]) -> None:
-        error = await self._attempt(deliveries)
-        if error is None:
-            return
-        if len(deliveries) == 1:
-            await self._failed(deliveries[0], error)
-            return
-        for delivery in deliveries:
-            await self._process([delivery])
+    async def _process(self, works: list[Work]) -> None:
+        with told_apart(works):
+            error = await self._attempt(works)
+            if error is None:
+                return
+            if len(works) == 1:
+                await self._failed(works[0], error)
+                return
+        for work in works:
+            await self._process([work])
 
-    async def _attempt(self, deliveries: list[Delivery]) -> Exception | None:
+    async def _attempt(self, works: list[Work]) -> Exception | None:
         """Handle, publish, acknowledge; return what went wrong.
 
         An outage repeats only the step it met: finished work, such as paid answers, is not done again.
         """
+        deliveries = [work.delivery for work in works]
         try:
-            answers = await self._until_available(deliveries, lambda: self._handle(deliveries))
+            answers = await self._until_available(deliveries, lambda: self._handle(works))
             await self._until_available(deliveries, lambda: self._broker.publish(answers))
             await self._until_available(deliveries, lambda: _ack(deliveries))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises decides about its message
@@ -206,12 +220,12 @@ class Consumer:
             self._count(delivery, "acked")
         return None
 
-    async def _handle(self, deliveries: list[Delivery]) -> Sequence[Message]:
+    async def _handle(self, works: list[Work]) -> Sequence[Message]:
         async with asyncio.timeout(HANDLE_SECONDS):
-            return await self._handler.handle([_numbered(delivery) for delivery in deliveries])
+            return await self._handler.handle([work.message for work in works])
 
     async def _until_available(self, deliveries: list[Delivery], action: Callable[[], Awaitable[T]]) -> T:
-        holding = self._metrics.holding.labels(deliveries[0].queue.name)
+        held = self._metrics.held.labels(deliveries[0].queue.name)
         failures = 0
         while True:
             self._note_progress()
@@ -219,20 +233,21 @@ class Consumer:
                 return await action()
             except Unavailable as error:
                 log.warning("messages_held", queue=deliveries[0].queue.name, error=str(error))
-                holding.inc(len(deliveries))
+                held.inc(len(deliveries))
                 try:
                     await asyncio.sleep(_backoff(failures))
                 finally:
-                    holding.dec(len(deliveries))
+                    held.dec(len(deliveries))
                 failures += 1
 
-    async def _failed(self, delivery: Delivery, error: Exception) -> None:
+    async def _failed(self, work: Work, error: Exception) -> None:
+        delivery = work.delivery
         expected = isinstance(error, Transient | Permanent)
         text = str(error) if expected else type(error).__name__
         try:
-            outcome = await self._until_available([delivery], lambda: self._remedy(delivery, error, text))
+            outcome = await self._until_available([delivery], lambda: self._remedy(work, error, text))
         except Exception:  # a fault in `split` or `give_up` must not end the worker
-            log.exception("remedy_failed", queue=delivery.queue.name, message_id=delivery.message.id)
+            log.exception("remedy_failed", queue=delivery.queue.name)
             await self._until_available([delivery], lambda: delivery.dead_letter(text))
             outcome = "dead_lettered"
         self._count(delivery, outcome)
@@ -240,16 +255,15 @@ class Consumer:
         (log.error if final else log.warning)(
             "message_failed",
             queue=delivery.queue.name,
-            message_id=delivery.message.id,
             attempt=delivery.attempt,
             outcome=outcome,
             error=text,
             exc_info=error if final and not expected else None,
         )
 
-    async def _remedy(self, delivery: Delivery, error: Exception, text: str) -> str:
+    async def _remedy(self, work: Work, error: Exception, text: str) -> str:
         """Split the message, retry it or dead-letter it; return which."""
-        message = delivery.message
+        delivery, message, _ = work
         parts = [] if isinstance(error, Transient) else self._handler.split(message)
         if parts:
             await self._broker.send(delivery.queue.name, parts)
@@ -263,12 +277,7 @@ class Consumer:
         return "dead_lettered"
 
     def _count(self, delivery: Delivery, outcome: str) -> None:
-        self._metrics.messages.labels(delivery.queue.name, outcome).inc()
-
-
-def _numbered(delivery: Delivery) -> Message:
-    first = delivery.attempt == 1
-    return delivery.message if first else replace(delivery.message, attempt=delivery.attempt)
+        self._metrics.settled.labels(delivery.queue.name, outcome).inc()
 
 
 def _backoff(failures: int) -> float:

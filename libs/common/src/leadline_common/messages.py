@@ -165,6 +165,12 @@ class ChunkRef(Contract):
     offer_id: str
     model: ModelName
 
+    @classmethod
+    def about(cls, chunk: "ChunkRef", **content: object) -> Self:
+        """Return a message of this type about the same chunk."""
+        ref = {name: getattr(chunk, name) for name in ChunkRef.model_fields}
+        return cls.model_validate({**ref, **content})
+
 
 class LeadsAccepted(ChunkRef):
     """A chunk of validated leads of one run, with all a consumer needs to score it.

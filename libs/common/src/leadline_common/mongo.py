@@ -14,8 +14,15 @@ from pymongo.errors import (
     PyMongoError,
     WriteConcernError,
 )
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
 
 from leadline_common.errors import SettingsError, Unavailable
+from leadline_common.metrics import Metrics
 
 DUPLICATE_KEY = 11000
 
@@ -23,16 +30,33 @@ Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
 
 
-def connect(url: str, application: str) -> Database:
+class _Timing(CommandListener):
+    """Times the commands of one client, from the threads that its driver works in."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._operations = metrics.store_operations
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Wait for how it ends."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        self._operations.labels(event.command_name, "ok").observe(event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._operations.labels(event.command_name, "failed").observe(event.duration_micros / 1e6)
+
+
+def connect(url: str, application: str, metrics: Metrics | None = None) -> Database:
     """Return the database that the URL names, `leadline` where it names none; connects at first use.
 
-    Call it inside the running loop. Writes wait for the journals of a majority, datetimes come back in
-    UTC. Raises SettingsError where the URL cannot be read.
+    Its commands are timed where there are metrics. Call it inside the running loop. Writes wait for the
+    journals of a majority, datetimes come back in UTC. Raises SettingsError where the URL cannot be read.
     """
     try:
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url,
             appname=application,
+            event_listeners=[_Timing(metrics)] if metrics else [],
             tz_aware=True,
             w="majority",
             journal=True,

@@ -116,14 +116,22 @@ def spare_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def run_main(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+Main = Callable[[], Coroutine[Any, Any, None]]
+"""What a process does, from its start to its end."""
+
+
+def run_main(main: Main) -> None:
     """Run a process to its end: exit code 0, or 2 with one line on standard error for a wrong setting.
 
     What cannot be reached at start ends it with one line and exit code 1.
     """
     spare_collector()
+    # A container's first process is deaf to what it does not handle, and `until_signalled` comes late.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         asyncio.run(main())
+    except KeyboardInterrupt:
+        log.info("stopped_at_start")
     except SettingsError as error:
         sys.exit(_say(error, 2))
     except LeadlineError as error:

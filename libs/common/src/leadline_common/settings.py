@@ -56,6 +56,7 @@ class ServiceSettings(BaseSettings):
     host: str = Field("127.0.0.1", pattern=r"^[\w.:%-]+$", description="address to listen on")
     port: Port = Field(0, description="port to listen on")
     drain_seconds: float = Field(20.0, gt=0, le=600, description="time to finish work under way when stopped")
+    revision: str = Field("unknown", max_length=100, description="source revision of what runs, for metrics")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="least level to log")
 
 

@@ -9,6 +9,7 @@ import structlog
 from leadline_ai.asking import Asker
 from leadline_ai.assessing import ModelAssessor
 from leadline_ai.bought import BoughtAnswers
+from leadline_ai.budget_watch import BudgetWatch
 from leadline_ai.gate import Gate
 from leadline_ai.handler import AiHandler
 from leadline_ai.metrics import AiMetrics
@@ -31,7 +32,8 @@ from leadline_common.errors import SettingsError
 from leadline_common.logs import configure_logging
 from leadline_common.messages import CHUNK_SIZE
 from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Service, running, until_signalled
+from leadline_common.queue_watch import QueueWatch
+from leadline_common.service import Loop, Service, running, until_signalled
 from leadline_common.settings import load_settings
 from leadline_common.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
 from leadline_common.worker_health import serving_health
@@ -65,6 +67,7 @@ def build(
     Raises SettingsError where no price is known for the model.
     """
     ai_metrics = AiMetrics(metrics.registry)
+    loops: list[Loop] = [QueueWatch(broker, [AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE], metrics).look_forever]
     if provider is None:
         log.info("assessor_chosen", source="offline", reason=_why_offline(settings))
         policy, steps, watch, workers = Policy(), StepPolicy(), None, _LEAST_WORKERS
@@ -75,6 +78,10 @@ def build(
         policy = build_policy(provider, gate, store, settings, ai_metrics)
         steps = _step_policy(policy, settings)
         watch, workers = Watch(provider, gate), workers_for(settings)
+        loops.append(watch.look_forever)
+        if policy.bought is not None:
+            spent = ai_metrics.watch_budget(settings.ai_day_budget_usd)
+            loops.append(BudgetWatch(policy.bought.spending, spent).look_forever)
     handler = AiHandler(policy, ai_metrics)
     scoring = Consumer(broker, handler, [AI], metrics, prefetch=workers, workers=workers)
     # A provider's steps wait for it side by side; without one they cost so little that they go together.
@@ -99,7 +106,7 @@ def build(
         Service(
             "ai",
             consumers=[scoring, answering],
-            loops=[watch.look_forever] if watch else [],
+            loops=loops,
             checks={"broker": broker.ping, "ai_store": store.ping, "ai": ready},
         ),
         watch,
@@ -213,9 +220,9 @@ async def main() -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(AiSettings)
     configure_logging("ai", settings.log_level)
-    metrics = Metrics(new_registry())
+    metrics = Metrics(new_registry("ai", settings.revision))
     provider = choose_provider(settings)
-    store = await MongoAiStore.connect(settings.store_url)
+    store = await MongoAiStore.connect(settings.store_url, metrics)
     broker = await RabbitBroker.connect(settings.broker_url)
     try:
         ai = build(broker, store, provider, settings, metrics)

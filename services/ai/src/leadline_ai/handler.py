@@ -25,7 +25,7 @@ class AiHandler:
             chunk = LeadsAccepted.decode(message.body)
             scored = await self._policy.score(chunk, message.attempt)
             self._metrics.count(scored.scores)
-            answers.append(chunk_message(_answer(chunk, scored)))
+            answers.append(chunk_message(_answer(chunk, scored), message.trace))
         return answers
 
     def split(self, message: Message) -> list[Message]:
@@ -40,16 +40,8 @@ class AiHandler:
             return []
         failures = {lead.id: Failure(lead.id, "unavailable", error) for lead in chunk.leads}
         scores = list(self._policy.without_answer(chunk, failures).values())
-        return [chunk_message(_answer(chunk, Scored(scores)))]
+        return [chunk_message(_answer(chunk, Scored(scores)), message.trace)]
 
 
 def _answer(chunk: LeadsAccepted, scored: Scored) -> AiChunkScored:
-    return AiChunkScored(
-        owner=chunk.owner,
-        run_id=chunk.run_id,
-        chunk=chunk.chunk,
-        offer_id=chunk.offer_id,
-        model=chunk.model,
-        scores=scored.scores,
-        spend=scored.spend,
-    )
+    return AiChunkScored.about(chunk, scores=scored.scores, spend=scored.spend)

@@ -41,7 +41,7 @@ class AiMetrics:
             registry=registry,
         )
         self._calls = Histogram(
-            "leadline_ai_call_seconds",
+            "leadline_ai_call_duration_seconds",
             "Time of a call to the provider, by model and outcome (complete, truncated, refused, other, "
             "overloaded, unavailable, declined, misconfigured, cancelled).",
             ["model", "outcome"],
@@ -75,6 +75,19 @@ class AiMetrics:
             registry=self._registry,
         )
         limit.labels(provider).set_function(lambda: float(gate.limit))
+
+    def watch_budget(self, limit_usd: float) -> Gauge:
+        """Show the day's budget; return the gauge of what is spent of it."""
+        budget = Gauge(
+            "leadline_ai_day_budget_usd", "What all runs of a day (UTC) may cost.", registry=self._registry
+        )
+        budget.set(limit_usd)
+        return Gauge(
+            "leadline_ai_day_spent_usd",
+            "What is spent of today's budget (UTC) by all replicas together, with what is reserved for calls "
+            "under way.",
+            registry=self._registry,
+        )
 
     def count(self, scores: Iterable[AiScored]) -> None:
         """Count a chunk's answers."""

@@ -50,4 +50,4 @@ def _decode(message: Message) -> AskedStep:
 
 
 def _finished_message(finished: StepFinished, asked: Message) -> Message:
-    return message_of(finished, f"{asked.id}:{StepFinished.TYPE}")
+    return message_of(finished, f"{asked.id}:{StepFinished.TYPE}", asked.trace)

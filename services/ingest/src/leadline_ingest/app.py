@@ -10,9 +10,11 @@ from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
 from leadline_common.http.api import build_app
+from leadline_common.http.document import whole_document
 from leadline_common.http.server import serving
 from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
+from leadline_common.queue_watch import QueueWatch
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
 from leadline_common.topology import MESSAGES, RUN_EVENTS, SUBMISSIONS
@@ -23,6 +25,7 @@ from leadline_ingest.handlers import RunEventsHandler, SubmissionHandler
 from leadline_ingest.message_handler import MessageHandler
 from leadline_ingest.message_routes import message_routes
 from leadline_ingest.messages import Messages
+from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.passwords import Passwords
 from leadline_ingest.publisher import Publisher
 from leadline_ingest.routes import ingest_routes
@@ -42,14 +45,16 @@ class Ingest:
     service: Service
     runs: Runs
     messages: Messages
+    metrics: IngestMetrics
 
 
 def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
     """Return the service over the given broker and store."""
-    publisher = Publisher(store, broker, now)
+    ingest_metrics = IngestMetrics(metrics.registry)
+    publisher = Publisher(store, broker, now, ingest_metrics)
     submissions = Consumer(
         broker,
-        SubmissionHandler(store, broker, publisher, now),
+        SubmissionHandler(store, broker, publisher, now, ingest_metrics),
         [SUBMISSIONS],
         metrics,
         prefetch=2 * _SUBMISSION_WORKERS,
@@ -68,10 +73,14 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
     service = Service(
         "ingest",
         consumers=[submissions, inbound, run_events],
-        loops=[publisher.resume_forever, lambda: sweep_uploads(store, now)],
+        loops=[
+            publisher.resume_forever,
+            lambda: sweep_uploads(store, now),
+            QueueWatch(broker, [SUBMISSIONS, MESSAGES, RUN_EVENTS], metrics).look_forever,
+        ],
         checks={"broker": broker.ping, "ingest_store": store.ping},
     )
-    return Ingest(service, Runs(store, publisher), messages)
+    return Ingest(service, Runs(store, publisher), messages, ingest_metrics)
 
 
 def build_accounts(store: AccountStore, tokens: Tokens, token_hours: float) -> Accounts:
@@ -84,24 +93,32 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+async def migrate() -> None:
+    """Create the store's indexes."""
+    store = await MongoIngestStore.connect(load_settings(IngestSettings).store_url)
+    await store.close()
+
+
 async def main() -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(IngestSettings)
     configure_logging("ingest", settings.log_level)
-    metrics = Metrics(new_registry())
+    metrics = Metrics(new_registry("ingest", settings.revision))
     tokens = Tokens(settings.jwt_secret)
-    store = await MongoIngestStore.connect(settings.store_url)
+    store = await MongoIngestStore.connect(settings.store_url, metrics)
     broker = await RabbitBroker.connect(settings.broker_url)
     ingest = build(broker, store, metrics)
     routes = [
         *account_routes(build_accounts(store, tokens, settings.token_hours), settings.trusted_proxies),
-        *ingest_routes(store, ingest.runs, now),
+        *ingest_routes(store, ingest.runs, now, ingest.metrics),
         *message_routes(ingest.messages),
     ]
     authentication = Authentication(tokens, open_to_all=settings.auth == "open")
     try:
         async with running([ingest.service], settings.drain_seconds) as health:
-            app = build_app("Leadline ingest", routes, health, metrics, authentication)
+            app = build_app(
+                "Leadline ingest", routes, health, metrics, authentication, document=whole_document()
+            )
             async with serving(app, settings.host, settings.port, settings.drain_seconds):
                 await until_signalled(health)
     finally:

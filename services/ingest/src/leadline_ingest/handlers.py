@@ -21,6 +21,7 @@ from leadline_common.messages import (
     describe,
 )
 from leadline_ingest.leads import read_lead
+from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.publisher import Publisher
 from leadline_ingest.replies import named_owner, public_event, reply
 from leadline_ingest.runs import known_offer
@@ -40,12 +41,18 @@ class SubmissionHandler:
     """
 
     def __init__(
-        self, store: IngestStore, broker: Broker, publisher: Publisher, clock: Callable[[], datetime]
+        self,
+        store: IngestStore,
+        broker: Broker,
+        publisher: Publisher,
+        clock: Callable[[], datetime],
+        metrics: IngestMetrics,
     ) -> None:
         self._store = store
         self._broker = broker
         self._publisher = publisher
         self._clock = clock
+        self._metrics = metrics
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Store and start each submission; answer to `reply_to`, or publish what was rejected."""
@@ -57,6 +64,7 @@ class SubmissionHandler:
                 await reply(self._broker, message, _refusal(message, str(refused)))
                 raise
             await reply(self._broker, message, report)
+            self._metrics.count_rejected("queue", len(report.rejected))
             if report.rejected:
                 events += public_event(message, report)
         return events
@@ -74,7 +82,7 @@ class SubmissionHandler:
         sorted_leads = _sort(submitted, message.id)
         run_id = None
         if sorted_leads.taken:
-            run_id = await self._start(submitted, message.id, sorted_leads.taken)
+            run_id = await self._start(submitted, message, sorted_leads.taken)
         return LeadsRejected(
             owner=submitted.owner,
             message_id=message.id,
@@ -83,11 +91,11 @@ class SubmissionHandler:
             rejected=sorted_leads.rejected,
         )
 
-    async def _start(self, submitted: LeadsSubmitted, message_id: str, prospects: list[Prospect]) -> str:
+    async def _start(self, submitted: LeadsSubmitted, message: Message, prospects: list[Prospect]) -> str:
         owner = submitted.owner
         offer = await self._offer(submitted)
         upload = Upload(
-            id=derived_id("submission", owner, message_id),
+            id=derived_id("submission", owner, message.id),
             owner=owner,
             offer_id=offer.id,
             ready=True,
@@ -97,7 +105,14 @@ class SubmissionHandler:
         await self._store.add_prospects(upload, prospects, self._clock())
         await self._store.commit_upload(upload)
         run = await self._store.add_submission_run(
-            Run(id=new_id(), owner=owner, offer=offer, model=submitted.model, upload_id=upload.id)
+            Run(
+                id=new_id(),
+                owner=owner,
+                offer=offer,
+                model=submitted.model,
+                upload_id=upload.id,
+                trace=message.trace,
+            )
         )
         self._publisher.start(run.id)
         return run.id

@@ -11,7 +11,9 @@ from leadline_common.chunks import chunk_message, message_of
 from leadline_common.errors import LeadlineError
 from leadline_common.messages import CHUNK_SIZE, LeadsAccepted, RunPublished, RunStarted
 from leadline_common.tasks import start_task
+from leadline_common.tracing import continued, within
 from leadline_ingest.leads import characters
+from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
 
 LEASE = timedelta(seconds=10)
@@ -38,10 +40,13 @@ class Publisher:
     after a crash or by another replica, brings the same message.
     """
 
-    def __init__(self, store: IngestStore, broker: Broker, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: IngestStore, broker: Broker, clock: Callable[[], datetime], metrics: IngestMetrics
+    ) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock
+        self._metrics = metrics
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_RUNS_AT_ONCE)
 
@@ -78,6 +83,10 @@ class Publisher:
         lease = await self._store.lease_run(run_id, now, now + LEASE)
         if lease is None:
             return
+        with within(continued(lease.run.trace)):
+            await self._publish(lease)
+
+    async def _publish(self, lease: Lease) -> None:
         run = lease.run
         started = RunStarted(
             owner=run.owner, run_id=run.id, offer=run.offer, model=run.model, refresh=run.refresh
@@ -118,7 +127,9 @@ class Publisher:
         for first, last in _windows(row, upload.last_row):
             async for chunks in _batched(_chunked(self._store.claim(lease.run, upload, first, last))):
                 await self._broker.publish([_chunk_message(lease.run, upload, chunk) for chunk in chunks])
-                queued += sum(map(len, chunks))
+                published = sum(map(len, chunks))
+                self._metrics.count_accepted(lease.run.model, published)
+                queued += published
                 # After each batch, so that the lease holds however long the texts or slow the broker.
                 await self._advance(lease, Cursor(upload.id, chunks[-1][-1].row), queued)
             await self._advance(lease, Cursor(upload.id, last), queued)

@@ -18,6 +18,7 @@ from leadline_common.errors import Problem
 from leadline_common.ids import new_id
 from leadline_common.messages import Offer, OfferSpec
 from leadline_ingest.csvfile import CsvRefused
+from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.multipart_upload import UploadForm
 from leadline_ingest.runs import RunProgress, RunRequest, Runs, known_offer
 from leadline_ingest.store import IngestStore
@@ -56,7 +57,7 @@ class _ScoreOperation(Operation):
 
 
 def ingest_routes(
-    store: IngestStore, runs: Runs, clock: Callable[[], datetime]
+    store: IngestStore, runs: Runs, clock: Callable[[], datetime], metrics: IngestMetrics
 ) -> list[ControllerRouterHandler]:
     """Return the routes that take things in."""
 
@@ -87,9 +88,11 @@ def ingest_routes(
                 offer_id = _one_offer(for_offer, form.offer_id)
                 if offer_id is not None:
                     await known_offer(store, owner, offer_id)
-                return await receiver.commit(offer_id)
+                report = await receiver.commit(offer_id)
             except CsvRefused as refused:
                 raise Problem(refused.status, "Unusable file", refused.reason) from None
+        metrics.count_rejected("upload", report.rejected_count)
+        return report
 
     @post(
         ["/score", "/score/{for_offer:str}"],

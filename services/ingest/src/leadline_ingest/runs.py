@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from leadline_common.errors import NotFound, Problem
 from leadline_common.ids import new_id
 from leadline_common.messages import ModelName, Offer, Wire
+from leadline_common.tracing import current_traceparent
 from leadline_ingest.publisher import Publisher
 from leadline_ingest.store import IngestStore, Run, RunState, Upload
 
@@ -80,6 +81,7 @@ class Runs:
             model=request.model,
             upload_id=upload.id if upload else None,
             refresh=request.refresh,
+            trace=current_traceparent(),
         )
         await self._store.add_run(run)
         self._publisher.start(run.id)

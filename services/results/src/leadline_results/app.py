@@ -8,9 +8,11 @@ from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
 from leadline_common.http.api import build_app
+from leadline_common.http.document import whole_document
 from leadline_common.http.server import serving
 from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
+from leadline_common.queue_watch import QueueWatch
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
 from leadline_common.topology import (
@@ -22,7 +24,7 @@ from leadline_common.topology import (
     RESULT_STEPS,
 )
 from leadline_results.handler import MergeHandler, RunsHandler
-from leadline_results.metrics import WorkflowMetrics
+from leadline_results.metrics import ResultMetrics, WorkflowMetrics
 from leadline_results.rescue import Rescue
 from leadline_results.routes import results_routes
 from leadline_results.settings import ResultsSettings
@@ -57,10 +59,11 @@ class Workflows:
 
 def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
     """Return the service over the given broker and store."""
-    tracker = Tracker(store, broker, now)
-    rescue = Rescue(store, broker, tracker, now)
+    result_metrics = ResultMetrics(metrics.registry)
+    tracker = Tracker(store, broker, now, result_metrics)
+    rescue = Rescue(store, broker, tracker, now, result_metrics)
     queues = [RESULT_LEADS, RESULT_RULES, RESULT_AI]
-    handler = MergeHandler(store, tracker, now)
+    handler = MergeHandler(store, tracker, now, result_metrics)
     merging = Consumer(
         broker,
         handler,
@@ -75,7 +78,11 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
     return Service(
         "results",
         consumers=[merging, runs],
-        loops=[tracker.follow, rescue.sweep_forever],
+        loops=[
+            tracker.follow,
+            rescue.sweep_forever,
+            QueueWatch(broker, [*queues, RESULT_RUNS], metrics).look_forever,
+        ],
         checks={"broker": broker.ping, "results_store": store.ping},
     )
 
@@ -96,7 +103,10 @@ def build_workflows(broker: Broker, store: WorkflowStore, metrics: Metrics) -> W
     service = Service(
         "workflows",
         consumers=[following],
-        loops=[sweep.sweep_forever],
+        loops=[
+            sweep.sweep_forever,
+            QueueWatch(broker, [RESULT_MESSAGES, RESULT_STEPS], metrics).look_forever,
+        ],
         checks={"broker": broker.ping, "workflow_store": store.ping},
     )
     return Workflows(service, WorkflowRetry(store, writer, broker, now))
@@ -107,13 +117,21 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+async def migrate() -> None:
+    """Create the stores' indexes."""
+    url = load_settings(ResultsSettings).store_url
+    for kind in (MongoResultStore, MongoWorkflowStore):
+        store = await kind.connect(url)
+        await store.close()
+
+
 async def main() -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(ResultsSettings)
     configure_logging("results", settings.log_level)
-    metrics = Metrics(new_registry())
-    store = await MongoResultStore.connect(settings.store_url)
-    workflow_store = await MongoWorkflowStore.connect(settings.store_url)
+    metrics = Metrics(new_registry("results", settings.revision))
+    store = await MongoResultStore.connect(settings.store_url, metrics)
+    workflow_store = await MongoWorkflowStore.connect(settings.store_url, metrics)
     broker = await RabbitBroker.connect(settings.broker_url)
     workflows = build_workflows(broker, workflow_store, metrics)
     authentication = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
@@ -124,7 +142,9 @@ async def main() -> None:
                 *results_routes(store, now),
                 *workflow_routes(workflow_store, workflows.retries, lambda: health.stopping),
             ]
-            app = build_app("Leadline results", routes, health, metrics, authentication)
+            app = build_app(
+                "Leadline results", routes, health, metrics, authentication, document=whole_document()
+            )
             async with serving(app, settings.host, settings.port, settings.drain_seconds):
                 await until_signalled(health)
     finally:

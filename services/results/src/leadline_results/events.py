@@ -1,7 +1,7 @@
 """What results tells the others about leads that are done."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from leadline_common.broker import Message
 from leadline_common.chunks import message_of
@@ -10,8 +10,8 @@ from leadline_common.messages import FailedLead, LeadsFailed, ResultScored, Resu
 from leadline_results.record import Record, Status
 
 
-def events_about(done: Iterable[Record]) -> list[Message]:
-    """Return the events that tell of done records, one message a chunk and kind.
+def events_about(done: Iterable[Record], traces: Mapping[str, str | None]) -> list[Message]:
+    """Return the events that tell of done records, one message a chunk and kind, each in its run's trace.
 
     The same records give the same messages, in whatever order they come.
     """
@@ -20,14 +20,15 @@ def events_about(done: Iterable[Record]) -> list[Message]:
         chunks[record.run_id, record.chunk].append(record)
     messages = []
     for (run_id, chunk), records in chunks.items():
-        messages.append(_scored_event(run_id, chunk, records))
+        trace = traces.get(run_id)
+        messages.append(_scored_event(run_id, chunk, records, trace))
         failed = [record for record in records if record.status is not Status.SCORED]
         if failed:
-            messages.append(_failed_event(run_id, chunk, failed))
+            messages.append(_failed_event(run_id, chunk, failed, trace))
     return messages
 
 
-def _scored_event(run_id: str, chunk: str, records: list[Record]) -> Message:
+def _scored_event(run_id: str, chunk: str, records: list[Record], trace: str | None) -> Message:
     event = ResultsScored(
         owner=records[0].owner,
         run_id=run_id,
@@ -44,10 +45,10 @@ def _scored_event(run_id: str, chunk: str, records: list[Record]) -> Message:
             for record in records
         ],
     )
-    return message_of(event, _event_id(ResultsScored.TYPE, run_id, chunk, records))
+    return message_of(event, _event_id(ResultsScored.TYPE, run_id, chunk, records), trace)
 
 
-def _failed_event(run_id: str, chunk: str, records: list[Record]) -> Message:
+def _failed_event(run_id: str, chunk: str, records: list[Record], trace: str | None) -> Message:
     event = LeadsFailed(
         owner=records[0].owner,
         run_id=run_id,
@@ -55,7 +56,7 @@ def _failed_event(run_id: str, chunk: str, records: list[Record]) -> Message:
         model=records[0].model,
         leads=[FailedLead(lead_id=record.lead_id, error=record.error or "no score") for record in records],
     )
-    return message_of(event, _event_id(LeadsFailed.TYPE, run_id, chunk, records))
+    return message_of(event, _event_id(LeadsFailed.TYPE, run_id, chunk, records), trace)
 
 
 def _event_id(kind: str, run_id: str, chunk: str, records: list[Record]) -> str:

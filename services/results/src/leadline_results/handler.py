@@ -1,6 +1,6 @@
 """Accepted leads and partial scores in, stored results and the events about them out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from leadline_common.broker import Message
@@ -9,6 +9,7 @@ from leadline_common.errors import Permanent, Transient
 from leadline_common.messages import RunPublished, RunStarted
 from leadline_results.events import events_about
 from leadline_results.in_step import InStep
+from leadline_results.metrics import ResultMetrics
 from leadline_results.record import PARTS, Key, PartMessage, Parts, Record, conclude, gather, merge
 from leadline_results.spend import spend_of
 from leadline_results.store import ResultStore
@@ -21,10 +22,13 @@ _ROUNDS = 20
 class MergeHandler:
     """Folds a batch in memory first, so that a lead whose parts arrive together costs one insert."""
 
-    def __init__(self, store: ResultStore, tracker: Tracker, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: ResultStore, tracker: Tracker, clock: Callable[[], datetime], metrics: ResultMetrics
+    ) -> None:
         self._store = store
         self._tracker = tracker
         self._clock = clock
+        self._metrics = metrics
         self.in_step = InStep()
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
@@ -40,7 +44,8 @@ class MergeHandler:
         await self._store.settle_latest(done)
         self._tracker.touched({part.run_id for part in parts})
         self.in_step.went(messages)
-        return events_about(done)
+        traces = {part.run_id: message.trace for part, message in zip(parts, messages, strict=True)}
+        return events_about(done, traces)
 
     def split(self, message: Message) -> list[Message]:
         """Halve a chunk of leads, so that one that cannot be stored ends up alone; scores stay whole."""
@@ -61,11 +66,19 @@ class MergeHandler:
             open_keys = arrived.keys() - standing.keys()
             merged = {key: self._merged(known.get(key), arrived[key]) for key in open_keys}
             lost = await self._write(known, merged)
-            standing |= {key: record for key, record in merged.items() if key not in lost}
+            written = {key: record for key, record in merged.items() if key not in lost}
+            self._count_done(known, written.values())
+            standing |= written
             if not lost:
                 return list(standing.values())
             wanted = lost
         raise Transient(f"{len(lost)} records kept changing under this batch")
+
+    def _count_done(self, known: dict[Key, Record], written: Iterable[Record]) -> None:
+        for record in written:
+            before = known.get(record.key)
+            if record.done and (before is None or before.status is not record.status):
+                self._metrics.count_done(record)
 
     def _merged(self, known: Record | None, arrived: Parts) -> Record:
         merged = merge(known, arrived)
@@ -88,7 +101,7 @@ class RunsHandler:
         """Take in what each event tells of its run."""
         for message in messages:
             kind = RunStarted if message.type == RunStarted.TYPE else RunPublished
-            await self._tracker.learn(kind.decode(message.body))
+            await self._tracker.learn(kind.decode(message.body), message.trace)
         return []
 
     def split(self, message: Message) -> list[Message]:

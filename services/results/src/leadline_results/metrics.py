@@ -1,14 +1,63 @@
-"""What the results service counts of workflows.
+"""What the results service counts of leads, runs and workflows.
 
 There is no gauge of how many workflows are in which state: it would count the whole store at each reading,
 and the difference of the counters says how many are under way.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from typing import Literal
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from leadline_common.ids import age_of
+from leadline_results.record import Record, Status
 from leadline_results.workflow import Step, StepStatus, Workflow, WorkflowStatus
 
+_LATENCIES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0)
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0)
+
+
+class ResultMetrics:
+    """Leads that are done, and how runs go. Labels are bounded: states, events."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._done = Counter(
+            "leadline_leads_done_total",
+            "Leads that came to an end, by status (scored, partial, failed).",
+            ["status"],
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "leadline_lead_latency_seconds",
+            "Time from asking for a lead's run to its result, a lead.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
+        self._events = Counter(
+            "leadline_run_events_total",
+            "What happened to runs: started, finished, pushed (asked again for what is missing), ended_short "
+            "(finished without some of its leads).",
+            ["event"],
+            registry=registry,
+        )
+        self.unfinished = Gauge(
+            "leadline_runs_unfinished",
+            "Runs that are not finished; every replica shows the same.",
+            registry=registry,
+        )
+        for status in (Status.SCORED, Status.PARTIAL, Status.FAILED):
+            self._done.labels(status.value)
+        for event in ("started", "finished", "pushed", "ended_short"):
+            self._events.labels(event)
+
+    def count_done(self, record: Record) -> None:
+        """Count a lead that came to a status in which nothing more is awaited."""
+        self._done.labels(record.status.value).inc()
+        if record.scored_at is not None:
+            self._latency.observe(max(0.0, age_of(record.run_id, record.scored_at.timestamp())))
+
+    def count_run(self, event: Literal["started", "finished", "pushed", "ended_short"]) -> None:
+        """Count what happened to a run."""
+        self._events.labels(event).inc()
 
 
 class WorkflowMetrics:
@@ -22,13 +71,22 @@ class WorkflowMetrics:
             registry=registry,
         )
         self._seconds = Histogram(
-            "leadline_workflow_step_seconds",
+            "leadline_workflow_step_duration_seconds",
             "Time from a step's start to its end with all attempts in between, by step (classify, extract, "
             "route) and outcome (completed, or the code of the error).",
             ["step", "outcome"],
             buckets=_SECONDS,
             registry=registry,
         )
+        self._latency = Histogram(
+            "leadline_workflow_latency_seconds",
+            "Time from receiving a message to the end of its workflow, by status (completed, failed).",
+            ["status"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        for status in WorkflowStatus:
+            self._transitions.labels(status.value)
 
     def count(self, before: Workflow | None, after: Workflow) -> None:
         """Count what has changed between two states of a workflow; `before` is None for a new one."""
@@ -36,6 +94,9 @@ class WorkflowMetrics:
             self._transitions.labels(WorkflowStatus.PENDING.value).inc()
         if before is None or before.status is not after.status:
             self._transitions.labels(after.status.value).inc()
+            if after.ended and after.epoch == 1:  # after a manual retry it says how long somebody took to ask
+                seconds = (after.updated_at - after.received_at).total_seconds()
+                self._latency.labels(after.status.value).observe(max(0.0, seconds))
         for name, step in after.steps.items():
             was = before.steps[name].status if before else StepStatus.NOT_STARTED
             outcome = _outcome(step)

@@ -21,6 +21,8 @@ from leadline_common.messages import (
     RulesScored,
 )
 from leadline_common.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, Queue
+from leadline_common.tracing import continued, within
+from leadline_results.metrics import ResultMetrics
 from leadline_results.record import Record
 from leadline_results.store import Counts, Layer, ResultStore, Run
 from leadline_results.tracker import Tracker
@@ -47,12 +49,15 @@ class Rescue:
         broker: Broker,
         tracker: Tracker,
         clock: Callable[[], datetime],
+        metrics: ResultMetrics,
+        *,
         patience: timedelta = PATIENCE,
     ) -> None:
         self._store = store
         self._broker = broker
         self._tracker = tracker
         self._clock = clock
+        self._metrics = metrics
         self._patience = patience
         self._started = clock()  # while nobody was here, nothing could move
 
@@ -72,11 +77,14 @@ class Rescue:
         """
         runs = sorted(await self._store.unfinished_runs(), key=lambda run: run.run_id)
         self._tracker.touched([run.run_id for run in runs])
-        stuck = self._stuck([run for run in runs if run.finished_at is None])
+        unfinished = [run for run in runs if run.finished_at is None]
+        self._metrics.unfinished.set(len(unfinished))
+        stuck = self._stuck(unfinished)
         if stuck:
             layers = [layer for layer in _QUEUES if await self._idle(layer)]
             for run in stuck:
-                await self._push(run, layers)
+                with within(continued(run.trace)):
+                    await self._push(run, layers)
 
     def _stuck(self, runs: list[Run]) -> list[Run]:
         last_moves = accumulate((run.progress_at for run in runs), max)
@@ -96,6 +104,7 @@ class Rescue:
         if not await self._store.mark_nudged(run.run_id, push, self._clock()):
             return
         log.warning("run_stands_still", run_id=run.run_id, push=push)
+        self._metrics.count_run("pushed")
         if push <= NUDGES:
             await self._ask_again(run, layers)
         elif not await self._fail_missing(run):
@@ -127,7 +136,8 @@ class Rescue:
         if await self._broker.depth(RESULT_LEADS.name):
             return
         total, scored = run.total or 0, (await self._store.count_run(run.run_id)).scored
-        await self._store.finish_run(run.run_id, Counts(scored, total - scored), self._clock())
+        if await self._store.finish_run(run.run_id, Counts(scored, total - scored), self._clock()):
+            self._metrics.count_run("ended_short")
         log.error("run_ended_short", run_id=run.run_id, total=total, scored=scored)
         self._tracker.touched([run.run_id])
 

@@ -39,7 +39,8 @@ class Position(NamedTuple):
 class Run(Wire):
     """What results knows of a run. `total` is None until all its chunks are published.
 
-    `refresh` tells that new AI answers were asked for where stored ones would do.
+    `refresh` tells that new AI answers were asked for where stored ones would do; `trace` is the traceparent
+    of what asked for it.
     `failed` counts partial and failed leads. `progress_at` is when a count last changed; `nudges` is how
     often what was missing has been asked for again; `announced` tells that its end was published.
     """
@@ -50,6 +51,7 @@ class Run(Wire):
     model: ModelName
     offer: Offer | None = None
     refresh: bool = False
+    trace: str | None = None
     total: int | None = None
     scored: int = 0
     failed: int = 0

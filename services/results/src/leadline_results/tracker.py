@@ -13,6 +13,8 @@ from leadline_common.broker import Broker
 from leadline_common.chunks import message_of
 from leadline_common.errors import LeadlineError
 from leadline_common.messages import RunFinished, RunProgressed, RunPublished, RunStarted
+from leadline_common.tracing import continued, within
+from leadline_results.metrics import ResultMetrics
 from leadline_results.store import Counts, ResultStore, Run
 
 _COUNT_SHARE = 20
@@ -26,16 +28,22 @@ log = structlog.get_logger()
 class Tracker:
     """Keeps the runs' counts. Counts are taken from the records, never added up, so a repeat does no harm."""
 
-    def __init__(self, store: ResultStore, broker: Broker, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: ResultStore, broker: Broker, clock: Callable[[], datetime], metrics: ResultMetrics
+    ) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock
+        self._metrics = metrics
         self._touched: set[str] = set()
         self._due: dict[str, float] = {}
         self._wake = asyncio.Event()
 
-    async def learn(self, event: RunStarted | RunPublished) -> None:
-        """Take in that there is a run, or how many leads it has; in any order, and as often as it comes."""
+    async def learn(self, event: RunStarted | RunPublished, trace: str | None = None) -> None:
+        """Take in that there is a run, or how many leads it has; in any order, and as often as it comes.
+
+        What is told of the run goes on in the trace of that traceparent.
+        """
         run = Run(
             run_id=event.run_id,
             owner=event.owner,
@@ -44,10 +52,13 @@ class Tracker:
             offer=event.offer if isinstance(event, RunStarted) else None,
             refresh=isinstance(event, RunStarted) and event.refresh,
             total=event.total if isinstance(event, RunPublished) else None,
+            trace=trace,
             started_at=_made_at(event.run_id),
             progress_at=self._clock(),
         )
         await self._store.see_run(run)
+        if isinstance(event, RunStarted):
+            self._metrics.count_run("started")
         self.touched([event.run_id])
 
     def touched(self, run_ids: Iterable[str]) -> None:
@@ -90,9 +101,12 @@ class Tracker:
 
     async def _look_after(self, run_id: str) -> None:
         run = await self._store.run(run_id)
-        if run is None or (run.finished_at is None and not await self._ends(run)):
+        if run is None:
             return
-        await self._announce(run_id)
+        with within(continued(run.trace)):
+            if run.finished_at is None and not await self._ends(run):
+                return
+            await self._announce(run_id)
         self._due.pop(run_id, None)
 
     async def _ends(self, run: Run) -> bool:
@@ -100,7 +114,8 @@ class Tracker:
         counts = await self._count(run.run_id)
         now = self._clock()
         if run.model_copy(update=counts._asdict()).complete:
-            await self._store.finish_run(run.run_id, counts, now)
+            if await self._store.finish_run(run.run_id, counts, now):
+                self._metrics.count_run("finished")
             return True
         if counts != (run.scored, run.failed):
             progress = RunProgressed(owner=run.owner, run_id=run.run_id, **counts._asdict())

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from leadline_common.messages import AiScored, AiSpend, AiStatus, Factor, Intent, ModelName, Wire
+from leadline_common.tracing import trace_id_of
 from leadline_results.record import Record, Status
 from leadline_results.store import Run
 
@@ -81,7 +82,7 @@ class RunView(Wire):
     """How far a run is. `total` is None until all of it is queued; `failed` counts partial results too.
 
     `seconds_left` is estimated from the pace so far, None where there is none to go by. `ai` has an entry
-    for each model that was asked.
+    for each model that was asked. `trace_id` finds the run in logs and traces.
     """
 
     run_id: str
@@ -92,6 +93,7 @@ class RunView(Wire):
     started_at: datetime
     finished_at: datetime | None
     seconds_left: float | None
+    trace_id: str | None
     ai: list[SpendView]
 
 
@@ -143,6 +145,7 @@ def run_view(run: Run, spent: Iterable[AiSpend], now: datetime) -> RunView:
         started_at=run.started_at,
         finished_at=run.finished_at,
         seconds_left=_seconds_left(run, now),
+        trace_id=trace_id_of(run.trace),
         ai=[_spend_view(spend) for spend in spent],
     )
 

@@ -99,6 +99,7 @@ class Event(Wire):
 class Workflow(Wire):
     """One message's workflow. `input` is as it came; `history` keeps the newest MAX_HISTORY events.
 
+    `trace` is the traceparent of the request or message that brought it.
     `category`, `queue` and `priority` repeat what the steps have found. `sweep_at` is when the step under
     way is to be looked after, None after the end. `revision` counts writes, 0 before the first; a conditional
     write holds on to it.
@@ -108,6 +109,7 @@ class Workflow(Wire):
     workflow_id: str
     input: MessageSpec
     received_at: datetime
+    trace: str | None = None
     status: WorkflowStatus = WorkflowStatus.PENDING
     epoch: int = 1
     steps: dict[StepName, Step] = {name: Step() for name in StepName}
@@ -148,13 +150,14 @@ def step_after(name: StepName) -> StepName | None:
     return later[0] if later else None
 
 
-def begin(accepted: MessageAccepted, now: datetime) -> Workflow:
+def begin(accepted: MessageAccepted, now: datetime, trace: str | None = None) -> Workflow:
     """Return the workflow of an accepted message, with its first step under way."""
     workflow = Workflow(
         owner=accepted.owner,
         workflow_id=accepted.workflow_id,
         input=accepted.input,
         received_at=accepted.received_at,
+        trace=trace,
     )
     return _start(_noted(workflow, "accepted", None, now), _STEPS[0], now)
 

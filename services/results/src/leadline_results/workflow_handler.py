@@ -31,10 +31,12 @@ class WorkflowHandler:
         what they ask for is still under way.
         """
         causes: dict[str, list[Cause]] = {}
+        traces: dict[str, str | None] = {}
         for message in messages:
             cause = _decode(message)
             causes.setdefault(cause.workflow_id, []).append(cause)
-        standing = await self._settle(causes)
+            traces[cause.workflow_id] = message.trace
+        standing = await self._settle(causes, traces)
         answers = [
             answer
             for workflow_id, workflow in standing.items()
@@ -51,15 +53,17 @@ class WorkflowHandler:
         """The sweep asks again for the answer that could not be read."""
         return []
 
-    async def _settle(self, causes: Mapping[str, list[Cause]]) -> dict[str, Workflow]:
-        """Write what the causes lead to; return every workflow as it stands now."""
+    async def _settle(
+        self, causes: Mapping[str, list[Cause]], traces: Mapping[str, str | None]
+    ) -> dict[str, Workflow]:
+        """Write what the causes lead to, a new workflow with its trace; return all as they stand now."""
         standing: dict[str, Workflow] = {}
         # An accepted message is most likely new: it is looked up only where writing it fails.
         wanted = {workflow_id for workflow_id, those in causes.items() if not _begins(those)}
         for _ in range(_ROUNDS):
             known = await self._store.load(wanted) if wanted else {}
             changes = [
-                self._after(known.get(workflow_id), causes[workflow_id])
+                self._after(known.get(workflow_id), causes[workflow_id], traces[workflow_id])
                 for workflow_id in causes.keys() - standing.keys()
             ]
             wanted = await self._writer.write(changes)
@@ -72,13 +76,13 @@ class WorkflowHandler:
                 return standing
         raise Transient(f"{len(wanted)} workflows kept changing under this batch")
 
-    def _after(self, known: Workflow | None, causes: Sequence[Cause]) -> Change:
+    def _after(self, known: Workflow | None, causes: Sequence[Cause], trace: str | None) -> Change:
         """Apply the causes. Raises Permanent for an answer to a workflow that is not known."""
         now = self._clock()
         workflow = known
         for cause in sorted(causes, key=lambda cause: not isinstance(cause, MessageAccepted)):
             if isinstance(cause, MessageAccepted):
-                workflow = workflow or begin(cause, now)
+                workflow = workflow or begin(cause, now, trace)
             elif workflow is None:
                 raise Permanent(f"there is no workflow {cause.workflow_id}")
             else:

@@ -45,7 +45,9 @@ def step_message(workflow: Workflow) -> Message:
     ref = _ref(workflow)
     step = _step_contract(workflow, ref)
     attempt = workflow.steps[ref.step].attempts
-    return message_of(step, derived_id(step.TYPE, ref.workflow_id, str(ref.epoch), str(attempt)))
+    return message_of(
+        step, derived_id(step.TYPE, ref.workflow_id, str(ref.epoch), str(attempt)), workflow.trace
+    )
 
 
 def timed_out_message(workflow: Workflow) -> Message:
@@ -54,7 +56,8 @@ def timed_out_message(workflow: Workflow) -> Message:
     tries = workflow.steps[ref.step].tries
     error = StepError(code="timed_out", message=f"no answer to {tries} attempts")
     answer = StepFinished.of(ref, error=error)
-    return message_of(answer, derived_id(answer.TYPE, ref.workflow_id, ref.step, str(ref.epoch), "timed_out"))
+    message_id = derived_id(answer.TYPE, ref.workflow_id, ref.step, str(ref.epoch), "timed_out")
+    return message_of(answer, message_id, workflow.trace)
 
 
 def ended_message(workflow: Workflow) -> Message:
@@ -71,7 +74,8 @@ def ended_message(workflow: Workflow) -> Message:
             "sla_minutes": route.get("sla_minutes"),
         }
     )
-    return message_of(event, derived_id(event.TYPE, workflow.workflow_id, str(workflow.epoch)))
+    message_id = derived_id(event.TYPE, workflow.workflow_id, str(workflow.epoch))
+    return message_of(event, message_id, workflow.trace)
 
 
 def _ref(workflow: Workflow) -> StepRef:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from leadline_common.messages import Wire
+from leadline_common.tracing import trace_id_of
 from leadline_common.workflow import (
     Category,
     Channel,
@@ -54,8 +55,9 @@ class WorkflowProgress(WorkflowSummary):
 
 
 class WorkflowView(WorkflowProgress):
-    """A workflow in full, with what was sent in as it came and all that happened since."""
+    """A workflow in full: what was sent in, as it came, all that happened since, and the id of its trace."""
 
+    trace_id: str | None
     input: MessageSpec
     history: list[Event]
 
@@ -72,7 +74,7 @@ def workflow_progress(workflow: Workflow) -> WorkflowProgress:
 
 def workflow_view(workflow: Workflow) -> WorkflowView:
     """Show all of a workflow."""
-    return WorkflowView.model_validate(_shown(workflow))
+    return WorkflowView.model_validate(_shown(workflow) | {"trace_id": trace_id_of(workflow.trace)})
 
 
 def _shown(workflow: Workflow) -> dict[str, object]:

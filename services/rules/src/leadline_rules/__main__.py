@@ -1,7 +1,14 @@
-"""`python -m leadline_rules`."""
+"""`python -m leadline_rules`, also `leadline-rules`."""
 
-from leadline_common.service import run_main
-from leadline_rules.app import main
+from leadline_common.command import run_service
+from leadline_rules import app
+from leadline_rules.settings import RulesSettings
+
+
+def main() -> None:
+    """Run the command line of the service."""
+    run_service("rules", RulesSettings, app.main)
+
 
 if __name__ == "__main__":
-    run_main(main)
+    main()

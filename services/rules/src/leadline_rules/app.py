@@ -5,11 +5,13 @@ from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
 from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
+from leadline_common.queue_watch import QueueWatch
 from leadline_common.service import Service, running, until_signalled
 from leadline_common.settings import load_settings
 from leadline_common.topology import RULES, RULES_ROUTE
 from leadline_common.worker_health import serving_health
 from leadline_rules.handler import RulesHandler
+from leadline_rules.metrics import RulesMetrics
 from leadline_rules.routing import RouteHandler
 from leadline_rules.settings import RulesSettings
 
@@ -25,18 +27,24 @@ _LINGER = 0.03
 
 def build(broker: Broker, metrics: Metrics) -> Service:
     """Return the service over the given broker."""
-    scoring = Consumer(broker, RulesHandler(), [RULES], metrics, prefetch=_WORKERS, workers=_WORKERS)
+    handler = RulesHandler(RulesMetrics(metrics.registry))
+    scoring = Consumer(broker, handler, [RULES], metrics, prefetch=_WORKERS, workers=_WORKERS)
     routing = Consumer(
         broker, RouteHandler(), [RULES_ROUTE], metrics, prefetch=2 * _STEPS, batch=_STEPS, linger=_LINGER
     )
-    return Service("rules", consumers=[scoring, routing], checks={"broker": broker.ping})
+    return Service(
+        "rules",
+        consumers=[scoring, routing],
+        loops=[QueueWatch(broker, [RULES, RULES_ROUTE], metrics).look_forever],
+        checks={"broker": broker.ping},
+    )
 
 
 async def main() -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(RulesSettings)
     configure_logging("rules", settings.log_level)
-    metrics = Metrics(new_registry())
+    metrics = Metrics(new_registry("rules", settings.revision))
     broker = await RabbitBroker.connect(settings.broker_url)
     try:
         async with running([build(broker, metrics)], settings.drain_seconds) as health:

@@ -6,6 +6,7 @@ from leadline_common.broker import Message
 from leadline_common.chunks import chunk_message, split_chunk
 from leadline_common.errors import Permanent
 from leadline_common.messages import LeadsAccepted, RuleScored, RulesScored
+from leadline_rules.metrics import RulesMetrics
 from leadline_rules.scoring import score_lead
 from leadline_scoring.icp import Icp, read_icp
 from leadline_scoring.models import load_model
@@ -14,9 +15,17 @@ from leadline_scoring.models import load_model
 class RulesHandler:
     """Stateless: the same chunk always gives the same message."""
 
+    def __init__(self, metrics: RulesMetrics) -> None:
+        self._metrics = metrics
+
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Score every lead of every chunk."""
-        return [chunk_message(score_chunk(LeadsAccepted.decode(message.body))) for message in messages]
+        answers = []
+        for message in messages:
+            scored = score_chunk(LeadsAccepted.decode(message.body))
+            self._metrics.count_scored(len(scored.scores))
+            answers.append(chunk_message(scored, message.trace))
+        return answers
 
     def split(self, message: Message) -> list[Message]:
         """Halve the chunk, so that one bad lead ends up alone."""
@@ -28,9 +37,9 @@ class RulesHandler:
             chunk = LeadsAccepted.decode(message.body)
         except Permanent:
             return []
-        return [
-            chunk_message(_answer(chunk, [RuleScored(lead_id=lead.id, error=error) for lead in chunk.leads]))
-        ]
+        self._metrics.count_failed(len(chunk.leads))
+        failures = [RuleScored(lead_id=lead.id, error=error) for lead in chunk.leads]
+        return [chunk_message(_answer(chunk, failures), message.trace)]
 
 
 def score_chunk(chunk: LeadsAccepted) -> RulesScored:
@@ -50,12 +59,4 @@ def icp_of(chunk: LeadsAccepted) -> Icp:
 
 
 def _answer(chunk: LeadsAccepted, scores: list[RuleScored]) -> RulesScored:
-    return RulesScored(
-        owner=chunk.owner,
-        run_id=chunk.run_id,
-        chunk=chunk.chunk,
-        offer_id=chunk.offer_id,
-        model=chunk.model,
-        model_version=load_model(chunk.model).version,
-        scores=scores,
-    )
+    return RulesScored.about(chunk, model_version=load_model(chunk.model).version, scores=scores)

@@ -15,7 +15,7 @@ class RouteHandler:
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Work out the default of every step, and pass the step on with it."""
-        return [_passed_on(RouteStep.decode(message.body), message.id) for message in messages]
+        return [_passed_on(RouteStep.decode(message.body), message) for message in messages]
 
     def split(self, message: Message) -> list[Message]:
         """A step is about one message."""
@@ -28,7 +28,7 @@ class RouteHandler:
         except Permanent:
             return []
         finished = StepFinished.of(step, error=StepError(code="broken", message=error))
-        return [message_of(finished, f"{message.id}:{StepFinished.TYPE}")]
+        return [message_of(finished, f"{message.id}:{StepFinished.TYPE}", message.trace)]
 
 
 def default_of(step: RouteStep) -> RouteDefault:
@@ -38,6 +38,6 @@ def default_of(step: RouteStep) -> RouteDefault:
     return RouteDefault.model_validate(asdict(route))
 
 
-def _passed_on(step: RouteStep, message_id: str) -> Message:
+def _passed_on(step: RouteStep, message: Message) -> Message:
     judge = JudgeStep(**vars(step), default=default_of(step))
-    return message_of(judge, f"{message_id}:{JudgeStep.TYPE}")
+    return message_of(judge, f"{message.id}:{JudgeStep.TYPE}", message.trace)

@@ -1,6 +1,7 @@
 """The `leadline` command."""
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from leadline_common.logs import configure_logging
 from leadline_common.messages import ModelName, OfferSpec
 from leadline_common.service import run_main, spare_collector
 from leadline_standalone import __version__
+from leadline_standalone.all_routes import whole_document
 from leadline_standalone.estimate import estimate_file
 from leadline_standalone.estimate_report import forecast_lines
 from leadline_standalone.evaluate import Task, evaluate_file
@@ -162,6 +164,13 @@ def serve(
         await serve_until_stopped(host, port, data_dir)
 
     run_main(main)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document of the whole API, for making clients from."""
+    with _one_line_errors():
+        sys.stdout.write(json.dumps(asyncio.run(whole_document()), indent=2) + "\n")
 
 
 @contextmanager

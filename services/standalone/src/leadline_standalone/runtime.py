@@ -25,6 +25,7 @@ from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Health, running
 from leadline_ingest.app import build as build_ingest
 from leadline_ingest.messages import Messages
+from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.runs import Runs
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
@@ -48,6 +49,7 @@ class Runtime:
     workflow_retries: WorkflowRetry
     runs: Runs
     messages: Messages
+    ingest_metrics: IngestMetrics
     ai_watch: Watch | None
     health: Health
     metrics: Metrics
@@ -97,6 +99,7 @@ async def embedded(
                 workflow_retries=workflows.retries,
                 runs=ingest.runs,
                 messages=ingest.messages,
+                ingest_metrics=ingest.metrics,
                 ai_watch=ai.watch,
                 health=health,
                 metrics=metrics,

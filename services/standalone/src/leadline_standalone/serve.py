@@ -11,12 +11,8 @@ from leadline_common.http.server import serving
 from leadline_common.logs import configure_logging
 from leadline_common.service import until_signalled
 from leadline_common.settings import check_loopback, load_settings
-from leadline_ingest.account_routes import account_routes
-from leadline_ingest.app import build_accounts, now
-from leadline_ingest.message_routes import message_routes
-from leadline_ingest.routes import ingest_routes
-from leadline_results.routes import results_routes
-from leadline_results.workflow_routes import workflow_routes
+from leadline_ingest.app import build_accounts
+from leadline_standalone.all_routes import TITLE, all_routes
 from leadline_standalone.runtime import embedded
 from leadline_standalone.secret import kept_secret
 from leadline_standalone.settings import ServeSettings
@@ -36,17 +32,9 @@ async def serve(host: str, port: int, data_dir: Path) -> None:
     async with embedded(data_dir, assessor, DRAIN_SECONDS) as runtime:
         tokens = Tokens(settings.jwt_secret or [kept_secret(data_dir)])
         accounts = build_accounts(runtime.ingest_store, tokens, settings.token_hours)
-        routes = [
-            *account_routes(accounts, settings.trusted_proxies),
-            *ingest_routes(runtime.ingest_store, runtime.runs, now),
-            *message_routes(runtime.messages),
-            *results_routes(runtime.result_store, now),
-            *workflow_routes(
-                runtime.workflow_store, runtime.workflow_retries, lambda: runtime.health.stopping
-            ),
-        ]
+        routes = all_routes(runtime, accounts, settings.trusted_proxies)
         authentication = Authentication(tokens, open_to_all=settings.auth == "open")
-        app = build_app("Leadline", routes, runtime.health, runtime.metrics, authentication)
+        app = build_app(TITLE, routes, runtime.health, runtime.metrics, authentication)
         async with serving(app, host, port, DRAIN_SECONDS) as address:
             Console(stderr=True).print(
                 f"Leadline is at {address} (try {address}/schema); data in {data_dir}. Ctrl-C stops it.",

@@ -33,13 +33,14 @@ class EmbeddedBroker(Broker):
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Journal every message in each queue bound to its type, in one transaction."""
-        await self._insert([(queue.name, m) for m in messages for queue in queues_for(m.type)])
+        sent = map(headers.outgoing, messages)
+        await self._insert([(queue.name, m) for m in sent for queue in queues_for(m.type)])
 
     async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
         """Journal the messages in the queue of that name, in one transaction."""
         if must_exist:
             _require(queue)
-        await self._insert([(queue, m) for m in messages if queue in journal.NAMES])
+        await self._insert([(queue, m) for m in map(headers.outgoing, messages) if queue in journal.NAMES])
 
     async def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
         """Start to receive from a queue."""

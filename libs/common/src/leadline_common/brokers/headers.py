@@ -1,10 +1,13 @@
-"""The `leadline-…` headers: how often a message was tried, why it failed, and where."""
+"""The `leadline-…` headers: when a message was published, how often it was tried, why it failed, where."""
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 
 from leadline_common.broker import Message
 from leadline_common.topology import DELIVERY_LIMIT, Queue
+from leadline_common.tracing import TRACEPARENT, current_traceparent
 
 PREFIX = "leadline-"
 ATTEMPT = f"{PREFIX}attempt"
@@ -12,12 +15,35 @@ ERROR = f"{PREFIX}error"
 QUEUE = f"{PREFIX}queue"
 CRASHED = f"its consumer died {DELIVERY_LIMIT} times with it in hand"
 """The error of a message that the broker itself takes out of a queue."""
+_PUBLISHED_AT = f"{PREFIX}published-at"
 _ERROR_LENGTH = 2_000
 
 
-def without_ours(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return what a publisher may set: headers copied from a retried message must not age the new one."""
-    return {name: value for name, value in headers.items() if not name.startswith(PREFIX)}
+def outgoing(message: Message) -> Message:
+    """Return the message as it is published: now, in the trace of whoever publishes it.
+
+    Headers copied from a retried message must not age the new one.
+    """
+    headers = {name: value for name, value in message.headers.items() if not name.startswith(PREFIX)}
+    if (trace := current_traceparent()) is not None:
+        headers.setdefault(TRACEPARENT, trace)
+    return replace(message, headers=headers, published_at=time.time())
+
+
+def carried(message: Message) -> dict[str, str]:
+    """Return the headers that carry the message, with what is kept of it beside those of its own."""
+    own = {} if message.published_at is None else {_PUBLISHED_AT: f"{message.published_at:.3f}"}
+    return {**message.headers, **own}
+
+
+def parted(headers: Mapping[str, str]) -> tuple[dict[str, str], float | None]:
+    """Return a received message's own headers, and when it was published where they said so."""
+    own = dict(headers)
+    try:
+        at = float(own.pop(_PUBLISHED_AT, "nan"))
+    except ValueError:
+        at = math.nan
+    return own, at if math.isfinite(at) else None
 
 
 def attempt_of(headers: Mapping[str, str]) -> int:

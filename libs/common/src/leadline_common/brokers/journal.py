@@ -66,7 +66,7 @@ def insert(connection: sqlite3.Connection, queued: Iterable[tuple[str, Message]]
                 m.id,
                 m.reply_to,
                 m.correlation_id,
-                json.dumps(headers.without_ours(m.headers)),
+                json.dumps(headers.carried(m)),
                 m.body,
             )
             for queue, m in queued
@@ -94,13 +94,15 @@ def take(connection: sqlite3.Connection, queue: str, room: int) -> list[tuple[in
 
 
 def _message(row: sqlite3.Row) -> Message:
+    own, published_at = headers.parted(json.loads(row["headers"]))
     return Message(
         type=row["type"],
         id=row["id"],
         body=row["body"],
-        headers=json.loads(row["headers"]),
+        headers=own,
         reply_to=row["reply_to"],
         correlation_id=row["correlation_id"],
+        published_at=published_at,
     )
 
 
@@ -124,7 +126,7 @@ def move(connection: sqlite3.Connection, seq: int, queue: str, marked: Message, 
     connection.execute(
         f"UPDATE messages SET seq = {_NEXT}, queue = ?, held = 0, crashes = 0, due = ?, headers = ?"  # noqa: S608
         " WHERE seq = ?",
-        (queue, due(queue, now), json.dumps(dict(marked.headers)), seq),
+        (queue, due(queue, now), json.dumps(headers.carried(marked)), seq),
     )
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -14,7 +13,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity
 
 from leadline_common.broker import Broker, Message, Subscription
 from leadline_common.brokers import rabbitmq_topology
-from leadline_common.brokers.headers import without_ours
+from leadline_common.brokers.headers import outgoing
 from leadline_common.brokers.rabbitmq_channels import (
     TIMEOUT,
     open_channel,
@@ -75,12 +74,12 @@ class RabbitBroker(Broker):
         """Publish to the exchange by type, several unconfirmed at once."""
         channel = await self._publisher()
         exchange = await channel.get_exchange(EXCHANGE, ensure=False)
-        await self._put(exchange, [(m.type, m, m.type in ROUTED_TYPES) for m in map(_outgoing, messages)])
+        await self._put(exchange, [(m.type, m, m.type in ROUTED_TYPES) for m in map(outgoing, messages)])
 
     async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
         """Publish to one queue by its name."""
         channel = await self._publisher()
-        await self._put(channel.default_exchange, [(queue, m, must_exist) for m in map(_outgoing, messages)])
+        await self._put(channel.default_exchange, [(queue, m, must_exist) for m in map(outgoing, messages)])
 
     async def move(self, queue: str, marked: Message) -> None:
         """Put a message with our own headers into the queue of that name, durable on return."""
@@ -141,10 +140,6 @@ class RabbitBroker(Broker):
 async def _confirmed(exchange: AbstractExchange, key: str, message: Message, mandatory: bool) -> None:
     with reaching_rabbitmq():
         await exchange.publish(to_amqp(message), key, mandatory=mandatory, timeout=TIMEOUT)
-
-
-def _outgoing(message: Message) -> Message:
-    return replace(message, headers=without_ours(message.headers))
 
 
 def _host(url: str) -> str:

@@ -17,7 +17,7 @@ def to_amqp(message: Message) -> aio_pika.Message:
     """Return the message as it is published: persistent, its id and type as AMQP properties."""
     return aio_pika.Message(
         message.body,
-        headers=dict(message.headers),
+        headers=dict(ours.carried(message)),
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         message_id=message.id,
         type=message.type,
@@ -33,13 +33,17 @@ def from_amqp(incoming: AbstractIncomingMessage) -> Message:
     hex. Header values become text; tables and lists are left out. A property that is not UTF-8 never gets
     here: it ends the client's connection, until the delivery limit takes that message out of the queue.
     """
+    headers, published_at = ours.parted(_text_headers(incoming.headers))
+    if published_at is None and incoming.timestamp is not None:
+        published_at = incoming.timestamp.timestamp()
     return Message(
         type=incoming.type or incoming.routing_key or "",
         id=incoming.message_id or hashlib.sha256(incoming.body).hexdigest(),
         body=incoming.body,
-        headers=_text_headers(incoming.headers),
+        headers=headers,
         reply_to=incoming.reply_to,
         correlation_id=incoming.correlation_id,
+        published_at=published_at,
     )
 
 

@@ -1,6 +1,5 @@
 """The application around a service's routes: who asks, health, metrics, schema page, problems, /api alias."""
 
-import time
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
@@ -11,17 +10,19 @@ from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme
 from litestar.routes import HTTPRoute
+from litestar.serialization import decode_json, encode_json, get_serializer
 from litestar.static_files import create_static_files_router
-from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from leadline_common.auth import Authentication
+from leadline_common.auth import Authentication, Tokens
+from leadline_common.http.document import ASSETS, Document, pages
+from leadline_common.http.observing import observed
 from leadline_common.http.problems import PROBLEM_RESPONSE, exception_handlers, missing_page
 from leadline_common.http.requests import ApiRequest
-from leadline_common.metrics import Metrics
+from leadline_common.metrics import Metrics, new_registry
 from leadline_common.service import Health
 
 MAX_BODY = 1_000_000
@@ -29,9 +30,7 @@ MAX_BODY = 1_000_000
 PUBLIC = {"public": True}
 """The `opt` of a route that needs no token."""
 _BEARER = "bearer"
-_ASSETS = "/schema/assets"
 _EXPOSITION = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset itself
-_METHODS = frozenset(method.value for method in HttpMethod)
 _ALIASES = {"/export": "/results/export"}
 
 
@@ -41,12 +40,39 @@ def build_app(
     health: Health,
     metrics: Metrics,
     authentication: Authentication,
+    *,
+    document: Document | None = None,
 ) -> ASGIApp:
     """Return the ASGI application that serves the routes and what every service has beside them.
 
     Routes have a dependency `owner`, the id of the user who asks. Each is refused without one, before its
-    body is read, unless it is `PUBLIC`.
+    body is read, unless it is `PUBLIC`. /schema shows the `document`, by default that of these routes.
     """
+    app = _application(title, routes, health, metrics, authentication, document=document)
+    return without_api_prefix(observed(app, metrics))
+
+
+def describe(title: str, routes: Sequence[ControllerRouterHandler]) -> Document:
+    """Return the OpenAPI document of the routes, as who needs a token sees them from outside."""
+    authentication = Authentication(Tokens([]), open_to_all=False)
+    app = _application(title, routes, Health([]), Metrics(new_registry()), authentication)
+    document: Document = decode_json(
+        encode_json(app.openapi_schema.to_schema(), get_serializer(app.type_encoders))
+    )
+    # Their order is another at each start; Prometheus alone asks for metrics.
+    paths = {path: told for path, told in sorted(document["paths"].items()) if path != "/metrics"}
+    return document | {"paths": paths}
+
+
+def _application(
+    title: str,
+    routes: Sequence[ControllerRouterHandler],
+    health: Health,
+    metrics: Metrics,
+    authentication: Authentication,
+    *,
+    document: Document | None = None,
+) -> Litestar:
     app = Litestar(
         route_handlers=[*routes, *_operations(health, metrics), _schema_assets()],
         guards=[_guard(authentication)],
@@ -68,23 +94,14 @@ def build_app(
                     )
                 }
             ),
-            render_plugins=[
-                SwaggerRenderPlugin(
-                    path="/",
-                    favicon=f'<link rel="icon" type="image/png" href="{_ASSETS}/favicon-32x32.png">',
-                    js_url=f"{_ASSETS}/swagger-ui-bundle.js",
-                    css_url=f"{_ASSETS}/swagger-ui.css",
-                    standalone_preset_js_url=f"{_ASSETS}/swagger-ui-standalone-preset.js",
-                ),
-                JsonRenderPlugin(),
-            ],
+            render_plugins=pages(document),
         ),
         request_class=ApiRequest,
         request_max_body_size=MAX_BODY,
         logging_config=None,
     )
     _document(app, authentication)
-    return without_api_prefix(_timed(app, metrics))
+    return app
 
 
 def _guard(authentication: Authentication) -> Guard:
@@ -139,7 +156,7 @@ def _operations(health: Health, metrics: Metrics) -> list[ControllerRouterHandle
 
 def _schema_assets() -> ControllerRouterHandler:
     return create_static_files_router(
-        path=_ASSETS,
+        path=ASSETS,
         directories=[str(files("swagger_ui") / "static")],
         include_in_schema=False,
         opt=PUBLIC,
@@ -160,30 +177,6 @@ def _document(app: Litestar, authentication: Authentication) -> None:
                 operation.security = [] if _is_public(handler) else needed
                 operation.responses.pop("400", None)
                 operation.responses["default"] = PROBLEM_RESPONSE
-
-
-def _timed(app: ASGIApp, metrics: Metrics) -> ASGIApp:
-    async def timed(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 500
-
-        async def note_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await app(scope, receive, note_status)
-        finally:
-            route = str(scope.get("path_template") or "unknown")
-            elapsed = time.perf_counter() - started
-            method = scope["method"] if scope["method"] in _METHODS else "other"
-            metrics.requests.labels(method, route, str(status)).observe(elapsed)
-
-    return timed
 
 
 def without_api_prefix(app: ASGIApp) -> ASGIApp:

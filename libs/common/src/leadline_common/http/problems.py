@@ -11,6 +11,7 @@ from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
 
 from leadline_common.errors import FieldError, NotFound, Problem, Unavailable
+from leadline_common.tracing import current
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -38,6 +39,7 @@ PROBLEM_RESPONSE = OpenAPIResponse(
                     "title": _TEXT,
                     "status": Schema(type=OpenAPIType.INTEGER),
                     "detail": _TEXT,
+                    "trace_id": _TEXT,
                     "errors": Schema(type=OpenAPIType.ARRAY, items=_FIELD_ERROR),
                 },
             )
@@ -72,6 +74,8 @@ def render(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
         "status": problem.status,
         "detail": problem.detail,
     }
+    if (trace := current()) is not None:
+        body["trace_id"] = trace.trace_id
     if problem.errors:
         body["errors"] = [{"field": item.field, "message": item.message} for item in problem.errors]
     extra = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}

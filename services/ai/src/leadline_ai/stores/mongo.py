@@ -14,6 +14,7 @@ from pymongo.errors import BulkWriteError
 
 from leadline_ai.store import Budget, StoredAnswer
 from leadline_common.messages import AiSpend
+from leadline_common.metrics import Metrics
 from leadline_common.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
 
 
@@ -31,12 +32,12 @@ class MongoAiStore:
         self._writing = asyncio.Lock()
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
+    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
         """Connect to the database the URL names (`leadline` where none).
 
         Raises Unavailable where the server does not answer within two seconds.
         """
-        store = cls(connect(url, "leadline-ai"))
+        store = cls(connect(url, "leadline-ai", metrics))
         await store.ping()
         return store
 

@@ -9,6 +9,7 @@ from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
+from leadline_common.metrics import Metrics
 from leadline_common.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
 from leadline_results.record import Key, Record, Status
 from leadline_results.spend import FIGURES, RunSpend
@@ -41,12 +42,12 @@ class MongoResultStore:
         self._spend = database["run_spend"]
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
+    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
         """Connect to the database the URL names (`leadline` where none) and make its indexes.
 
         Raises Unavailable where the server does not answer within five seconds.
         """
-        store = cls(connect(url, "leadline-results"))
+        store = cls(connect(url, "leadline-results", metrics))
         with reaching_mongo():
             await store._records.create_indexes(INDEXES)
             await store._runs.create_indexes(RUN_INDEXES)

@@ -8,6 +8,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
 from pymongo.errors import BulkWriteError
 
+from leadline_common.metrics import Metrics
 from leadline_common.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
 from leadline_results.workflow import Workflow
 from leadline_results.workflow_store import WorkflowQuery
@@ -35,12 +36,12 @@ class MongoWorkflowStore:
         self._workflows = database["workflows"]
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
+    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
         """Connect to the database the URL names (`leadline` where none) and make its indexes.
 
         Raises Unavailable where the server does not answer within five seconds.
         """
-        store = cls(connect(url, "leadline-results"))
+        store = cls(connect(url, "leadline-results", metrics))
         with reaching_mongo():
             await store._workflows.create_indexes(_INDEXES)
         return store

@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS runs (
     model TEXT NOT NULL,
     offer TEXT,
     refresh INTEGER NOT NULL,
+    trace TEXT,
     total INTEGER,
     scored INTEGER NOT NULL,
     failed INTEGER NOT NULL,
@@ -97,8 +98,8 @@ FROM records INDEXED BY of_run WHERE run_id = ? AND place <= ?
 """
 SEE_RUN = """
 INSERT INTO runs
-VALUES (:run_id, :owner, :offer_id, :model, :offer, :refresh, :total, :scored, :failed, :started_at,
-    :progress_at, :finished_at, :nudges, :announced)
+VALUES (:run_id, :owner, :offer_id, :model, :offer, :refresh, :trace, :total, :scored, :failed,
+    :started_at, :progress_at, :finished_at, :nudges, :announced)
 ON CONFLICT DO UPDATE SET total = coalesce(total, excluded.total), offer = coalesce(offer, excluded.offer),
     refresh = max(refresh, excluded.refresh)
 """

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Self
 
+from leadline_common.metrics import Metrics
 from leadline_common.mongo import connect, ping
 from leadline_ingest.stores.mongo.accounts import MongoAccounts
 from leadline_ingest.stores.mongo.claims import MongoClaims
@@ -15,12 +16,12 @@ class MongoIngestStore(MongoUploads, MongoRuns, MongoClaims, MongoMessages, Mong
     """The port over one database, made by `connect`."""
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
+    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
         """Open the database that the URL names, `leadline` where it names none, and create its indexes.
 
         Raises SettingsError where the URL cannot be read and Unavailable where no server answers.
         """
-        store = cls(connect(url, "leadline-ingest"))
+        store = cls(connect(url, "leadline-ingest", metrics))
         try:
             await store._create_indexes()
         except BaseException:

@@ -8,10 +8,10 @@ from leadline_ingest.stores.sqlite.tables import Tables, Value, read_run
 # A conflict writes a column over itself, so that the row there is comes back.
 _ADD = """
 INSERT INTO runs (
-    id, owner, submission, offer, model, upload_id, refresh,
+    id, owner, submission, offer, model, upload_id, refresh, trace,
     state, queued, cursor_upload, cursor_row, scored, failed
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET token = token
 RETURNING *
 """
@@ -78,5 +78,13 @@ class SqliteRuns(Tables):
 def _columns(run: Run, *, submission: str | None) -> tuple[Value, ...]:
     return (
         *(run.id, run.owner, submission, run.offer.model_dump_json(), run.model, run.upload_id),
-        *(run.refresh, run.state, run.queued, *(run.cursor or (None, None)), run.scored, run.failed),
+        *(
+            run.refresh,
+            run.trace,
+            run.state,
+            run.queued,
+            *(run.cursor or (None, None)),
+            run.scored,
+            run.failed,
+        ),
     )

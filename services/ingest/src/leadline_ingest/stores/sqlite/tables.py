@@ -52,6 +52,7 @@ CREATE TABLE IF NOT EXISTS runs (
     model TEXT NOT NULL,
     upload_id TEXT,
     refresh INTEGER NOT NULL,
+    trace TEXT,
     state TEXT NOT NULL,
     queued INTEGER NOT NULL,
     cursor_upload TEXT,

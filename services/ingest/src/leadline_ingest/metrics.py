@@ -1,0 +1,31 @@
+"""What the ingest service counts."""
+
+from prometheus_client import CollectorRegistry, Counter
+
+
+class IngestMetrics:
+    """Leads on their way in. Labels are bounded: scoring models, doors."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._accepted = Counter(
+            "leadline_leads_accepted_total",
+            "Leads published for scoring, by scoring model; those published again after a crash count again.",
+            ["model"],
+            registry=registry,
+        )
+        self._rejected = Counter(
+            "leadline_leads_rejected_total",
+            "Leads refused as they came in, by door (upload, queue).",
+            ["door"],
+            registry=registry,
+        )
+        for door in ("upload", "queue"):
+            self._rejected.labels(door)
+
+    def count_accepted(self, model: str, leads: int) -> None:
+        """Count leads whose chunks the broker has confirmed."""
+        self._accepted.labels(model).inc(leads)
+
+    def count_rejected(self, door: str, leads: int) -> None:
+        """Count leads that were not taken."""
+        self._rejected.labels(door).inc(leads)

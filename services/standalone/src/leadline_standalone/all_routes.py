@@ -1,0 +1,37 @@
+"""The routes of all services together, and the document that describes them."""
+
+from litestar.types import ControllerRouterHandler
+
+from leadline_ai.settings import AssessorSettings
+from leadline_common.auth import Tokens
+from leadline_common.http.api import describe
+from leadline_common.http.document import Document
+from leadline_ingest.account_routes import account_routes
+from leadline_ingest.accounts import Accounts
+from leadline_ingest.app import build_accounts, now
+from leadline_ingest.message_routes import message_routes
+from leadline_ingest.routes import ingest_routes
+from leadline_results.routes import results_routes
+from leadline_results.workflow_routes import workflow_routes
+from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
+
+TITLE = "Leadline"
+
+
+def all_routes(runtime: Runtime, accounts: Accounts, trusted_proxies: int) -> list[ControllerRouterHandler]:
+    """Return the routes of all services."""
+    return [
+        *account_routes(accounts, trusted_proxies),
+        *ingest_routes(runtime.ingest_store, runtime.runs, now, runtime.ingest_metrics),
+        *message_routes(runtime.messages),
+        *results_routes(runtime.result_store, now),
+        *workflow_routes(runtime.workflow_store, runtime.workflow_retries, lambda: runtime.health.stopping),
+    ]
+
+
+async def whole_document() -> Document:
+    """Return the OpenAPI document of all services together."""
+    assessor = AssessorSettings.model_construct(ai="offline")
+    async with data_dir_or_temporary(None) as folder, embedded(folder, assessor, drain_seconds=1) as runtime:
+        accounts = build_accounts(runtime.ingest_store, Tokens([]), token_hours=1)
+        return describe(TITLE, all_routes(runtime, accounts, trusted_proxies=0))
