@@ -11,6 +11,7 @@ from tests.bench.assessing import ideal_seconds, measure_assessing
 from tests.bench.messages import Messaging, message_services, message_standalone
 from tests.bench.pipeline import Measured, measure_floor, measure_services, measure_standalone, sample_of
 from tests.bench.prospects import write_prospects
+from tests.bench.replicas import measure_replicas
 
 from leadline_testing.servers import both_servers
 
@@ -24,13 +25,17 @@ def main() -> None:
     parser.add_argument("--leads", type=int, default=100_000, help="prospects to score (default 100,000)")
     parts = parser.add_mutually_exclusive_group()
     parts.add_argument("--ai-only", action="store_true", help="measure the AI layer alone")
+    parts.add_argument("--replicas-only", action="store_true", help="measure one replica of each service")
     parts.add_argument("--messages-only", action="store_true", help="measure inbound messages alone")
     arguments = parser.parse_args()
-    if not arguments.messages_only:
+    everything = not (arguments.ai_only or arguments.messages_only or arguments.replicas_only)
+    if everything or arguments.ai_only:
         asyncio.run(_assess())
-    if not (arguments.ai_only or arguments.messages_only):
+    if everything:
         _score(arguments.leads)
-    if not arguments.ai_only:
+    if everything or arguments.replicas_only:
+        _replicas(arguments.leads)
+    if everything or arguments.messages_only:
         _message()
 
 
@@ -61,6 +66,17 @@ def _score(count: int) -> None:
         _show("floor", floor)
         _say(f"{'ratio to the floor':24}{services.rate / floor.rate:10.2f}")
         _show("one process", asyncio.run(measure_standalone(folder, leads, count)))
+
+
+def _replicas(count: int) -> None:
+    with tempfile.TemporaryDirectory(prefix="leadline-bench-") as name:
+        leads = Path(name) / "leads.csv"
+        write_prospects(leads, count)
+        _say(f"{count:,} prospects, one service at a time, offline assessor, {os.cpu_count()} cores")
+        with both_servers() as (broker, store):
+            replicas = asyncio.run(measure_replicas(broker, store, leads, count))
+    for name, replica in replicas.items():
+        _say(f"{name:24}{replica.rate:10,.0f} leads/s of one replica, {replica.cores:.2f} of a core")
 
 
 def _message() -> None:

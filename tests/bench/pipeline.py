@@ -19,7 +19,7 @@ from leadline_testing.running import RunningServer
 from leadline_testing.services import four_services, standalone
 
 CHUNK = CHUNK_SIZE
-_SETTINGS = {"LEADLINE_AI": "offline", "LEADLINE_LOG_LEVEL": "WARNING"}
+SETTINGS = {"LEADLINE_AI": "offline", "LEADLINE_LOG_LEVEL": "WARNING"}
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Measured:
 
 async def measure_services(broker: RunningServer, store: RunningServer, leads: Path, count: int) -> Measured:
     """Score a file through the four services."""
-    with four_services(broker.url, store.url, _SETTINGS) as services:
+    with four_services(broker.url, store.url, SETTINGS) as services:
         addresses = {name: service.address for name, service in services.items()}
         processes = {name: psutil.Process(service.process.pid) for name, service in services.items()}
         async with gateway_before(addresses, 0) as address:
@@ -50,7 +50,7 @@ async def measure_services(broker: RunningServer, store: RunningServer, leads: P
 
 async def measure_standalone(folder: Path, leads: Path, count: int) -> Measured:
     """Score a file through everything in one process."""
-    with standalone(folder / "data", _SETTINGS) as service:
+    with standalone(folder / "data", SETTINGS) as service:
         process = psutil.Process(service.process.pid)
         return await _measure(service.address, {"leadline serve": process}, leads, count)
 
@@ -58,7 +58,7 @@ async def measure_standalone(folder: Path, leads: Path, count: int) -> Measured:
 async def _measure(address: str, processes: dict[str, psutil.Process], leads: Path, count: int) -> Measured:
     """Upload, then measure from POST /score to the last result readable, then export."""
     async with httpx.AsyncClient(base_url=address, timeout=600, trust_env=False) as client:
-        upload_seconds = await _upload(client, leads)
+        upload_seconds = await upload(client, leads)
         before = {name: processor_seconds(process) for name, process in processes.items()}
         measured = Measured(count, await _score(client, count), upload_seconds)
         measured.processor = {
@@ -106,7 +106,8 @@ def measure_floor(broker: RunningServer, store: RunningServer, sample: Path, cou
     return Measured(chunks * CHUNK, time.monotonic() - started)
 
 
-async def _upload(client: httpx.AsyncClient, leads: Path) -> float:
+async def upload(client: httpx.AsyncClient, leads: Path) -> float:
+    """Create an offer and upload a file; return how many seconds that took."""
     (await client.post("/offer", json=OFFER)).raise_for_status()
     started = time.monotonic()
     with leads.open("rb") as file:

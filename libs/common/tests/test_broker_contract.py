@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,7 @@ from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.errors import Permanent, Unavailable
 from leadline_common.messages import LeadsAccepted, LeadsSubmitted, ResultsScored
 from leadline_common.topology import AI, RESULT_LEADS, RULES, SUBMISSIONS, Queue
+from leadline_common.tracing import continued, within
 
 pytest_plugins = ["leadline_testing.pytest_servers"]
 
@@ -376,3 +378,42 @@ async def test_a_closed_broker_is_unavailable(open_broker: OpenBroker) -> None:
         await subscription.close()
     again = await open_broker()
     assert await receive_names(await again.subscribe(SUBMISSIONS, 1), 1) == ["a"]
+
+
+async def test_a_message_tells_when_it_was_first_published(broker: Broker) -> None:
+    """Neither a retry nor dead lettering makes a message younger; its own headers do not show the time."""
+    before = time.time()
+    await broker.publish(submitted("a"))
+    after = time.time()
+    subscription = await broker.subscribe(SUBMISSIONS, 1)
+    delivery = await receive(subscription)
+    first = delivery.message.published_at or 0
+    assert before - 0.001 <= first <= after + 0.001
+    assert not delivery.message.headers
+    await delivery.retry(1, "not yet")
+    delivery = await receive(subscription)
+    assert delivery.message.published_at == first
+    await delivery.dead_letter("never")
+    dead = await receive(await broker.subscribe(DEAD_SUBMISSIONS, 1))
+    assert dead.message.published_at == first
+
+
+async def test_what_is_published_goes_on_in_the_present_trace(broker: Broker) -> None:
+    """A message without a trace gets that of the work that publishes it, one with a trace keeps its own."""
+    trace, other = continued(None), continued(None)
+    own = replace(submitted("own")[0], headers={"traceparent": other.traceparent})
+    with within(trace):
+        await broker.publish([*submitted("without"), own])
+        await broker.send(SUBMISSIONS.name, submitted("sent"))
+    await broker.publish(submitted("outside"))
+    subscription = await broker.subscribe(SUBMISSIONS, 4)
+    traces = {}
+    for _ in range(4):
+        message = (await receive(subscription)).message
+        traces[message.id] = message.trace
+    assert traces == {
+        "without": trace.traceparent,
+        "own": other.traceparent,
+        "sent": trace.traceparent,
+        "outside": None,
+    }

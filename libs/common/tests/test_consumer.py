@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from leadline_common.messages import (
 )
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.topology import RETRY_DELAYS, RULES, RUN_EVENTS, SUBMISSIONS, Queue, queues_for
+from leadline_common.tracing import continued, trace_id_of
 
 Consume = Callable[..., Consumer]
 (SUBSTITUTES,) = queues_for(AiChunkScored.TYPE)
@@ -603,3 +605,67 @@ async def test_stops_and_failures_lose_nothing(broker: WatchedBroker, consume: C
     assert sorted({*answered, *given_up}) == names
     assert {name for name in names if name.endswith("7")} <= set(given_up)
     assert len(given_up) == len(set(given_up))
+
+
+async def test_a_message_handled_alone_is_in_its_log_lines_and_its_answers(
+    broker: WatchedBroker, consume: Consume
+) -> None:
+    """What a handler logs names the message, its run and its trace; what it answers stays in the trace."""
+    trace = continued(None)
+
+    class Logging(Echo):
+        async def handle(self, messages: Sequence[Message]) -> Sequence[Message]:
+            structlog.get_logger().info("handling")
+            return await super().handle(messages)
+
+    asked = replace(chunk_of("a"), headers={"run_id": "r", "traceparent": trace.traceparent})
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        await broker.publish([asked])
+        consume(Logging(), RULES)
+        answer = (await (await broker.subscribe(RUN_EVENTS, 1)).receive()).message
+    [line] = [entry for entry in logs if entry["event"] == "handling"]
+    assert (line["message_id"], line["run_id"], line["trace_id"]) == (asked.id, "r", trace.trace_id)
+    assert line["span_id"] != trace.span_id
+    assert (answer.trace or "").startswith(f"00-{trace.trace_id}-")
+
+
+async def test_messages_handled_together_keep_their_traces_apart(
+    broker: WatchedBroker, consume: Consume
+) -> None:
+    """Each message of a batch goes on in its own trace, and a log line about all names none of them."""
+    handled: list[Message] = []
+
+    class Keeping(Echo):
+        async def handle(self, messages: Sequence[Message]) -> Sequence[Message]:
+            structlog.get_logger().info("handling")
+            handled.extend(messages)
+            return []
+
+    traces = [continued(None) for _ in range(2)]
+    asked = [
+        replace(message, headers={"traceparent": trace.traceparent})
+        for message, trace in zip(submitted("a", "b"), traces, strict=True)
+    ]
+    with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs:
+        await broker.publish(asked)
+        consume(Keeping(), batch=2, linger=5)
+        await wait_until(lambda: len(handled) == 2)
+    [line] = [entry for entry in logs if entry["event"] == "handling"]
+    assert not {"trace_id", "message_id"} & line.keys()
+    found = [trace_id_of(message.trace) for message in handled]
+    assert found == [trace.trace_id for trace in traces]
+
+
+async def test_messages_are_counted_and_their_age_is_told(
+    broker: WatchedBroker, metrics: Metrics, consume: Consume
+) -> None:
+    """What arrives is counted before it is handled, and its age is the time since it was published."""
+    await broker.publish(submitted("a", "b"))
+    await asyncio.sleep(0.2)
+    consume(Echo())
+    await wait_until(lambda: settled(metrics) == {"acked": 2})
+    sample = metrics.registry.get_sample_value
+    queue = {"queue": SUBMISSIONS.name}
+    assert sample("leadline_messages_consumed_total", queue) == 2
+    assert sample("leadline_message_age_seconds_count", queue) == 2
+    assert 0.4 <= (sample("leadline_message_age_seconds_sum", queue) or 0) < 10

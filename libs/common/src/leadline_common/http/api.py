@@ -31,7 +31,7 @@ PUBLIC = {"public": True}
 """The `opt` of a route that needs no token."""
 _BEARER = "bearer"
 _EXPOSITION = CONTENT_TYPE_LATEST.partition("; charset")[0]  # Litestar adds the charset itself
-_ALIASES = {"/export": "/results/export"}
+ALIASES = {"/export": "/results/export"}
 
 
 def build_app(
@@ -185,7 +185,7 @@ def without_api_prefix(app: ASGIApp) -> ASGIApp:
     async def aliased(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP and scope["path"].startswith("/api/"):
             path = "/" + scope["path"].removeprefix("/api/").strip("/")
-            path = _ALIASES.get(path, path)
+            path = ALIASES.get(path, path)
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await app(scope, receive, send)
 
