@@ -4,14 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := libs/common libs/scoring services/ingest services/rules services/ai services/results services/standalone
 DEV_MEMBERS := $(MEMBERS) libs/testing
+SERVICES := ingest rules ai results
 PROJECTS := $(DEV_MEMBERS:%=%/pyproject.toml)
 EDITABLE := --quiet --no-deps --no-build-isolation
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	$(foreach member,common scoring ingest rules ai results standalone testing,--no-emit-package leadline-$(member))
+LOCKS := requirements.lock requirements-dev.lock $(SERVICES:%=services/%/requirements.lock)
+# $(call LOCK_SERVICE,SERVICE,FOLDER) locks what one service needs, with all its extras, in the versions of requirements.lock.
+# What comes in by the pipe tells uv that our own libraries are folders here.
+LOCK_SERVICE = printf 'leadline-%s @ ./libs/%s\n' common common scoring scoring | $(LOCK) --all-extras -c requirements.lock -c /dev/stdin \
+	services/$(1)/pyproject.toml -o $(2)services/$(1)/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run run-services servers model-server test check lint types lock lock-check bench clean
+.PHONY: help demo run run-services up down logs servers model-server test check lint types lock lock-check manifests bench clean
 
 help: ## List what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +30,19 @@ run: $(VENV)/.installed ## Serve all of Leadline on http://127.0.0.1:8000
 
 run-services: $(VENV)/.installed-dev ## Run the four services behind one address, over RabbitMQ and MongoDB found or started
 	@$(BIN)/python -m leadline_testing.run_services
+
+up: ## Build and start all of it in containers on this machine (needs Docker and a filled-in .env)
+	@test -f .env || { echo "There is no .env yet: run 'cp .env.example .env' and fill it in as it says."; exit 1; }
+	@for name in $$(sed -n 's/^\([A-Z_]*\)=$$/\1/p' .env.example); do grep -Eq "^$$name=[A-Za-z0-9,_-]{32,}$$" .env || { failed=1; \
+		echo ".env: $$name needs 32 or more letters, digits, - or _: see .env.example."; }; done; test -z "$$failed"
+	@LEADLINE_REVISION=$$(git describe --always --dirty 2>/dev/null) docker compose up --build --detach --wait
+	@echo "Leadline is at http://127.0.0.1:8000, Grafana at http://127.0.0.1:3000 (user admin), Prometheus at http://127.0.0.1:9090."
+
+down: ## Stop the containers; what they hold stays in their volumes
+	@docker compose down
+
+logs: ## Follow the containers' logs (ARGS=ai for one of them)
+	@docker compose logs --follow --tail 100 $(ARGS)
 
 servers: $(VENV)/.installed-dev ## Find or start RabbitMQ and MongoDB and print their addresses
 	@$(BIN)/python -m leadline_testing.servers
@@ -41,7 +60,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/.installed-dev
-	$(BIN)/mypy $(DEV_MEMBERS:%=%/src) $(wildcard $(DEV_MEMBERS:%=%/tests)) tests examples
+	$(BIN)/mypy $(DEV_MEMBERS:%=%/src) $(wildcard $(DEV_MEMBERS:%=%/tests)) tests deploy examples
+
+manifests: $(VENV)/.installed-dev ## Write anew what is made from code: routes of gateways, alerts, dashboards, OpenAPI
+	$(BIN)/python -m deploy.render
 
 bench: $(VENV)/.installed-dev ## Measure the pipeline against the floor of its broker and store
 	$(BIN)/python -m tests.bench
@@ -49,12 +71,15 @@ bench: $(VENV)/.installed-dev ## Measure the pipeline against the floor of its b
 lock: $(VENV)/.installed-dev ## Resolve the dependencies anew
 	$(LOCK) --upgrade requirements.in -o requirements.lock
 	$(LOCK) --upgrade requirements.in requirements-dev.in -c requirements.lock -o requirements-dev.lock
+	$(foreach service,$(SERVICES),$(call LOCK_SERVICE,$(service),) &&) true
 
 lock-check: $(VENV)/.installed-dev
-	@mkdir -p build && cp requirements.lock requirements-dev.lock build
+	@mkdir -p build $(SERVICES:%=build/services/%)
+	@$(foreach lock,$(LOCKS),cp $(lock) build/$(lock) &&) true
 	@$(LOCK) requirements.in -o build/requirements.lock
 	@$(LOCK) requirements.in requirements-dev.in -c requirements.lock -o build/requirements-dev.lock
-	@cmp requirements.lock build/requirements.lock && cmp requirements-dev.lock build/requirements-dev.lock \
+	@$(foreach service,$(SERVICES),$(call LOCK_SERVICE,$(service),build/) &&) true
+	@$(foreach lock,$(LOCKS),cmp $(lock) build/$(lock) &&) true \
 		|| { echo "The lock files do not fit the members' dependencies: run 'make lock'."; exit 1; }
 
 clean: ## Remove the virtual environment and everything that was built

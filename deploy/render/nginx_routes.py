@@ -1,0 +1,45 @@
+"""The gateway's form of the table of routes: a map of nginx from method and path to the service."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from leadline_common.http.api import ALIASES
+from leadline_common.http.routing import ROUTES, SHARED, SHARED_BY
+
+TARGET = Path(__file__).parents[1] / "gateway" / "routes.conf"
+_HEAD = """\
+# Made by `make manifests` from libs/common/src/leadline_common/http/routing.py.
+# The first line that matches decides; what none matches, no service answers.
+map "$request_method $uri" $leadline_service {
+    default "";
+"""
+_ANY_METHOD = "[^ ]+"
+
+
+def render() -> str:
+    """Return the map."""
+    rows = dict.fromkeys(f'    "~^{wanted}" {service};\n' for wanted, service in _rows())
+    return "".join([_HEAD, *rows, "}\n"])
+
+
+def _rows() -> Iterator[tuple[str, str]]:
+    """What every service has, then each route by its method, then each path for all other methods."""
+    for path in SHARED:
+        yield f"{_ANY_METHOD} {_under_api(path)}(?:/|$)", SHARED_BY
+    for route in ROUTES:
+        method = "(?:GET|HEAD)" if route.method == "GET" else route.method
+        yield from ((f"{method} {pattern}", route.service) for pattern in _patterns(route.path))
+    for route in ROUTES:
+        yield from ((f"{_ANY_METHOD} {pattern}", route.service) for pattern in _patterns(route.path))
+
+
+def _patterns(path: str) -> Iterator[str]:
+    """Match a path of the table and its other names, whatever slashes stand at the end."""
+    segments = path.removesuffix("/*").replace("*", "[^/]*")
+    # A slash at the end is nothing below a path yet.
+    yield _under_api(segments) + ("/+[^/]" if path.endswith("/*") else "/*$")
+    yield from (f"/api/+{alias.removeprefix('/')}/*$" for alias, meant in ALIASES.items() if meant == path)
+
+
+def _under_api(pattern: str) -> str:
+    return f"(?:/api/*)?{pattern}"
