@@ -1,13 +1,25 @@
 """`python -m leadline_results`, also `leadline-results`."""
 
 from leadline_common.command import run_service
-from leadline_results import app
 from leadline_results.settings import ResultsSettings
 
 
 def main() -> None:
     """Run the command line of the service."""
-    run_service("results", ResultsSettings, app.main, app.migrate)
+    run_service("results", ResultsSettings, _serve, _migrate)
+
+
+async def _serve() -> None:
+    # Not at the top: a health check comes every few seconds and must not pay for it.
+    from leadline_results import app  # noqa: PLC0415
+
+    await app.main()
+
+
+async def _migrate() -> None:
+    from leadline_results import app  # noqa: PLC0415
+
+    await app.migrate()
 
 
 if __name__ == "__main__":
