@@ -86,7 +86,7 @@ def test_a_run_is_found_by_the_trace_of_its_request(leadline: Leadline, portal: 
         run_id = client.score()["run_id"]
         del client.http.headers["traceparent"]
         assert client.finished_run(run_id)["trace_id"] == TRACE
-        heard.await_types(OF_A_RUN)
+        heard.await_types(OF_A_RUN, ("run_id", run_id))
     lines = traced_lines(leadline.log, "run_published", "run_finished")
     assert {line.get("run_id") for line in lines} == {run_id}
 
@@ -101,7 +101,7 @@ def test_a_workflow_is_found_by_the_trace_of_its_message(leadline: Leadline, por
         workflow_id = client.submit("What does it cost for 40 seats? I can pay 1,500 dollars.")
         del client.http.headers["traceparent"]
         assert client.ended_workflow(workflow_id)["trace_id"] == TRACE
-        heard.await_types(OF_A_WORKFLOW)
+        heard.await_types(OF_A_WORKFLOW, ("workflow_id", workflow_id))
 
 
 def test_a_refusal_names_the_trace_of_its_request(leadline: Leadline) -> None:
@@ -131,7 +131,7 @@ class Heard:
         self._portal = portal
         self._queue = queue
 
-    def await_types(self, types: set[str], seconds: float = 20) -> None:
+    def await_types(self, types: set[str], about: tuple[str, str], seconds: float = 20) -> None:
         """Wait for a message of each type in the trace; each names what it is about, each hop has a span."""
         if self._portal is None:
             return
@@ -143,7 +143,7 @@ class Heard:
                 time.sleep(0.05)
             elif trace_id_of(traceparent := incoming.headers.get("traceparent")) == TRACE:
                 assert re.fullmatch("00-[0-9a-f]{32}-[0-9a-f]{16}-01", traceparent)
-                assert {"run_id", "workflow_id"} & incoming.headers.keys()
+                assert about in incoming.headers.items()
                 spans.add(traceparent)
                 missing.discard(incoming.type)
         assert not missing

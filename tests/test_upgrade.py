@@ -1,4 +1,4 @@
-"""Messages that version 1 left in queues, or still sends while it is replaced, are handled by today's code."""
+"""Messages that version 1 left in queues, or still sends while it is replaced, are handled by today's."""
 
 import json
 import time

@@ -112,8 +112,8 @@ def await_scraped(http: httpx.Client) -> None:
             groups = answer(http, "/rules")["groups"]
             if scraped and float(scraped[0]["value"][1]) >= 5 and all(g["evaluationTime"] for g in groups):
                 return
-        except httpx.TransportError:
-            pass
+        except (httpx.TransportError, ValueError):
+            pass  # it is still starting, and answers with a word
         assert time.monotonic() < deadline, "Prometheus did not scrape the services in time"
         time.sleep(0.2)
 

@@ -607,6 +607,9 @@ async def test_stops_and_failures_lose_nothing(broker: WatchedBroker, consume: C
     assert len(given_up) == len(set(given_up))
 
 
+RUN = "01980000-0000-7000-8000-000000000001"
+
+
 async def test_a_message_handled_alone_is_in_its_log_lines_and_its_answers(
     broker: WatchedBroker, consume: Consume
 ) -> None:
@@ -618,13 +621,15 @@ async def test_a_message_handled_alone_is_in_its_log_lines_and_its_answers(
             structlog.get_logger().info("handling")
             return await super().handle(messages)
 
-    asked = replace(chunk_of("a"), headers={"run_id": "r", "traceparent": trace.traceparent})
+    headers = {"run_id": RUN, "workflow_id": "Ada Lovelace", "traceparent": trace.traceparent}
+    asked = replace(chunk_of("a"), headers=headers)
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs:
         await broker.publish([asked])
         consume(Logging(), RULES)
         answer = (await (await broker.subscribe(RUN_EVENTS, 1)).receive()).message
     [line] = [entry for entry in logs if entry["event"] == "handling"]
-    assert (line["message_id"], line["run_id"], line["trace_id"]) == (asked.id, "r", trace.trace_id)
+    assert (line["message_id"], line["run_id"], line["trace_id"]) == (asked.id, RUN, trace.trace_id)
+    assert "workflow_id" not in line  # anybody who publishes can put any text there
     assert line["span_id"] != trace.span_id
     assert (answer.trace or "").startswith(f"00-{trace.trace_id}-")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leadline_common.errors import Unavailable
-from leadline_common.sqlite import Database, Work
+from leadline_common.sqlite import Column, Database, Work
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
 
@@ -133,3 +133,23 @@ async def test_a_file_that_cannot_be_read_is_an_outage(database: Database) -> No
         await database.read(unreadable)
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await database.read(lambda connection: connection.execute("SELECT * FROM elsewhere"))
+
+
+async def test_a_file_of_an_earlier_version_gets_the_columns_added_since(tmp_path: Path) -> None:
+    """Rows of then stay and have nothing there; opening the file again adds nothing more."""
+    earlier = Database(tmp_path / "x.db", "CREATE TABLE IF NOT EXISTS things (name TEXT)")
+    await earlier.write(lambda connection: connection.execute("INSERT INTO things VALUES ('old')"))
+    earlier.close()
+    now = "CREATE TABLE IF NOT EXISTS things (name TEXT, trace TEXT)"
+    for name in ("new", "newer"):
+        database = Database(tmp_path / "x.db", now, [Column("things", "trace", "TEXT")])
+        await database.write(
+            lambda connection, name=name: connection.execute("INSERT INTO things VALUES (?, 't')", [name])  # type: ignore[misc]
+        )
+        database.close()
+    database = Database(tmp_path / "x.db", now)
+    rows = await database.read(
+        lambda connection: [tuple(row) for row in connection.execute("SELECT * FROM things")]
+    )
+    database.close()
+    assert [tuple(row) for row in rows] == [("old", None), ("new", "t"), ("newer", "t")]

@@ -1,5 +1,6 @@
 """The day's budget as metrics."""
 
+import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,3 +49,4 @@ async def test_what_is_committed_today_is_shown(sqlite: SqliteAiStore) -> None:
     await sqlite.close()
     with pytest.raises(Unavailable):
         await watch.look()
+    assert math.isnan(registry.get_sample_value("leadline_ai_day_spent_usd") or 0)

@@ -101,8 +101,8 @@ async def test_metrics_tell_what_became_of_leads_calls_and_money(
     assert value("leads_total", source="anthropic", status="answered") == 18
     assert value("leads_total", source="offline", status="fallback") == 2
     assert value("cached_leads_total") == 9
-    assert value("call_seconds_count", model="claude-haiku-5-5", outcome="refused") == 2
-    assert value("call_seconds_count", model="claude-haiku-5-5", outcome="complete") == 9
+    assert value("call_duration_seconds_count", model="claude-haiku-5-5", outcome="refused") == 2
+    assert value("call_duration_seconds_count", model="claude-haiku-5-5", outcome="complete") == 9
     spend = AiChunkScored.decode(messages[0].body).spend
     assert spend is not None
     assert value("tokens_total", model="claude-haiku-5-5", kind="input") == spend.input_tokens

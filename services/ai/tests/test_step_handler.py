@@ -166,8 +166,8 @@ async def test_metrics_tell_what_became_of_steps_and_calls(
         ("route", "anthropic", "answered", 2),
     ]:
         assert value("steps_total", step=step, source=source, status=status) == count
-    assert value("call_seconds_count", model="claude-haiku-5-5", outcome="complete") == 4
-    assert value("call_seconds_count", model="claude-haiku-5-5", outcome="refused") == 1
+    assert value("call_duration_seconds_count", model="claude-haiku-5-5", outcome="complete") == 4
+    assert value("call_duration_seconds_count", model="claude-haiku-5-5", outcome="refused") == 1
     assert value("tokens_total", model="claude-haiku-5-5", kind="input") > 1_000
     assert value("cost_usd_total", model="claude-haiku-5-5") > 0
     assert value("leads_total", source="anthropic", status="answered") is None

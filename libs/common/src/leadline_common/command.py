@@ -1,6 +1,7 @@
 """The command line of a service: run it, ask how it is, or prepare its store."""
 
 import argparse
+import http.client
 import sys
 import urllib.error
 import urllib.request
@@ -57,7 +58,7 @@ def _health(kind: type[ServiceSettings]) -> int:
             said, code = answer.read(), 0
     except urllib.error.HTTPError as refused:
         said, code = refused.read(), 1
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         said, code = f"no answer from {url}: {error}".encode(), 1
     sys.stdout.buffer.write(said + b"\n")
     return code

@@ -245,7 +245,7 @@ class Consumer:
         expected = isinstance(error, Transient | Permanent)
         text = str(error) if expected else type(error).__name__
         try:
-            outcome = await self._until_available([delivery], lambda: self._remedy(work, error, text))
+            outcome = await self._remedy(work, error, text)
         except Exception:  # a fault in `split` or `give_up` must not end the worker
             log.exception("remedy_failed", queue=delivery.queue.name)
             await self._until_available([delivery], lambda: delivery.dead_letter(text))
@@ -266,14 +266,16 @@ class Consumer:
         delivery, message, _ = work
         parts = [] if isinstance(error, Transient) else self._handler.split(message)
         if parts:
-            await self._broker.send(delivery.queue.name, parts)
-            await delivery.ack()
+            await self._until_available([delivery], lambda: self._broker.send(delivery.queue.name, parts))
+            await self._until_available([delivery], delivery.ack)
             return "split"
         if not isinstance(error, Permanent) and delivery.attempt < MAX_ATTEMPTS:
-            await delivery.retry(RETRY_DELAYS[delivery.attempt - 1], text)
+            delay = RETRY_DELAYS[delivery.attempt - 1]
+            await self._until_available([delivery], lambda: delivery.retry(delay, text))
             return "retried"
-        await self._broker.publish(self._handler.give_up(message, text))
-        await delivery.dead_letter(text)
+        instead = self._handler.give_up(message, text)
+        await self._until_available([delivery], lambda: self._broker.publish(instead))
+        await self._until_available([delivery], lambda: delivery.dead_letter(text))
         return "dead_lettered"
 
     def _count(self, delivery: Delivery, outcome: str) -> None:

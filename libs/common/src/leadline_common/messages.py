@@ -167,9 +167,9 @@ class ChunkRef(Contract):
 
     @classmethod
     def about(cls, chunk: "ChunkRef", **content: object) -> Self:
-        """Return a message of this type about the same chunk."""
+        """Return a message of this type about the same chunk. Raises ValidationError for an unknown field."""
         ref = {name: getattr(chunk, name) for name in ChunkRef.model_fields}
-        return cls.model_validate({**ref, **content})
+        return cls.model_validate({**ref, **content}, extra="forbid")
 
 
 class LeadsAccepted(ChunkRef):

@@ -123,7 +123,8 @@ Main = Callable[[], Coroutine[Any, Any, None]]
 def run_main(main: Main) -> None:
     """Run a process to its end: exit code 0, or 2 with one line on standard error for a wrong setting.
 
-    What cannot be reached at start ends it with one line and exit code 1.
+    What cannot be reached at start ends it with one line and exit code 1; a signal that comes before it can
+    stop in order, with 130.
     """
     spare_collector()
     # A container's first process is deaf to what it does not handle, and `until_signalled` comes late.
@@ -131,7 +132,8 @@ def run_main(main: Main) -> None:
     try:
         asyncio.run(main())
     except KeyboardInterrupt:
-        log.info("stopped_at_start")
+        log.info("interrupted")
+        sys.exit(130)
     except SettingsError as error:
         sys.exit(_say(error, 2))
     except LeadlineError as error:

@@ -10,11 +10,11 @@ import queue
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from leadline_common.errors import Unavailable
 
@@ -39,6 +39,14 @@ _PASSING = frozenset(
 )
 
 
+class Column(NamedTuple):
+    """A column that may be NULL."""
+
+    table: str
+    name: str
+    type: str
+
+
 @dataclass(slots=True)
 class _Job:
     work: Work[Any]
@@ -58,9 +66,10 @@ class _Job:
 class Database:
     """One SQLite file, in WAL mode with `synchronous=FULL`: what `write` returned survives `kill -9`."""
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, schema: str, added: Sequence[Column] = ()) -> None:
         """Open or create the file and apply `schema`, which must be safe to apply again.
 
+        A file of an earlier version gets the columns that were `added` to its tables since, at their ends.
         Raises Unavailable where that cannot be done.
         """
         self._path = path
@@ -68,6 +77,8 @@ class Database:
         try:
             writer = self._connect()
             writer.executescript(schema)
+            for column in added:
+                _add(writer, column)
         except sqlite3.Error as error:
             raise Unavailable(f"{path} cannot be opened: {error}") from error
         self._closed = False
@@ -145,6 +156,12 @@ class Database:
             _commit(connection, group)
             _report(group)
         connection.close()
+
+
+def _add(connection: sqlite3.Connection, column: Column) -> None:
+    known = {row["name"] for row in connection.execute(f"PRAGMA table_info({column.table})")}
+    if column.name not in known:
+        connection.execute(f"ALTER TABLE {column.table} ADD COLUMN {column.name} {column.type}")
 
 
 def _commit(connection: sqlite3.Connection, group: list[_Job]) -> None:

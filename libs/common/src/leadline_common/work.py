@@ -9,6 +9,7 @@ import structlog
 
 from leadline_common.broker import Delivery, Message
 from leadline_common.chunks import NAMED_IDS
+from leadline_common.ids import is_id
 from leadline_common.tracing import TRACEPARENT, Trace, continued, within
 
 
@@ -35,6 +36,7 @@ def told_apart(works: Sequence[Work]) -> Iterator[None]:
         yield
         return
     _, message, trace = works[0]
-    ids = {name: message.headers[name] for name in NAMED_IDS if name in message.headers}
+    # Who publishes from outside may put any text there.
+    ids = {name: value for name in NAMED_IDS if is_id(value := message.headers.get(name, ""))}
     with within(trace), structlog.contextvars.bound_contextvars(message_id=message.id, **ids):
         yield

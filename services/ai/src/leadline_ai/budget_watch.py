@@ -1,6 +1,7 @@
 """How much of the day's budget is spent, for whoever watches it."""
 
 import asyncio
+import math
 
 import structlog
 from prometheus_client import Gauge
@@ -20,6 +21,7 @@ class BudgetWatch:
     def __init__(self, spending: Spending, spent: Gauge) -> None:
         self._spending = spending
         self._spent = spent
+        spent.set(math.nan)
 
     async def look_forever(self) -> None:
         """Look every fifteen seconds, through failures of the store."""
@@ -32,5 +34,6 @@ class BudgetWatch:
 
     async def look(self) -> None:
         """Look once. Raises Unavailable where the store does not answer."""
+        self._spent.set(math.nan)  # an old figure would look like a new one
         committed = await self._spending.store.committed(self._spending.today)
         self._spent.set(committed / NANO_PER_USD)

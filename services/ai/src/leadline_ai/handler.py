@@ -40,6 +40,7 @@ class AiHandler:
             return []
         failures = {lead.id: Failure(lead.id, "unavailable", error) for lead in chunk.leads}
         scores = list(self._policy.without_answer(chunk, failures).values())
+        self._metrics.count(scores)
         return [chunk_message(_answer(chunk, Scored(scores)), message.trace)]
 
 

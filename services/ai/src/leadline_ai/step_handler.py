@@ -34,7 +34,9 @@ class StepHandler:
         except Permanent:
             return []
         failure = Failure(step.workflow_id, "unavailable", error)
-        return [_finished_message(self._policy.without_answer(step, failure), message)]
+        finished = self._policy.without_answer(step, failure)
+        self._metrics.count_step(finished)
+        return [_finished_message(finished, message)]
 
     async def _answer(self, message: Message) -> Message:
         finished = await self._policy.answer(_decode(message), message.attempt)

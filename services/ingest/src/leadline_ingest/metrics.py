@@ -1,6 +1,10 @@
 """What the ingest service counts."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter
+
+from leadline_common.messages import ModelName
 
 
 class IngestMetrics:
@@ -15,10 +19,12 @@ class IngestMetrics:
         )
         self._rejected = Counter(
             "leadline_leads_rejected_total",
-            "Leads refused as they came in, by door (upload, queue).",
+            "Leads refused as they came in, by door (upload, queue); those that come again count again.",
             ["door"],
             registry=registry,
         )
+        for model in get_args(ModelName):
+            self._accepted.labels(model)
         for door in ("upload", "queue"):
             self._rejected.labels(door)
 

@@ -77,7 +77,7 @@ class MergeHandler:
     def _count_done(self, known: dict[Key, Record], written: Iterable[Record]) -> None:
         for record in written:
             before = known.get(record.key)
-            if record.done and (before is None or before.status is not record.status):
+            if record.done and (before is None or not before.done):
                 self._metrics.count_done(record)
 
     def _merged(self, known: Record | None, arrived: Parts) -> Record:

@@ -4,6 +4,7 @@ There is no gauge of how many workflows are in which state: it would count the w
 and the difference of the counters says how many are under way.
 """
 
+import math
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -22,7 +23,7 @@ class ResultMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._done = Counter(
             "leadline_leads_done_total",
-            "Leads that came to an end, by status (scored, partial, failed).",
+            "Leads that came to an end, by the status they first came to (scored, partial, failed).",
             ["status"],
             registry=registry,
         )
@@ -44,6 +45,7 @@ class ResultMetrics:
             "Runs that are not finished; every replica shows the same.",
             registry=registry,
         )
+        self.unfinished.set(math.nan)  # until somebody has looked
         for status in (Status.SCORED, Status.PARTIAL, Status.FAILED):
             self._done.labels(status.value)
         for event in ("started", "finished", "pushed", "ended_short"):
@@ -52,8 +54,9 @@ class ResultMetrics:
     def count_done(self, record: Record) -> None:
         """Count a lead that came to a status in which nothing more is awaited."""
         self._done.labels(record.status.value).inc()
-        if record.scored_at is not None:
-            self._latency.observe(max(0.0, age_of(record.run_id, record.scored_at.timestamp())))
+        seconds = age_of(record.run_id, record.scored_at.timestamp()) if record.scored_at else math.inf
+        if math.isfinite(seconds):
+            self._latency.observe(max(0.0, seconds))
 
     def count_run(self, event: Literal["started", "finished", "pushed", "ended_short"]) -> None:
         """Count what happened to a run."""

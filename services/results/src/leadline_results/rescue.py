@@ -1,6 +1,7 @@
 """Rescuing runs: those another replica left behind, and those that stand still."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -67,6 +68,7 @@ class Rescue:
             try:
                 await self.sweep()
             except LeadlineError as error:
+                self._metrics.unfinished.set(math.nan)
                 log.warning("sweep_failed", error=str(error))
             await asyncio.sleep(_SWEEP_SECONDS)
 
@@ -104,8 +106,8 @@ class Rescue:
         if not await self._store.mark_nudged(run.run_id, push, self._clock()):
             return
         log.warning("run_stands_still", run_id=run.run_id, push=push)
-        self._metrics.count_run("pushed")
         if push <= NUDGES:
+            self._metrics.count_run("pushed")
             await self._ask_again(run, layers)
         elif not await self._fail_missing(run):
             await self._end(run)

@@ -114,8 +114,11 @@ class ResultStore(Protocol):
     def stream(self, query: Query) -> AsyncIterator[Record]:
         """Yield every record the query means in the order of `page`, holding a few hundred at a time."""
 
-    async def see_run(self, run: Run) -> None:
-        """Make the run known; where it is, only add `total`, `offer` and `refresh` if it lacks them."""
+    async def see_run(self, run: Run) -> bool:
+        """Make the run known; where it is, only add `total`, `offer` and `refresh` if it lacks them.
+
+        Returns whether it was not known before.
+        """
 
     async def run(self, run_id: str) -> Run | None:
         """Return a run."""

@@ -56,8 +56,7 @@ class Tracker:
             started_at=_made_at(event.run_id),
             progress_at=self._clock(),
         )
-        await self._store.see_run(run)
-        if isinstance(event, RunStarted):
+        if await self._store.see_run(run):
             self._metrics.count_run("started")
         self.touched([event.run_id])
 

@@ -43,7 +43,7 @@ def parted(headers: Mapping[str, str]) -> tuple[dict[str, str], float | None]:
         at = float(own.pop(_PUBLISHED_AT, "nan"))
     except ValueError:
         at = math.nan
-    return own, at if math.isfinite(at) else None
+    return own, at if 0 <= at < math.inf else None
 
 
 def attempt_of(headers: Mapping[str, str]) -> int:

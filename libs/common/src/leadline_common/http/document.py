@@ -14,7 +14,7 @@ Document = dict[str, Any]
 
 def whole_document() -> Document:
     """Return the document of the whole API, which no service can make by itself; `make openapi` wrote it."""
-    document: Document = json.loads((files("leadline_common.http") / "openapi.json").read_bytes())
+    document: Document = json.loads((files("leadline_common") / "http" / "openapi.json").read_bytes())
     return document
 
 

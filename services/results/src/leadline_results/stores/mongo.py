@@ -148,16 +148,17 @@ class MongoResultStore:
             async for document in ranked.batch_size(_BATCH):
                 yield to_record(document)
 
-    async def see_run(self, run: Run) -> None:
+    async def see_run(self, run: Run) -> bool:
         known = run.model_dump(exclude={"run_id"})
         lacking = {name: known.pop(name) for name in ("total", "offer")}
         refresh = known.pop("refresh")
         seen = {"$setOnInsert": known, "$max": {"refresh": refresh}}
         with reaching_mongo():
-            await self._runs.update_one({"_id": run.run_id}, seen, upsert=True)
+            done = await self._runs.update_one({"_id": run.run_id}, seen, upsert=True)
             for name, value in lacking.items():
                 if value is not None:
                     await self._runs.update_one({"_id": run.run_id, name: None}, {"$set": {name: value}})
+        return done.upserted_id is not None
 
     async def run(self, run_id: str) -> Run | None:
         with reaching_mongo():

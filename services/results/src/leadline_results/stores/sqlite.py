@@ -27,7 +27,7 @@ class SqliteResultStore:
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises Unavailable where that cannot be done."""
-        self._database = Database(path, sql.SCHEMA)
+        self._database = Database(path, sql.SCHEMA, sql.ADDED)
 
     async def insert(self, records: Sequence[Record]) -> set[Key]:
         return await self._write_records(sql.INSERT, [_row(record, 1) for record in records])
@@ -73,9 +73,15 @@ class SqliteResultStore:
                 yield record
             after = position_of(records[-1])
 
-    async def see_run(self, run: Run) -> None:
+    async def see_run(self, run: Run) -> bool:
         row = run.model_dump(mode="json") | {"offer": run.offer and run.offer.model_dump_json()}
-        await self._change(sql.SEE_RUN, row)
+
+        def see(connection: sqlite3.Connection) -> bool:
+            known = connection.execute("SELECT 1 FROM runs WHERE run_id = ?", [run.run_id]).fetchone()
+            connection.execute(sql.SEE_RUN, row)
+            return known is None
+
+        return await self._database.write(see)
 
     async def run(self, run_id: str) -> Run | None:
         runs = await self._runs("SELECT * FROM runs WHERE run_id = ?", [run_id])

@@ -1,5 +1,6 @@
 """The SQLite schema of results, and queries put so that they read from one of its indexes alone."""
 
+from leadline_common.sqlite import Column
 from leadline_results.record import Status
 from leadline_results.store import Position, Query
 from leadline_results.stores.places import place_at, places_of
@@ -38,7 +39,6 @@ CREATE TABLE IF NOT EXISTS runs (
     model TEXT NOT NULL,
     offer TEXT,
     refresh INTEGER NOT NULL,
-    trace TEXT,
     total INTEGER,
     scored INTEGER NOT NULL,
     failed INTEGER NOT NULL,
@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS runs (
     progress_at TEXT NOT NULL,
     finished_at TEXT,
     nudges INTEGER NOT NULL,
-    announced INTEGER NOT NULL
+    announced INTEGER NOT NULL,
+    trace TEXT
 );
 CREATE INDEX IF NOT EXISTS followed ON runs (run_id) WHERE NOT announced;
 
@@ -66,6 +67,8 @@ CREATE TABLE IF NOT EXISTS run_spend (
     PRIMARY KEY (run_id, source, assessor)
 ) WITHOUT ROWID;
 """
+
+ADDED = (Column("runs", "trace", "TEXT"),)
 
 INSERT = """
 INSERT INTO records
@@ -98,8 +101,8 @@ FROM records INDEXED BY of_run WHERE run_id = ? AND place <= ?
 """
 SEE_RUN = """
 INSERT INTO runs
-VALUES (:run_id, :owner, :offer_id, :model, :offer, :refresh, :trace, :total, :scored, :failed,
-    :started_at, :progress_at, :finished_at, :nudges, :announced)
+VALUES (:run_id, :owner, :offer_id, :model, :offer, :refresh, :total, :scored, :failed, :started_at,
+    :progress_at, :finished_at, :nudges, :announced, :trace)
 ON CONFLICT DO UPDATE SET total = coalesce(total, excluded.total), offer = coalesce(offer, excluded.offer),
     refresh = max(refresh, excluded.refresh)
 """

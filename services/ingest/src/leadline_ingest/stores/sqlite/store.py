@@ -9,7 +9,7 @@ from leadline_ingest.stores.sqlite.accounts import SqliteAccounts
 from leadline_ingest.stores.sqlite.claims import SqliteClaims
 from leadline_ingest.stores.sqlite.messages import SqliteMessages
 from leadline_ingest.stores.sqlite.runs import SqliteRuns
-from leadline_ingest.stores.sqlite.tables import SCHEMA
+from leadline_ingest.stores.sqlite.tables import ADDED, SCHEMA
 from leadline_ingest.stores.sqlite.uploads import SqliteUploads
 
 
@@ -17,7 +17,7 @@ class SqliteIngestStore(SqliteUploads, SqliteRuns, SqliteClaims, SqliteMessages,
     """The port over one file; raises Unavailable where that cannot be opened."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(Database(path, SCHEMA))
+        super().__init__(Database(path, SCHEMA, ADDED))
 
     async def ping(self) -> None:
         """Ask the writer, since a store that can only be read is of no use."""

@@ -3,7 +3,7 @@
 import sqlite3
 
 from leadline_common.messages import LEAD_FIELDS, Lead, Offer
-from leadline_common.sqlite import Database
+from leadline_common.sqlite import Column, Database
 from leadline_ingest.store import Cursor, Prospect, Run, Upload
 
 # A claim names its prospect by number: a third of the size of a lead id, and in the order of the rows.
@@ -52,7 +52,6 @@ CREATE TABLE IF NOT EXISTS runs (
     model TEXT NOT NULL,
     upload_id TEXT,
     refresh INTEGER NOT NULL,
-    trace TEXT,
     state TEXT NOT NULL,
     queued INTEGER NOT NULL,
     cursor_upload TEXT,
@@ -61,7 +60,8 @@ CREATE TABLE IF NOT EXISTS runs (
     failed INTEGER NOT NULL,
     token INTEGER NOT NULL DEFAULT 0,
     leased_until REAL NOT NULL DEFAULT 0,
-    newest_at_end INTEGER
+    newest_at_end INTEGER,
+    trace TEXT
 );
 CREATE INDEX IF NOT EXISTS runs_publishable ON runs (id) WHERE state = 'publishing';
 
@@ -98,6 +98,8 @@ CREATE TABLE IF NOT EXISTS attempts (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (until);
 """
+
+ADDED = (Column("runs", "trace", "TEXT"),)
 
 Value = str | int | float | None
 
