@@ -75,10 +75,8 @@ class MergeHandler:
         raise Transient(f"{len(lost)} records kept changing under this batch")
 
     def _count_done(self, known: dict[Key, Record], written: Iterable[Record]) -> None:
-        for record in written:
-            before = known.get(record.key)
-            if record.done and (before is None or not before.done):
-                self._metrics.count_done(record)
+        before = {key for key, record in known.items() if record.done}
+        self._metrics.count_done([one for one in written if one.done and one.key not in before])
 
     def _merged(self, known: Record | None, arrived: Parts) -> Record:
         merged = merge(known, arrived)

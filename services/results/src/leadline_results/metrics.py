@@ -4,7 +4,9 @@ There is no gauge of how many workflows are in which state: it would count the w
 and the difference of the counters says how many are under way.
 """
 
+import collections
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -51,12 +53,18 @@ class ResultMetrics:
         for event in ("started", "finished", "pushed", "ended_short"):
             self._events.labels(event)
 
-    def count_done(self, record: Record) -> None:
-        """Count a lead that came to a status in which nothing more is awaited."""
-        self._done.labels(record.status.value).inc()
-        seconds = age_of(record.run_id, record.scored_at.timestamp()) if record.scored_at else math.inf
-        if math.isfinite(seconds):
-            self._latency.observe(max(0.0, seconds))
+    def count_done(self, records: Sequence[Record]) -> None:
+        """Count leads that came to a status in which nothing more is awaited."""
+        for status, leads in collections.Counter(record.status for record in records).items():
+            self._done.labels(status.value).inc(leads)
+        # Those of a run that are done together have waited for the same time.
+        for (run_id, at), leads in collections.Counter(
+            (record.run_id, record.scored_at) for record in records
+        ).items():
+            seconds = age_of(run_id, at.timestamp()) if at else math.inf
+            if math.isfinite(seconds):
+                for _ in range(leads):
+                    self._latency.observe(max(0.0, seconds))
 
     def count_run(self, event: Literal["started", "finished", "pushed", "ended_short"]) -> None:
         """Count what happened to a run."""
