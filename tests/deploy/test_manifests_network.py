@@ -1,6 +1,8 @@
 """Who reaches whom, by the network policies as they are applied."""
 
 import ipaddress
+import json
+import re
 from typing import NamedTuple
 
 import pytest
@@ -22,7 +24,7 @@ STORED = {"ingest", "ai", "results"}
 """The services that have a store."""
 PRIVATE = (
     *("169.254.169.254", "10.0.0.1", "172.20.0.1", "192.168.1.1", "100.64.0.1", "127.0.0.1"),
-    *("fd00:ec2::254", "fe80::1", "::1", "::ffff:169.254.169.254"),
+    *("fd00:ec2::254", "fe80::1", "::1"),
 )
 
 
@@ -178,3 +180,12 @@ def has(way: Way, address: str) -> bool:
     sought = ipaddress.ip_address(address)
     out = any(sought in ipaddress.ip_network(each) for each in block.get("except", []))
     return sought in ipaddress.ip_network(block["cidr"]) and not out
+
+
+@each_overlay
+def test_no_range_is_one_that_the_cluster_refuses(overlay: str) -> None:
+    """Kubernetes takes an IPv4 address in IPv6 form for IPv4, so that no range of IPv6 contains it."""
+    text = json.dumps(list(objects(overlay, "NetworkPolicy")))
+    networks = [ipaddress.ip_network(block) for block in re.findall(r'"([0-9a-f:.]+/[0-9]+)"', text)]
+    assert any(network.version == 6 for network in networks)
+    assert not [network for network in networks if getattr(network.network_address, "ipv4_mapped", None)]

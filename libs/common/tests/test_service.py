@@ -142,6 +142,15 @@ async def test_readiness_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
     assert time.monotonic() - started < 1
 
 
+async def test_what_is_only_told_of_takes_no_requests_away() -> None:
+    """A server without which some requests can be answered is named, and the process stays ready."""
+    away = {"broker": lambda: fail(Unavailable("no answer from mq:5672"))}
+    health = Health([Service("a", told=away, checks={"store": lambda: asyncio.sleep(0)})])
+    assert await health.ready() == (True, {"broker": "away: no answer from mq:5672", "store": "ok"})
+    both = Health([Service("a", told=away), Service("b", checks=away)])
+    assert await both.ready() == (False, {"broker": "no answer from mq:5672"})
+
+
 async def test_a_stopping_process_is_alive_and_unready() -> None:
     """While it drains it gets no more work and is not restarted."""
     health = Health([Service("things")])

@@ -61,6 +61,12 @@ class Metrics:
             ["queue", "state"],
             registry=registry,
         )
+        self.dependencies = Gauge(
+            "leadline_dependency_up",
+            "1 where a server behind the service answers, 0 where it does not, by name (broker, …_store).",
+            ["dependency"],
+            registry=registry,
+        )
         self.requests = Histogram(
             "leadline_http_request_duration_seconds",
             "Time from a request's first byte to its answer's end, by method, route template and status.",

@@ -25,6 +25,7 @@ from leadline_common.errors import SettingsError, Unavailable
 from leadline_common.metrics import Metrics
 
 DUPLICATE_KEY = 11000
+_INDEX_SECONDS = 6 * 3600.0
 
 Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
@@ -82,6 +83,13 @@ def reaching_mongo() -> Iterator[None]:
         if not _passes(error):
             raise
         raise Unavailable(f"MongoDB (LEADLINE_STORE_URL) does not answer: {type(error).__name__}") from error
+
+
+@contextmanager
+def building_indexes() -> Iterator[None]:
+    """As `reaching_mongo`, for commands that may take as long as it takes to read a whole collection."""
+    with reaching_mongo(), pymongo.timeout(_INDEX_SECONDS):
+        yield
 
 
 async def ping(database: Database) -> None:

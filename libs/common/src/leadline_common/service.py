@@ -27,16 +27,23 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(slots=True)
 class Service:
-    """What a composition root made: consumers, background loops, and the checks of what they stand on."""
+    """What a composition root made: consumers, background loops, and the checks of what they stand on.
+
+    Without what `checks` ask for, no request can be answered; without what `told` ask for, some can.
+    """
 
     name: str
     consumers: Sequence[Consumer] = ()
     loops: Sequence[Loop] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
+    told: Mapping[str, Check] = field(default_factory=dict)
 
 
 class Readiness(NamedTuple):
-    """Whether the process can take work; and by each check's name `ok`, `ok: …` or what is wrong with it."""
+    """Whether the process can take work; and by each check's name `ok`, `ok: …` or what is wrong with it.
+
+    `away: …` is wrong with something without which it can.
+    """
 
     ready: bool
     checks: dict[str, str]
@@ -70,10 +77,16 @@ class Health:
         """Ask every check."""
         if self.stopping:
             return Readiness(False, {"process": "is stopping"})
-        checks = {name: check for service in self._services for name, check in service.checks.items()}
+        needed = {name: check for service in self._services for name, check in service.checks.items()}
+        told = {name: check for service in self._services for name, check in service.told.items()}
+        checks = told | needed
         answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
-        said = {name: answer.text for name, answer in zip(checks, answers, strict=True)}
-        return Readiness(all(answer.fine for answer in answers), said)
+        by_name = dict(zip(checks, answers, strict=True))
+        said = {
+            name: answer.text if answer.fine or name in needed else f"away: {answer.text}"
+            for name, answer in by_name.items()
+        }
+        return Readiness(all(by_name[name].fine for name in needed), said)
 
 
 @contextlib.asynccontextmanager

@@ -50,7 +50,7 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 class ServiceSettings(BaseSettings):
     """What every service of its own process is told."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
 
     broker_url: str = Field(description="AMQP address of RabbitMQ, amqp://user:password@host:5672/")
     host: str = Field("127.0.0.1", pattern=r"^[\w.:%-]+$", description="address to listen on")

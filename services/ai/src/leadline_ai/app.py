@@ -28,6 +28,7 @@ from leadline_ai.watching import Watch
 from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
+from leadline_common.dependency_watch import DependencyWatch
 from leadline_common.errors import SettingsError
 from leadline_common.logs import configure_logging
 from leadline_common.messages import CHUNK_SIZE
@@ -67,7 +68,10 @@ def build(
     Raises SettingsError where no price is known for the model.
     """
     ai_metrics = AiMetrics(metrics.registry)
-    loops: list[Loop] = [QueueWatch(broker, [AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE], metrics).look_forever]
+    loops: list[Loop] = [
+        QueueWatch(broker, [AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE], metrics).look_forever,
+        DependencyWatch({"broker": broker.ping, "ai_store": store.ping}, metrics).look_forever,
+    ]
     if provider is None:
         log.info("assessor_chosen", source="offline", reason=_why_offline(settings))
         policy, steps, watch, workers = Policy(), StepPolicy(), None, _LEAST_WORKERS

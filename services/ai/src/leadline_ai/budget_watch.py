@@ -34,6 +34,9 @@ class BudgetWatch:
 
     async def look(self) -> None:
         """Look once. Raises Unavailable where the store does not answer."""
-        self._spent.set(math.nan)  # an old figure would look like a new one
-        committed = await self._spending.store.committed(self._spending.today)
+        try:
+            committed = await self._spending.store.committed(self._spending.today)
+        except LeadlineError:
+            self._spent.set(math.nan)  # an old figure would look like a new one
+            raise
         self._spent.set(committed / NANO_PER_USD)

@@ -31,7 +31,8 @@ class AiMetrics:
         )
         self._steps = Counter(
             "leadline_ai_steps_total",
-            "Steps of workflows, by step, source (the assessor) and status (answered, fallback, failed).",
+            "Steps of workflows, by step, source (the assessor) and status (answered, fallback, failed, "
+            "skipped_budget).",
             ["step", "source", "status"],
             registry=registry,
         )
@@ -98,7 +99,9 @@ class AiMetrics:
         """Count a step's answer."""
         source = finished.source.source if finished.source else "none"
         fallback = finished.source is not None and finished.source.fallback is not None
-        status = "failed" if finished.error else "fallback" if fallback else "answered"
+        status = "fallback" if fallback else "answered"
+        if finished.error:
+            status = "skipped_budget" if finished.error.code == "skipped_budget" else "failed"
         self._steps.labels(finished.step.value, source, status).inc()
 
     def count_cached(self, leads: int) -> None:

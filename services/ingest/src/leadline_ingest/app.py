@@ -9,6 +9,7 @@ from leadline_common.auth import Authentication, Tokens
 from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
+from leadline_common.dependency_watch import DependencyWatch
 from leadline_common.http.api import build_app
 from leadline_common.http.document import whole_document
 from leadline_common.http.server import serving
@@ -77,8 +78,10 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
             publisher.resume_forever,
             lambda: sweep_uploads(store, now),
             QueueWatch(broker, [SUBMISSIONS, MESSAGES, RUN_EVENTS], metrics).look_forever,
+            DependencyWatch({"broker": broker.ping, "ingest_store": store.ping}, metrics).look_forever,
         ],
-        checks={"broker": broker.ping, "ingest_store": store.ping},
+        checks={"ingest_store": store.ping},
+        told={"broker": broker.ping},
     )
     return Ingest(service, Runs(store, publisher), messages, ingest_metrics)
 

@@ -7,6 +7,7 @@ from leadline_common.auth import Authentication, Tokens
 from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
+from leadline_common.dependency_watch import DependencyWatch
 from leadline_common.http.api import build_app
 from leadline_common.http.document import whole_document
 from leadline_common.http.server import serving
@@ -82,8 +83,10 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
             tracker.follow,
             rescue.sweep_forever,
             QueueWatch(broker, [*queues, RESULT_RUNS], metrics).look_forever,
+            DependencyWatch({"broker": broker.ping, "results_store": store.ping}, metrics).look_forever,
         ],
-        checks={"broker": broker.ping, "results_store": store.ping},
+        checks={"results_store": store.ping},
+        told={"broker": broker.ping},
     )
 
 
@@ -107,7 +110,8 @@ def build_workflows(broker: Broker, store: WorkflowStore, metrics: Metrics) -> W
             sweep.sweep_forever,
             QueueWatch(broker, [RESULT_MESSAGES, RESULT_STEPS], metrics).look_forever,
         ],
-        checks={"broker": broker.ping, "workflow_store": store.ping},
+        checks={"workflow_store": store.ping},
+        told={"broker": broker.ping},
     )
     return Workflows(service, WorkflowRetry(store, writer, broker, now))
 

@@ -3,6 +3,7 @@
 from leadline_common.broker import Broker
 from leadline_common.brokers.rabbitmq import RabbitBroker
 from leadline_common.consumer import Consumer
+from leadline_common.dependency_watch import DependencyWatch
 from leadline_common.logs import configure_logging
 from leadline_common.metrics import Metrics, new_registry
 from leadline_common.queue_watch import QueueWatch
@@ -35,7 +36,10 @@ def build(broker: Broker, metrics: Metrics) -> Service:
     return Service(
         "rules",
         consumers=[scoring, routing],
-        loops=[QueueWatch(broker, [RULES, RULES_ROUTE], metrics).look_forever],
+        loops=[
+            QueueWatch(broker, [RULES, RULES_ROUTE], metrics).look_forever,
+            DependencyWatch({"broker": broker.ping}, metrics).look_forever,
+        ],
         checks={"broker": broker.ping},
     )
 

@@ -10,7 +10,15 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from leadline_common.metrics import Metrics
-from leadline_common.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
+from leadline_common.mongo import (
+    DUPLICATE_KEY,
+    Database,
+    Document,
+    building_indexes,
+    connect,
+    ping,
+    reaching_mongo,
+)
 from leadline_results.record import Key, Record, Status
 from leadline_results.spend import FIGURES, RunSpend
 from leadline_results.store import Counts, Layer, Position, Query, Run
@@ -48,7 +56,7 @@ class MongoResultStore:
         Raises Unavailable where the server does not answer within five seconds.
         """
         store = cls(connect(url, "leadline-results", metrics))
-        with reaching_mongo():
+        with building_indexes():
             await store._records.create_indexes(INDEXES)
             await store._runs.create_indexes(RUN_INDEXES)
             await store._spend.create_indexes(SPEND_INDEXES)

@@ -9,7 +9,15 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
 from pymongo.errors import BulkWriteError
 
 from leadline_common.metrics import Metrics
-from leadline_common.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
+from leadline_common.mongo import (
+    DUPLICATE_KEY,
+    Database,
+    Document,
+    building_indexes,
+    connect,
+    ping,
+    reaching_mongo,
+)
 from leadline_results.workflow import Workflow
 from leadline_results.workflow_store import WorkflowQuery
 
@@ -42,7 +50,7 @@ class MongoWorkflowStore:
         Raises Unavailable where the server does not answer within five seconds.
         """
         store = cls(connect(url, "leadline-results", metrics))
-        with reaching_mongo():
+        with building_indexes():
             await store._workflows.create_indexes(_INDEXES)
         return store
 

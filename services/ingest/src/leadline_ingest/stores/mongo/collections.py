@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import IndexModel
 
-from leadline_common.mongo import Database, Document, reaching_mongo
+from leadline_common.mongo import Database, Document, building_indexes
 from leadline_ingest.store import Run, Upload
 
 _INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -58,7 +58,7 @@ class Collections:
         self._attempts: AsyncIOMotorCollection[Document] = database["attempts"]
 
     async def _create_indexes(self) -> None:
-        with reaching_mongo():
+        with building_indexes():
             await asyncio.gather(
                 *(self._database[name].create_indexes(indexes) for name, indexes in _INDEXES.items())
             )
