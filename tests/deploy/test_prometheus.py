@@ -1,9 +1,7 @@
 """The real Prometheus scrapes what `make run-services` started, and every rule and panel of ours answers."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ import yaml
 from tests.conftest import FreshServers
 from tests.deploy.exposition import known_metrics
 from tests.deploy.test_dashboards import FILES, filled, targets
+from tests.deploy.tools import tool
 from tests.support import EXAMPLES, OFFLINE, connected
 
 from leadline_testing.running import LOOPBACK, free_port
@@ -30,20 +29,8 @@ OF_A_PROVIDER = re.compile(r"leadline_ai_(call_|tokens_|cost_|provider_|concurre
 
 
 @pytest.fixture(scope="module")
-def tool() -> str:
-    """Where `prometheus` is, with `promtool` beside it."""
-    found = shutil.which("prometheus")
-    if found is None:
-        missing = "no prometheus: run `apt-get install -y --no-install-recommends prometheus`"
-        if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    return found
-
-
-@pytest.fixture(scope="module")
 def addresses(
-    tool: str, fresh_servers: FreshServers, tmp_path_factory: pytest.TempPathFactory
+    fresh_servers: FreshServers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, str]]:
     """The four services as `make run-services` runs them, after some work; each one's address."""
     log, port = tmp_path_factory.mktemp("services") / "log", free_port()
@@ -69,14 +56,12 @@ def work(address: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def prometheus(
-    tool: str, addresses: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
+def prometheus(addresses: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """Prometheus with our rules, which has scraped all four services."""
     folder, port = tmp_path_factory.mktemp("prometheus"), free_port()
     (folder / "prometheus.yml").write_text(json.dumps(configuration(addresses)), encoding="utf-8")
     command = [
-        tool,
+        tool("prometheus"),
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={LOOPBACK}:{port}",
@@ -126,13 +111,12 @@ def answer(http: httpx.Client, path: str, **parameters: str) -> Any:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_names_types_and_help_follow_the_conventions(
-    tool: str, addresses: dict[str, str], service: str
-) -> None:
+def test_names_types_and_help_follow_the_conventions(addresses: dict[str, str], service: str) -> None:
     """promtool finds nothing to say about what a service shows."""
     shown = httpx.get(f"{addresses[service]}/metrics", trust_env=False).raise_for_status().content
-    promtool = Path(tool).with_name("promtool")
-    checked = subprocess.run([promtool, "check", "metrics"], input=shown, capture_output=True, check=False)
+    checked = subprocess.run(
+        [tool("promtool"), "check", "metrics"], input=shown, capture_output=True, check=False
+    )
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -60,11 +61,16 @@ def while_running(start: Callable[[Path], RunningServer], folder: Path) -> Itera
     try:
         server = start(folder)
     except ServersMissing as missing:
-        if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
+        do_without(str(missing))
     yield server
     server.stop()
+
+
+def do_without(missing: str) -> NoReturn:
+    """Skip the test for want of something, or fail it where that is required."""
+    if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
+        pytest.fail(missing, pytrace=False)
+    pytest.skip(missing)
 
 
 def _fresh_name() -> str:

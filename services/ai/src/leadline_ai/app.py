@@ -68,9 +68,10 @@ def build(
     Raises SettingsError where no price is known for the model.
     """
     ai_metrics = AiMetrics(metrics.registry)
+    servers = {"broker": broker.ping, "ai_store": store.ping}
     loops: list[Loop] = [
         QueueWatch(broker, [AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE], metrics).look_forever,
-        DependencyWatch({"broker": broker.ping, "ai_store": store.ping}, metrics).look_forever,
+        DependencyWatch(servers, metrics).look_forever,
     ]
     if provider is None:
         log.info("assessor_chosen", source="offline", reason=_why_offline(settings))
@@ -111,7 +112,7 @@ def build(
             "ai",
             consumers=[scoring, answering],
             loops=loops,
-            checks={"broker": broker.ping, "ai_store": store.ping, "ai": ready},
+            checks={**servers, "ai": ready},
         ),
         watch,
     )

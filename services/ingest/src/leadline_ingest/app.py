@@ -71,6 +71,7 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
         workers=_SUBMISSION_WORKERS,
     )
     run_events = Consumer(broker, RunEventsHandler(store), [RUN_EVENTS], metrics, prefetch=20)
+    needed, told = {"ingest_store": store.ping}, {"broker": broker.ping}
     service = Service(
         "ingest",
         consumers=[submissions, inbound, run_events],
@@ -78,10 +79,10 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
             publisher.resume_forever,
             lambda: sweep_uploads(store, now),
             QueueWatch(broker, [SUBMISSIONS, MESSAGES, RUN_EVENTS], metrics).look_forever,
-            DependencyWatch({"broker": broker.ping, "ingest_store": store.ping}, metrics).look_forever,
+            DependencyWatch(told | needed, metrics).look_forever,
         ],
-        checks={"ingest_store": store.ping},
-        told={"broker": broker.ping},
+        checks=needed,
+        told=told,
     )
     return Ingest(service, Runs(store, publisher), messages, ingest_metrics)
 

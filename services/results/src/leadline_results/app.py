@@ -76,6 +76,7 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
         ripe=handler.in_step.ripe,
     )
     runs = Consumer(broker, RunsHandler(tracker), [RESULT_RUNS], metrics, prefetch=_CHUNKS)
+    needed, told = {"results_store": store.ping}, {"broker": broker.ping}
     return Service(
         "results",
         consumers=[merging, runs],
@@ -83,10 +84,10 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
             tracker.follow,
             rescue.sweep_forever,
             QueueWatch(broker, [*queues, RESULT_RUNS], metrics).look_forever,
-            DependencyWatch({"broker": broker.ping, "results_store": store.ping}, metrics).look_forever,
+            DependencyWatch(told | needed, metrics).look_forever,
         ],
-        checks={"results_store": store.ping},
-        told={"broker": broker.ping},
+        checks=needed,
+        told=told,
     )
 
 

@@ -170,8 +170,8 @@ async def _chunks(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]
 
 
 def _leads(part: ChunkRef, offer: Offer, refresh: bool, records: list[Record]) -> LeadsAccepted:
-    return LeadsAccepted(
-        **part.model_dump(),
+    return LeadsAccepted.about(
+        part,
         upload_id=records[0].upload_id or "",
         offer=offer,
         leads=[record.lead for record in records if record.lead is not None],
@@ -184,11 +184,11 @@ def _timed_out(part: ChunkRef, layer: Layer, records: list[Record]) -> RulesScor
     if layer == "rules":
         version = load_model(part.model).version
         failures = [RuleScored(lead_id=lead_id, error=TIMED_OUT) for lead_id in ids]
-        return RulesScored(**part.model_dump(), model_version=version, scores=failures)
+        return RulesScored.about(part, model_version=version, scores=failures)
     unanswered = [
         AiScored(
             lead_id=lead_id, status="failed", source="none", assessor="none", prompt="none", error=TIMED_OUT
         )
         for lead_id in ids
     ]
-    return AiChunkScored(**part.model_dump(), scores=unanswered)
+    return AiChunkScored.about(part, scores=unanswered)

@@ -33,14 +33,15 @@ def build(broker: Broker, metrics: Metrics) -> Service:
     routing = Consumer(
         broker, RouteHandler(), [RULES_ROUTE], metrics, prefetch=2 * _STEPS, batch=_STEPS, linger=_LINGER
     )
+    servers = {"broker": broker.ping}
     return Service(
         "rules",
         consumers=[scoring, routing],
         loops=[
             QueueWatch(broker, [RULES, RULES_ROUTE], metrics).look_forever,
-            DependencyWatch({"broker": broker.ping}, metrics).look_forever,
+            DependencyWatch(servers, metrics).look_forever,
         ],
-        checks={"broker": broker.ping},
+        checks=servers,
     )
 
 
