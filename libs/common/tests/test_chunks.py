@@ -3,8 +3,8 @@
 import pytest
 
 from leadline_common.broker import Message
-from leadline_common.chunks import chunk_message, message_of, split_chunk
-from leadline_common.messages import Lead, LeadsAccepted, Offer, RunPublished
+from leadline_common.chunks import chunk_message, cut, message_of, split_chunk
+from leadline_common.messages import CHUNK_BYTES, CHUNK_SIZE, Lead, LeadsAccepted, Offer, RunPublished
 
 
 def chunk_of(size: int) -> LeadsAccepted:
@@ -62,3 +62,22 @@ def test_splitting_ends_with_single_leads_of_distinct_ids(size: int) -> None:
 def test_what_cannot_be_halved_is_left_whole(body: bytes) -> None:
     """A single lead, none, and what cannot be read have no parts."""
     assert split_chunk(Message(type=LeadsAccepted.TYPE, id="x", body=body)) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "lengths"),
+    [
+        ([], []),
+        ([1], [1]),
+        ([1] * 120, [CHUNK_SIZE, CHUNK_SIZE, 20]),
+        ([CHUNK_BYTES // 2] * 5, [2, 2, 1]),
+        ([1, CHUNK_BYTES, 1, 1], [1, 1, 2]),
+        ([1, 9 * CHUNK_BYTES, 9 * CHUNK_BYTES, 1], [1, 1, 1, 1]),
+    ],
+)
+def test_a_chunk_is_bounded_in_leads_and_bytes(sizes: list[int], lengths: list[int]) -> None:
+    """No message grows past its bounds, nothing is lost or reordered, and a huge lead is alone."""
+    items = list(enumerate(sizes))
+    chunks = list(cut(items))
+    assert [len(chunk) for chunk in chunks] == lengths
+    assert [number for chunk in chunks for number in chunk] == list(range(len(sizes)))

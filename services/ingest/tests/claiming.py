@@ -14,9 +14,12 @@ def run_for(offer: Offer, upload_id: str | None = None, *, refresh: bool = False
     return Run(id=new_id(), owner="ann", offer=offer, model="standard", upload_id=upload_id, refresh=refresh)
 
 
-async def claimed(store: IngestStore, run: Run, upload: Upload) -> list[Prospect]:
-    """Claim a whole upload."""
-    return [prospect async for prospect in store.claim(run, upload, 2, upload.last_row)]
+async def claimed(
+    store: IngestStore, run: Run, upload: Upload, first_row: int = 2, last_row: int | None = None
+) -> list[Prospect]:
+    """Claim rows of an upload, by default all; return what the run holds there."""
+    pages = store.claim(run, upload, first_row, upload.last_row if last_row is None else last_row)
+    return [prospect async for page in pages for prospect in page]
 
 
 async def found(store: IngestStore, run: Run) -> list[str]:

@@ -3,8 +3,8 @@
 import pytest
 
 from leadline_common.errors import FieldError
-from leadline_common.messages import LEAD_FIELDS, LeadSpec
-from leadline_ingest.leads import MAX_CHARACTERS, characters, check_lead, read_lead
+from leadline_common.messages import LEAD_BYTES, LEAD_FIELDS, LeadSpec
+from leadline_ingest.leads import check_lead, read_lead
 
 
 def test_surrounding_white_space_goes_and_all_other_text_stays() -> None:
@@ -43,9 +43,13 @@ def test_an_unfit_lead_is_refused_by_field(value: object, field: str) -> None:
     assert "Ada" not in refused.message
 
 
-def test_a_lead_may_be_as_long_as_a_message_can_carry() -> None:
-    """The limit on all fields together is that of brokers and stores, and lies just where it says."""
-    half = "é" * (MAX_CHARACTERS // 2)
+def test_a_lead_may_hold_so_many_bytes_of_text() -> None:
+    """The limit counts bytes in UTF-8 over all fields, lies just where it says, and names what to shorten."""
+    half = "é" * (LEAD_BYTES // 4)
     assert check_lead(LeadSpec(name=half, role=half)) is None
-    assert characters(LeadSpec(name=half, role=half)) == MAX_CHARACTERS
-    assert check_lead(LeadSpec(name=half, role=half, company="x")) is not None
+    refused = check_lead(LeadSpec(name=half, role=half, company="x"))
+    assert refused is not None
+    assert refused.field == "lead"
+    assert "65,537" in refused.message
+    assert "65,536" in refused.message
+    assert "shorten name" in refused.message

@@ -15,12 +15,13 @@ from leadline_common.errors import LeadlineError, Unavailable
 from leadline_common.ids import new_id
 from leadline_common.messages import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished, RunStarted
 from leadline_common.topology import RESULT_RUNS
-from leadline_ingest import publisher as publisher_module
+from leadline_ingest import store as store_module
 from leadline_ingest.publisher import LEASE, LeaseLost, Publisher
 from leadline_ingest.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import COUNTED, START, drained, eventually, leads, offer, uploaded
+from .claiming import claimed
 
 
 class Clock:
@@ -229,7 +230,7 @@ async def test_a_refresh_among_the_claims_of_others_resumes_with_the_same_chunks
     while blown:
         step += 1
         under_way = await add_run(store, against, refresh=True)
-        assert len([prospect async for prospect in store.claim(under_way, upload, 40, 45)]) == 6
+        assert len(await claimed(store, under_way, upload, 40, 45)) == 6
         run = await add_run(store, against, refresh=True)
         broker.fuse = store.fuse = Fuse(step)
         try:
@@ -381,8 +382,12 @@ async def test_a_run_of_one_upload_takes_that_alone(
 
 @pytest.mark.parametrize(
     ("texts", "expected"),
-    [({"linkedin_bio": "x" * 1_000_000}, [1] * 25), ({"role": "x" * 300_000}, [3] * 8 + [1])],
-    ids=["1 MB bios", "300 kB roles"],
+    [
+        ({"linkedin_bio": "x" * 60_000}, [8, 8, 2, 7]),
+        ({"role": "é" * 100_000}, [2, 2, 2] * 4 + [1]),
+        ({"linkedin_bio": "x" * 1_000_000}, [1] * 25),
+    ],
+    ids=["60 kB bios", "200 kB roles of an older version", "1 MB bios of an older version"],
 )
 async def test_long_texts_make_short_chunks(
     store: CutStore, broker: CutBroker, publisher: Publisher, texts: dict[str, str], expected: list[int]
@@ -479,8 +484,8 @@ async def test_the_lease_moves_on_within_a_window(
     some = leads(250)
     upload = await uploaded(store, some)
     run = await add_run(store)
-    monkeypatch.setattr(publisher_module, "_CHUNKS_AT_ONCE", 2)
-    broker.fuse = Fuse(6)  # before the third batch of the first window, after the start and two batches
+    monkeypatch.setattr(store_module, "_PAGE_ROWS", 2 * CHUNK_SIZE)
+    broker.fuse = Fuse(6)  # before the third page of the first window, after the start and two pages
     with pytest.raises(Unavailable):
         await publisher.publish(run.id)
     found = await store.run(LOCAL_OWNER, run.id)

@@ -10,6 +10,7 @@ import pytest
 
 from leadline_common.ids import new_id
 from leadline_common.messages import Lead, Offer
+from leadline_ingest import store as store_module
 from leadline_ingest.store import IngestStore, Prospect, Run, Upload
 
 from .claiming import Uploaded, claimed, found, run_for, walk
@@ -48,7 +49,7 @@ async def test_a_claim_yields_the_prospects_of_its_rows_in_order(store: IngestSt
     await store.open_upload(upload, datetime.now(UTC))
     await store.add_prospects(upload, shuffled, datetime.now(UTC))
 
-    rows = [prospect async for prospect in store.claim(run_for(offer), upload, 10, 1211)]
+    rows = await claimed(store, run_for(offer), upload, 10, 1211)
 
     assert rows == [prospect for prospect in prospects if 10 <= prospect.row <= 1211]
 
@@ -64,14 +65,31 @@ async def test_long_fields_are_not_all_held_in_memory(store: IngestStore, offer:
 
     tracemalloc.start()
     row = 2
-    async for prospect in store.claim(run_for(offer), upload, 2, 65):
-        assert prospect == Prospect(row, leads[row - 2])
-        row += 1
+    async for page in store.claim(run_for(offer), upload, 2, 65):
+        assert page == [Prospect(row, leads[row - 2]), Prospect(row + 1, leads[row - 1])][: len(page)]
+        row += len(page)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
     assert row == 66
     assert peak < 45_000_000
+
+
+async def test_a_page_ends_by_rows_and_by_text(
+    store: IngestStore, offer: Offer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long prospects make short pages, and the same pages whoever claims them."""
+    monkeypatch.setattr(store_module, "_PAGE_ROWS", 4)
+    monkeypatch.setattr(store_module, "_PAGE_BYTES", 5_000)
+    upload = Upload(id=new_id(), owner="ann", last_row=13)
+    texts = [1, 1, 1, 1, 1, 3_000, 1, 3_000, 1, 9_000, 1, 1]
+    leads = [Lead(id=new_id(), linkedin_bio="é" * (size // 2) or "e") for size in texts]
+    prospects = [Prospect(row, lead) for row, lead in enumerate(leads, start=2)]
+    await store.open_upload(upload, datetime.now(UTC))
+    await store.add_prospects(upload, prospects, datetime.now(UTC))
+    pages = [page async for page in store.claim(run_for(offer), upload, 2, 13)]
+    assert [[row for row, _ in page] for page in pages] == [[2, 3, 4, 5], [6, 7, 8, 9], [10, 11], [12, 13]]
+    assert [prospect for page in pages for prospect in page] == prospects
 
 
 async def test_claiming_again_yields_the_same_prospects(
@@ -119,7 +137,7 @@ async def test_overlapping_runs_never_share_a_prospect(
     async def claim_in_ranges(store: IngestStore, run: Run) -> list[Prospect]:
         ranges = [(first, first + 39) for first in range(2, 402, 40)]
         random.Random(run.id).shuffle(ranges)
-        return [prospect for rows in ranges async for prospect in store.claim(run, upload, *rows)]
+        return [prospect for rows in ranges for prospect in await claimed(store, run, upload, *rows)]
 
     shares = await asyncio.gather(
         *(claim_in_ranges(one, run) for one, run in zip((store, replica) * 3, runs, strict=True))
@@ -149,7 +167,7 @@ async def test_an_upload_with_an_open_prospect_is_not_covered(
 ) -> None:
     """A publisher that did not come to all rows cannot hide the rest."""
     upload, run = await uploaded(5), run_for(offer)
-    _ = [prospect async for prospect in store.claim(run, upload, 2, 5)]
+    await claimed(store, run, upload, 2, 5)
     await store.cover(run, upload.id)
 
     assert await found(store, run_for(offer)) == [upload.id]
@@ -203,7 +221,7 @@ async def test_a_release_during_cover_is_not_lost(
     for turn in range(20):
         await asyncio.gather(store.cover(run, upload.id), release(turn / 2000))
         assert await store.next_upload(run, None) == upload
-        assert [prospect async for prospect in store.claim(run, upload, 2, 2)] == [first]
+        assert await claimed(store, run, upload, 2, 2) == [first]
 
 
 @pytest.mark.parametrize("seed", range(3))

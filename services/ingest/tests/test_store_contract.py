@@ -11,6 +11,8 @@ from leadline_common.ids import new_id
 from leadline_common.messages import IcpSpec, Lead, Offer
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, RunState, Upload
 
+from .claiming import claimed
+
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 
@@ -131,8 +133,8 @@ async def test_a_known_lead_is_left_as_it_is(store: IngestStore) -> None:
         await store.add_prospects(upload, prospects, NOW)
 
     run = run_of()
-    assert [prospect async for prospect in store.claim(run, first, 2, 9)] == [known]
-    assert [prospect async for prospect in store.claim(run, second, 2, 9)] == [new]
+    assert await claimed(store, run, first, 2, 9) == [known]
+    assert await claimed(store, run, second, 2, 9) == [new]
 
 
 async def test_a_dropped_upload_is_forgotten_with_its_prospects(
@@ -145,7 +147,7 @@ async def test_a_dropped_upload_is_forgotten_with_its_prospects(
     await store.drop_upload(dropped.id)
 
     assert await store.abandoned_uploads(datetime.now(UTC) + MINUTE) == []
-    assert [prospect async for prospect in store.claim(run_of(), dropped, 2, 5)] == []
+    assert await claimed(store, run_of(), dropped, 2, 5) == []
     again = await uploaded(0)
     await store.add_prospects(again, [Prospect(2, lead)], NOW)
     assert await store.has_prospects("ann")
@@ -159,7 +161,7 @@ async def test_a_ready_upload_cannot_be_dropped(
     await store.drop_upload(upload.id)
 
     assert await store.upload("ann", upload.id) == upload
-    assert len([prospect async for prospect in store.claim(run_of(), upload, 2, 4)]) == 3
+    assert len(await claimed(store, run_of(), upload, 2, 4)) == 3
 
 
 async def test_nothing_is_added_to_an_upload_that_was_dropped(
@@ -184,7 +186,7 @@ async def test_an_upload_is_made_ready_whole_or_dropped(
         dropped, committed = await asyncio.gather(
             store.drop_upload(upload.id), replica.commit_upload(upload), return_exceptions=True
         )
-        kept = [prospect async for prospect in store.claim(run_of(), upload, 2, 301)]
+        kept = await claimed(store, run_of(), upload, 2, 301)
 
         assert dropped is None
         assert (committed is None) == (await store.upload("ann", upload.id) is not None)

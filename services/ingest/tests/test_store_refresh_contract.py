@@ -71,7 +71,7 @@ async def test_a_refresh_leaves_what_is_under_way(
     upload = await uploaded(6)
     done, publishing, published = [await stored(store, run_for(offer)) for _ in range(3)]
     for run, row in ((done, 2), (publishing, 4), (published, 6)):
-        assert len([prospect async for prospect in store.claim(run, upload, row, row + 1)]) == 2
+        assert len(await claimed(store, run, upload, row, row + 1)) == 2
     await finish(store, done)
     lease = await store.lease_run(published.id, NOW, NOW + timedelta(minutes=1))
     assert lease is not None
@@ -116,7 +116,7 @@ async def test_refreshes_at_once_never_share_a_prospect(
         run = await stored(through, run_for(offer, refresh=number > 0))
         ranges = [(first, first + 39) for first in range(2, 402, 40)]
         choose.shuffle(ranges)
-        return [prospect for rows in ranges async for prospect in through.claim(run, upload, *rows)]
+        return [prospect for rows in ranges for prospect in await claimed(through, run, upload, *rows)]
 
     shares = await asyncio.gather(*(take(number) for number in range(6)))
 
@@ -145,7 +145,7 @@ async def test_a_resumed_refresh_holds_the_same_prospects(
     """Its chunks come out again as they were, though another run has finished meanwhile."""
     upload = await uploaded(60)
     under_way = await stored(store, run_for(offer))
-    _ = [prospect async for prospect in store.claim(under_way, upload, 20, 29)]
+    await claimed(store, under_way, upload, 20, 29)
     await scored(store, await stored(store, run_for(offer)))
     refresh = await refresh_of(store, offer)
     first = await claimed(store, refresh, upload)
@@ -201,10 +201,10 @@ async def test_a_refresh_covers_what_has_no_open_prospect(
     """What others hold counts as taken, and what it did not come to stays to be found."""
     shared, half = await uploaded(4), await uploaded(4)
     under_way = await stored(store, run_for(offer))
-    _ = [prospect async for prospect in store.claim(under_way, shared, 2, 3)]
+    await claimed(store, under_way, shared, 2, 3)
     refresh = await refresh_of(store, offer)
     assert await rows_held(store, refresh, shared) == [4, 5]
-    _ = [prospect async for prospect in store.claim(refresh, half, 2, 4)]
+    await claimed(store, refresh, half, 2, 4)
     for upload in (shared, half):
         await store.cover(refresh, upload.id)
 

@@ -21,6 +21,8 @@ from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_testing.running import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 
+from .claiming import claimed
+
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
@@ -46,7 +48,7 @@ def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
     message = MessageAccepted(owner="ann", workflow_id=new_id(), input=spec, received_at=NOW)
 
     async def claim() -> None:
-        _ = [prospect async for prospect in store.claim(run, upload, 2, 9)]
+        await claimed(store, run, upload, 2, 9)
 
     return [
         store.add_offer("ann", offer, inline=False),

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.errors import NotFound, Unavailable
+from leadline_common.errors import NotFound, Problem, Unavailable
 from leadline_common.messages import LOCAL_OWNER
 from leadline_ingest.csvfile import CsvRefused
 from leadline_ingest.store import Prospect, Run, Upload
 from leadline_ingest.stores.sqlite import SqliteIngestStore
-from leadline_ingest.uploads import ABANDONED_AFTER, UploadReceiver, receiving, sweep_uploads
+from leadline_ingest.uploads import ABANDONED_AFTER, UploadMemory, UploadReceiver, receiving, sweep_uploads
 
 from .builders import HEADER, START, csv_of, eventually, leads, offer, uploaded
+from .claiming import claimed
 
 
 class WatchedStore(SqliteIngestStore):
@@ -46,7 +47,7 @@ async def store(tmp_path: Path) -> AsyncIterator[WatchedStore]:
 
 @pytest.fixture
 def receiver(store: WatchedStore) -> UploadReceiver:
-    return UploadReceiver(store, LOCAL_OWNER, lambda: START)
+    return UploadReceiver(store, LOCAL_OWNER, lambda: START, UploadMemory())
 
 
 async def kept(store: SqliteIngestStore) -> list[str]:
@@ -58,7 +59,7 @@ async def prospects_of(store: SqliteIngestStore, upload_id: str) -> list[Prospec
     upload = await store.upload(LOCAL_OWNER, upload_id)
     assert upload is not None
     run = Run(id=f"look-{upload_id}", owner=LOCAL_OWNER, offer=offer(), model="standard")
-    return [prospect async for prospect in store.claim(run, upload, 1, upload.last_row)]
+    return await claimed(store, run, upload, 1, upload.last_row)
 
 
 async def test_every_row_is_kept_under_its_number_in_the_file(
@@ -94,22 +95,54 @@ async def test_bad_rows_are_told_up_to_a_thousand_and_all_counted(receiver: Uplo
     assert all("cells" in rejected.reason for rejected in report.rejected)
 
 
-async def test_a_row_too_long_for_a_message_is_rejected(receiver: UploadReceiver) -> None:
-    """A lead that no broker could carry would hold its run up for ever."""
-    long = "x" * 900_000
-    await receiver.feed(f"{HEADER}Ada,{long},{long},SaaS,Rome,{long}\nBob,CEO,B,SaaS,Bern,b\n".encode())
+async def test_a_row_of_too_much_text_is_rejected(receiver: UploadReceiver) -> None:
+    """The sender learns the row, how much text it has and may have, and which field to shorten."""
+    long = "é" * 40_000
+    await receiver.feed(f"{HEADER}Ada,CTO,Acme,SaaS,Rome,{long}\nBob,CEO,B,SaaS,Bern,b\n".encode())
     report = await receiver.commit(None)
     assert report.inserted == 1
     [rejected] = report.rejected
     assert (rejected.row, rejected.column) == (2, None)
-    assert rejected.reason.startswith("the row holds more than 2,000,000 characters")
+    assert rejected.reason == (
+        "the row holds 80,018 bytes of text and may hold 65,536, all fields together; "
+        "shorten linkedin_bio, the longest"
+    )
 
 
-async def test_memory_is_bounded_by_all_fields(store: WatchedStore, receiver: UploadReceiver) -> None:
+async def test_a_batch_is_bounded_by_the_text_of_all_fields(
+    store: WatchedStore, receiver: UploadReceiver
+) -> None:
     """Long texts in any column are stored early, so that a batch never holds many megabytes."""
-    await receiver.feed((HEADER + f"Ada,{'x' * 900_000},A,SaaS,Rome,b\n" * 20).encode())
+    await receiver.feed((HEADER + f"Ada,{'x' * 60_000},A,SaaS,Rome,b\n" * 100).encode())
     await receiver.commit(None)
-    assert max(len(batch) for batch in store.batches) <= 5
+    assert sum(len(batch) for batch in store.batches) == 100
+    assert max(len(batch) for batch in store.batches) <= 18
+
+
+async def test_uploads_store_early_where_memory_is_short(store: WatchedStore) -> None:
+    """However many uploads come in at once, what they hold together is bounded."""
+    memory = UploadMemory(limit=8 * 70_000)
+    receivers = [UploadReceiver(store, LOCAL_OWNER, lambda: START, memory) for _ in range(8)]
+    for _ in range(3):
+        for receiver in receivers:
+            await receiver.feed(csv_of(3_000))
+    assert not memory.short
+    for receiver in receivers:
+        await receiver.drop()
+    assert await kept(store) == []
+
+
+async def test_a_long_record_is_refused_where_memory_is_short(store: WatchedStore) -> None:
+    """Who holds much of a record in memory is told to come again, and others go on."""
+    memory = UploadMemory(limit=1_000_000)
+    long, short = (UploadReceiver(store, LOCAL_OWNER, lambda: START, memory) for _ in range(2))
+    with pytest.raises(Problem) as refused:
+        async with receiving(long):
+            await long.feed((HEADER + '"' + "x\U0001f600" * 400_000).encode())
+    assert (refused.value.status, refused.value.retry_after) == (503, 5)
+    assert not memory.short
+    await short.feed(csv_of(10))
+    assert (await short.commit(None)).inserted == 10
 
 
 async def test_a_refused_file_leaves_nothing(store: WatchedStore, receiver: UploadReceiver) -> None:
@@ -160,9 +193,9 @@ async def test_the_sweep_takes_interrupted_uploads_alone(store: WatchedStore) ->
     """What a killed process left half done goes after ten silent minutes; the rest stays."""
     now = START + ABANDONED_AFTER * 2
     ready = await uploaded(store, leads(1))
-    interrupted = UploadReceiver(store, LOCAL_OWNER, lambda: START)
+    interrupted = UploadReceiver(store, LOCAL_OWNER, lambda: START, UploadMemory())
     await interrupted.feed(csv_of(5_000))
-    alive = UploadReceiver(store, LOCAL_OWNER, lambda: now)
+    alive = UploadReceiver(store, LOCAL_OWNER, lambda: now, UploadMemory())
     await alive.feed(csv_of(5_000))
     assert len(await kept(store)) == 2
     sweep = asyncio.create_task(sweep_uploads(store, lambda: now))

@@ -14,6 +14,14 @@ from leadline_common.errors import Permanent
 
 LOCAL_OWNER = "local"
 CHUNK_SIZE = 50
+"""Leads of a chunk at most."""
+CHUNK_BYTES = 524_288
+"""Text of a chunk's leads at most, in UTF-8; a larger lead, stored by an older version, is alone."""
+LEAD_BYTES = 65_536
+"""Text of all fields of a lead at most, in UTF-8, for it to be taken in: many times what a profile holds.
+
+Every bound on memory builds on it. Readers allow more, since older versions took two million characters.
+"""
 MAX_SUBMITTED_LEADS = 500
 
 Intent = Literal["High", "Medium", "Low"]
@@ -99,6 +107,14 @@ class LeadSpec(Wire):
     industry: str = Field(default="", max_length=1_000_000)
     location: str = Field(default="", max_length=1_000_000)
     linkedin_bio: str = Field(default="", max_length=1_000_000)
+
+
+def text_bytes(lead: LeadSpec) -> int:
+    """Count the bytes in UTF-8 of all fields together."""
+    return sum(
+        len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        for text in (getattr(lead, field) for field in LEAD_FIELDS)
+    )
 
 
 class Lead(LeadSpec):

@@ -3,16 +3,9 @@
 from pydantic import ValidationError
 
 from leadline_common.errors import FieldError
-from leadline_common.messages import LEAD_FIELDS, LeadSpec
+from leadline_common.messages import LEAD_BYTES, LEAD_FIELDS, LeadSpec, text_bytes
 
-MAX_CHARACTERS = 2_000_000
-"""Of all fields of a lead together: brokers and stores limit a message or document to 16 MiB."""
 _NUL = "\x00"
-
-
-def characters(spec: LeadSpec) -> int:
-    """Count the characters of all fields together."""
-    return sum(len(getattr(spec, field)) for field in LEAD_FIELDS)
 
 
 def check_lead(spec: LeadSpec) -> FieldError | None:
@@ -20,8 +13,13 @@ def check_lead(spec: LeadSpec) -> FieldError | None:
     for field in LEAD_FIELDS:
         if _NUL in getattr(spec, field):
             return FieldError(field, "holds a NUL character; remove it")
-    if characters(spec) > MAX_CHARACTERS:
-        return FieldError("lead", f"holds more than {MAX_CHARACTERS:,} characters in all; shorten it")
+    if (size := text_bytes(spec)) > LEAD_BYTES:
+        longest = max(LEAD_FIELDS, key=lambda field: len(getattr(spec, field)))
+        return FieldError(
+            "lead",
+            f"holds {size:,} bytes of text and may hold {LEAD_BYTES:,}, all fields together; "
+            f"shorten {longest}, the longest",
+        )
     if not any(getattr(spec, field).strip() for field in LEAD_FIELDS):
         return FieldError("lead", f"is empty; give at least one of {', '.join(LEAD_FIELDS)}")
     return None

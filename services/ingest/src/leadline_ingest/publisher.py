@@ -1,27 +1,23 @@
 """The outbox: turns stored runs into chunks in the broker, and takes up again what a crash left half done."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 import structlog
 
 from leadline_common.broker import Broker, Message
-from leadline_common.chunks import chunk_message, message_of
+from leadline_common.chunks import chunk_message, cut, message_of
 from leadline_common.errors import LeadlineError
-from leadline_common.messages import CHUNK_SIZE, LeadsAccepted, RunPublished, RunStarted
+from leadline_common.messages import LeadsAccepted, RunPublished, RunStarted, text_bytes
 from leadline_common.tasks import start_task
 from leadline_common.tracing import continued, within
-from leadline_ingest.leads import characters
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
 
 LEASE = timedelta(seconds=10)
 _WINDOW_ROWS = 2_000
-"""Rows claimed at a time; the lease is lengthened after each."""
-_CHUNK_CHARACTERS = 1_000_000
-"""A chunk of long texts is cut short, since brokers limit the size of a message."""
-_CHUNKS_AT_ONCE = 20
+"""Rows claimed at a time."""
 _RUNS_AT_ONCE = 8
 """Runs published at a time; the others take their lease when it is their turn."""
 _END = Cursor("~", 0)
@@ -38,6 +34,8 @@ class LeaseLost(LeadlineError):
 class Publisher:
     """Publishes runs. A chunk's content and id depend on the claims alone, so that publishing it again,
     after a crash or by another replica, brings the same message.
+
+    One page of prospects is in memory and in flight at a time, whatever runs there are: runs take turns.
     """
 
     def __init__(
@@ -49,6 +47,7 @@ class Publisher:
         self._metrics = metrics
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(_RUNS_AT_ONCE)
+        self._turn = asyncio.Lock()
 
     def start(self, run_id: str) -> None:
         """Begin to publish a stored run in the background, unless that is under way."""
@@ -125,13 +124,18 @@ class Publisher:
 
     async def _publish_upload(self, lease: Lease, upload: Upload, row: int, queued: int) -> int:
         for first, last in _windows(row, upload.last_row):
-            async for chunks in _batched(_chunked(self._store.claim(lease.run, upload, first, last))):
-                await self._broker.publish([_chunk_message(lease.run, upload, chunk) for chunk in chunks])
-                published = sum(map(len, chunks))
-                self._metrics.count_accepted(lease.run.model, published)
-                queued += published
-                # After each batch, so that the lease holds however long the texts or slow the broker.
-                await self._advance(lease, Cursor(upload.id, chunks[-1][-1].row), queued)
+            pages = self._store.claim(lease.run, upload, first, last)
+            while True:
+                async with self._turn:
+                    page = await anext(pages, None)
+                    if page is None:
+                        break
+                    chunks = cut((prospect, text_bytes(prospect.lead)) for prospect in page)
+                    await self._broker.publish([_chunk_message(lease.run, upload, chunk) for chunk in chunks])
+                self._metrics.count_accepted(lease.run.model, len(page))
+                queued += len(page)
+                # After each page, so that the lease holds however long the texts or slow the broker.
+                await self._advance(lease, Cursor(upload.id, page[-1].row), queued)
             await self._advance(lease, Cursor(upload.id, last), queued)
         await self._store.cover(lease.run, upload.id)
         return queued
@@ -151,31 +155,6 @@ def _windows(row: int, last_row: int) -> Iterator[tuple[int, int]]:
         end = min(row + _WINDOW_ROWS - (row - 1) % _WINDOW_ROWS, last_row)
         yield row + 1, end
         row = end
-
-
-async def _batched(chunks: AsyncIterator[list[Prospect]]) -> AsyncIterator[list[list[Prospect]]]:
-    batch: list[list[Prospect]] = []
-    async for chunk in chunks:
-        batch.append(chunk)
-        if len(batch) == _CHUNKS_AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-async def _chunked(prospects: AsyncIterator[Prospect]) -> AsyncIterator[list[Prospect]]:
-    chunk: list[Prospect] = []
-    total = 0
-    async for prospect in prospects:
-        length = characters(prospect.lead)
-        if chunk and (len(chunk) == CHUNK_SIZE or total + length > _CHUNK_CHARACTERS):
-            yield chunk
-            chunk, total = [], 0
-        chunk.append(prospect)
-        total += length
-    if chunk:
-        yield chunk
 
 
 def _chunk_message(run: Run, upload: Upload, prospects: list[Prospect]) -> Message:

@@ -22,7 +22,7 @@ from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.multipart_upload import UploadForm
 from leadline_ingest.runs import RunProgress, RunRequest, Runs, known_offer
 from leadline_ingest.store import IngestStore
-from leadline_ingest.uploads import UploadReceiver, UploadReport, receiving
+from leadline_ingest.uploads import UploadMemory, UploadReceiver, UploadReport, receiving
 
 MAX_UPLOAD = 2_000_000_000
 """Bytes of an upload; about ten million rows."""
@@ -60,6 +60,7 @@ def ingest_routes(
     store: IngestStore, runs: Runs, clock: Callable[[], datetime], metrics: IngestMetrics
 ) -> list[ControllerRouterHandler]:
     """Return the routes that take things in."""
+    memory = UploadMemory()
 
     @post("/offer", summary="Create an offer", tags=["offers"])
     async def create_offer(data: JSONBody[OfferSpec], owner: NamedDependency[str]) -> Offer:
@@ -82,7 +83,7 @@ def ingest_routes(
         form = UploadForm(request.headers.get("content-type", ""))
         if for_offer is not None:
             await known_offer(store, owner, for_offer)
-        async with receiving(UploadReceiver(store, owner, clock)) as receiver:
+        async with receiving(UploadReceiver(store, owner, clock, memory)) as receiver:
             try:
                 await form.read(request.stream(), receiver.feed)
                 offer_id = _one_offer(for_offer, form.offer_id)

@@ -11,6 +11,14 @@ from leadline_common.messages import Lead, ModelName, Offer, Wire
 from leadline_common.workflow import MessageAccepted
 from leadline_ingest.account_store import AccountStore
 
+_PAGE_ROWS = 1_000
+_PAGE_BYTES = 1_048_576
+
+
+def page_is_full(prospects: int, size: int) -> bool:
+    """Tell whether a page of that many claimed prospects, with that many bytes of text, is to end."""
+    return prospects >= _PAGE_ROWS or size >= _PAGE_BYTES
+
 
 class Prospect(NamedTuple):
     """A lead and the row of its upload it came from (the header is row 1)."""
@@ -159,8 +167,11 @@ class IngestStore(AccountStore, Protocol):
         for none; uploads covered for the run's claim key are passed over, though not by a refresh run.
         """
 
-    def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[Prospect]:
-        """Claim the open prospects in these rows for the run; yield all it holds there, by row.
+    def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[list[Prospect]]:
+        """Claim the open prospects in these rows for the run; yield all it holds there, by row, in pages.
+
+        A page ends where `page_is_full` says so, and none is empty. Between two pages nothing is held in
+        memory. The same prospects make the same pages.
 
         A prospect is held by at most one run for a claim key, until it is released. Doing it again yields
         the same prospects and, where some were released, takes those that are open by then.

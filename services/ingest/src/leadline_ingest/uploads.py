@@ -7,18 +7,24 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from leadline_common.errors import LeadlineError
+from leadline_common.errors import LeadlineError, Problem
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead, Wire
+from leadline_common.messages import Lead, Wire, text_bytes
 from leadline_ingest.csvfile import CsvReader, ProspectRow, Rejection
-from leadline_ingest.leads import characters, check_lead
+from leadline_ingest.leads import check_lead
 from leadline_ingest.store import IngestStore, Prospect, Upload
 
 REJECTIONS_SHOWN = 1_000
 ABANDONED_AFTER = timedelta(minutes=10)
 """How long an upload may be silent before it counts as interrupted."""
 _BATCH_ROWS = 1_000
-_BATCH_CHARACTERS = 4_000_000
+_BATCH_BYTES = 1_048_576
+_ROW_OVERHEAD = 1_500
+"""Bytes that a row takes in memory besides its text, about."""
+_UPLOADS_BYTES = 48 * 1_048_576
+_LONG_RECORD = 262_144
+"""Bytes of one record; who holds more has to stop first where memory is short."""
+_FLUSHES_AT_ONCE = 4
 _TURN_BYTES = 65_536
 """Read without a pause: some milliseconds of work, after which other requests get their turn."""
 _SWEEP_SECONDS = 60.0
@@ -44,19 +50,43 @@ class UploadReport(Wire):
     warnings: list[str]
 
 
+class UploadMemory:
+    """What all uploads of a process hold in memory; where it is short, they store early what they hold."""
+
+    def __init__(self, limit: int = _UPLOADS_BYTES) -> None:
+        self._limit = limit
+        self._held: dict[str, int] = {}
+        self.flushes = asyncio.Semaphore(_FLUSHES_AT_ONCE)
+
+    def note(self, upload_id: str, held: int) -> None:
+        """Note how many bytes an upload holds by now; 0 once it has ended."""
+        if held:
+            self._held[upload_id] = held
+        else:
+            self._held.pop(upload_id, None)
+
+    @property
+    def short(self) -> bool:
+        """Whether the uploads hold more than they may."""
+        return sum(self._held.values()) > self._limit
+
+
 class UploadReceiver:
     """Takes one file. Feed it all, then `commit`; or `drop` it.
 
-    The offer may become known at any time before `commit`. Memory is bounded by one batch of rows.
+    The offer may become known at any time before `commit`. One batch of rows and one record are in memory.
     """
 
-    def __init__(self, store: IngestStore, owner: str, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: IngestStore, owner: str, clock: Callable[[], datetime], memory: UploadMemory
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._memory = memory
         self._upload = Upload(id=new_id(), owner=owner)
         self._reader = CsvReader()
         self._batch: list[Prospect] = []
-        self._characters = 0
+        self._batch_bytes = 0
         self._inserted = 0
         self._last_row = 0
         self._rejected: list[RejectedRow] = []
@@ -64,9 +94,14 @@ class UploadReceiver:
         self._opened = False
 
     async def feed(self, data: bytes) -> None:
-        """Take a piece of the file. Raises CsvRefused where the file is of no use, Unavailable."""
+        """Take a piece of the file.
+
+        Raises CsvRefused where the file is of no use, Problem (503) where its record is so long that it does
+        not fit beside the other uploads, Unavailable.
+        """
         for start in range(0, len(data), _TURN_BYTES):
             await self._take(self._reader.feed(data[start : start + _TURN_BYTES]))
+            await self._spare_memory()
             await asyncio.sleep(0)
 
     async def commit(self, offer_id: str | None) -> UploadReport:
@@ -78,6 +113,7 @@ class UploadReceiver:
             update={"offer_id": offer_id, "ready": True, "last_row": self._last_row}
         )
         await self._store.commit_upload(ready)
+        self._memory.note(self._upload.id, 0)
         log.info("upload_ready", upload_id=ready.id, inserted=self._inserted, rejected=self._rejected_count)
         return UploadReport(
             upload_id=ready.id,
@@ -89,6 +125,7 @@ class UploadReceiver:
 
     async def drop(self) -> None:
         """Forget what was taken; where that fails, the sweep does it later."""
+        self._memory.note(self._upload.id, 0)
         if not self._opened:
             return
         try:
@@ -103,10 +140,25 @@ class UploadReceiver:
                 self._reject(found)
             else:
                 self._batch.append(found)
-                self._characters += characters(found.lead)
+                self._batch_bytes += text_bytes(found.lead) + _ROW_OVERHEAD
                 self._last_row = found.row
-            if len(self._batch) >= _BATCH_ROWS or self._characters >= _BATCH_CHARACTERS:
+            if len(self._batch) >= _BATCH_ROWS or self._batch_bytes >= _BATCH_BYTES:
                 await self._flush()
+
+    async def _spare_memory(self) -> None:
+        record = self._reader.held
+        self._memory.note(self._upload.id, record + self._batch_bytes)
+        if not self._memory.short:
+            return
+        await self._flush()
+        self._memory.note(self._upload.id, record)
+        if self._memory.short and record > _LONG_RECORD:
+            raise Problem(
+                503,
+                "Too many long rows at once",
+                "Other uploads with very long rows are under way. Send the file again in a few seconds.",
+                retry_after=5,
+            )
 
     def _prospect(self, row: ProspectRow) -> Prospect | Rejection:
         lead = Lead.model_construct(
@@ -139,9 +191,10 @@ class UploadReceiver:
         if not self._batch:
             return
         await self._open()
-        await self._store.add_prospects(self._upload, self._batch, self._clock())
+        async with self._memory.flushes:
+            await self._store.add_prospects(self._upload, self._batch, self._clock())
         self._inserted += len(self._batch)
-        self._batch, self._characters = [], 0
+        self._batch, self._batch_bytes = [], 0
 
 
 @asynccontextmanager

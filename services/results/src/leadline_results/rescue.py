@@ -9,10 +9,9 @@ from itertools import accumulate
 import structlog
 
 from leadline_common.broker import Broker
-from leadline_common.chunks import chunk_message
+from leadline_common.chunks import ChunkCutter, chunk_message
 from leadline_common.errors import LeadlineError
 from leadline_common.messages import (
-    CHUNK_SIZE,
     AiChunkScored,
     AiScored,
     ChunkRef,
@@ -20,6 +19,7 @@ from leadline_common.messages import (
     Offer,
     RuleScored,
     RulesScored,
+    text_bytes,
 )
 from leadline_common.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, Queue
 from leadline_common.tracing import continued, within
@@ -159,14 +159,12 @@ class Rescue:
 
 
 async def _chunks(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]:
-    chunk: list[Record] = []
+    cutter: ChunkCutter[Record] = ChunkCutter()
     async for record in records:
-        chunk.append(record)
-        if len(chunk) == CHUNK_SIZE:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+        if ended := cutter.add(record, text_bytes(record.lead) if record.lead else 0):
+            yield ended
+    if rest := cutter.rest():
+        yield rest
 
 
 def _leads(part: ChunkRef, offer: Offer, refresh: bool, records: list[Record]) -> LeadsAccepted:

@@ -8,8 +8,9 @@ from rich.progress import Progress
 
 from leadline_ai.estimate import Estimate, Estimator
 from leadline_ai.settings import AssessorSettings
+from leadline_common.chunks import cut
 from leadline_common.ids import new_id
-from leadline_common.messages import CHUNK_SIZE, LOCAL_OWNER, Lead, Offer, OfferSpec
+from leadline_common.messages import LOCAL_OWNER, Lead, Offer, OfferSpec, text_bytes
 from leadline_common.settings import load_settings
 from leadline_ingest.store import IngestStore, Run
 from leadline_ingest.uploads import UploadReport
@@ -67,11 +68,6 @@ async def _chunks(store: IngestStore, upload_id: str, offer: Offer) -> AsyncIter
     if upload is None:
         return
     run = Run(id=new_id(), owner=LOCAL_OWNER, offer=offer, model="standard", upload_id=upload_id)
-    chunk: list[Lead] = []
-    async for prospect in store.claim(run, upload, 1, upload.last_row):
-        chunk.append(prospect.lead)
-        if len(chunk) == CHUNK_SIZE:
+    async for page in store.claim(run, upload, 1, upload.last_row):
+        for chunk in cut((prospect.lead, text_bytes(prospect.lead)) for prospect in page):
             yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

@@ -13,7 +13,7 @@ from leadline_common.messages import LOCAL_OWNER, OfferSpec, describe
 from leadline_ingest.app import now
 from leadline_ingest.csvfile import CsvRefused
 from leadline_ingest.store import IngestStore
-from leadline_ingest.uploads import UploadReceiver, UploadReport, receiving
+from leadline_ingest.uploads import UploadMemory, UploadReceiver, UploadReport, receiving
 from leadline_results.export import ExportFormat
 
 _PIECE = 256 * 1024
@@ -53,7 +53,7 @@ def output_format(path: Path) -> ExportFormat:
 
 async def upload(store: IngestStore, path: Path, offer_id: str, progress: Progress) -> UploadReport:
     """Take a CSV of prospects into the store, for that offer alone. Raises BadFile, Unavailable."""
-    receiver = UploadReceiver(store, LOCAL_OWNER, now)
+    receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory())
     try:
         with path.open("rb") as file:
             task = progress.add_task("Reading", total=os.fstat(file.fileno()).st_size)

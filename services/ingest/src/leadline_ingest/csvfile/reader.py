@@ -1,5 +1,7 @@
 """The streaming reader: bytes of an uploaded file in, prospects and rejected rows out."""
 
+from sys import getsizeof
+
 from leadline_ingest.csvfile.columns import Columns
 from leadline_ingest.csvfile.decode import TextDecoder
 from leadline_ingest.csvfile.formats import refuse_other_formats
@@ -30,6 +32,12 @@ class CsvReader:
         self._begun = False
         self._head = ""  # the text so far, until the header is complete
         self._rows: _Rows | None = None
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the record not yet complete takes."""
+        rows = self._rows.held if self._rows else 0
+        return len(self._bytes) + getsizeof(self._head) + rows
 
     def feed(self, data: bytes) -> list[ProspectRow | Rejection]:
         """The rows that ``data`` completes."""
@@ -76,6 +84,10 @@ class _Rows:
         self.any_found = False
         self._splitter = RecordSplitter(header.delimiter, len(header.titles))
         self._row = 1
+
+    @property
+    def held(self) -> int:
+        return self._splitter.held
 
     def read(self, text: str, final: bool) -> list[ProspectRow | Rejection]:
         found: list[ProspectRow | Rejection] = []

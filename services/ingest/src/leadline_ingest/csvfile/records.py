@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
+from sys import getsizeof
 
 from leadline_ingest.csvfile.outcome import MAX_FIELD
 
-MAX_RECORD = 8 * MAX_FIELD  # characters; a longer record is given up, so that memory stays flat
+MAX_RECORD = 4 * MAX_FIELD  # characters; a longer record is given up, so that memory stays flat
 _LINES_AT_ONCE = 100  # lines csv.reader may read in vain, where a quote is left open
 
 TOO_MANY_CELLS = (
@@ -57,6 +58,11 @@ class RecordSplitter:
         self._text = ""  # from the start of the first record not yet returned
         self._enough = 0  # characters; with fewer, the record waited for is not worth another look
         self._skipping_line = False
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory that the text not yet returned takes."""
+        return getsizeof(self._text)
 
     def split(self, text: str, final: bool = False) -> list[Record]:
         """The records that ``text`` completes; after the final piece nothing is left over."""

@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from leadline_common.messages import Lead
+from leadline_common.messages import Lead, text_bytes
 from leadline_common.mongo import Document, reaching_mongo
-from leadline_ingest.store import Prospect, Run, Upload
+from leadline_ingest.store import Prospect, Run, Upload, page_is_full
 from leadline_ingest.stores.mongo.collections import Collections, read_upload
+
+_FEWEST, _MOST = 4, 128
+"""Documents asked for at a time: all that come are in memory together, however long their texts."""
 
 
 class MongoClaims(Collections):
@@ -27,7 +30,9 @@ class MongoClaims(Collections):
             found = await self._uploads.find_one(wanted, sort=[("_id", 1)], hint="ready")
         return read_upload(found) if found else None
 
-    async def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[Prospect]:
+    async def claim(
+        self, run: Run, upload: Upload, first_row: int, last_row: int
+    ) -> AsyncIterator[list[Prospect]]:
         holder = _holder(run.claim_key)
         rows: Document = {"upload_id": upload.id, "row": {"$gte": first_row, "$lte": last_row}}
         with reaching_mongo():
@@ -35,9 +40,26 @@ class MongoClaims(Collections):
                 # First, since what its holder gives back in between is then taken as open.
                 await self._take_over(run, rows)
             await self._prospects.update_many(rows | {holder: {"$exists": False}}, {"$set": {holder: run.id}})
-            held = self._prospects.find(rows | {holder: run.id}, {"claims": 0}).sort("row", 1)
-            async for document in held:
-                yield Prospect(document["row"], Lead(id=document["_id"], **document))
+        while page := await self._held(rows | {holder: run.id}):
+            rows["row"]["$gte"] = page[-1].row + 1
+            yield page
+
+    async def _held(self, wanted: Document) -> list[Prospect]:
+        """Read a page of the prospects that are held; the longer they are, the fewer at a time."""
+        page: list[Prospect] = []
+        size, asked = 0, _FEWEST
+        while True:
+            rest = wanted | {"row": wanted["row"] | {"$gt": page[-1].row}} if page else wanted
+            with reaching_mongo():
+                found = await self._prospects.find(rest, {"claims": 0}).sort("row", 1).limit(asked).to_list()
+            for document in found:
+                page.append(Prospect(document["row"], Lead(id=document["_id"], **document)))
+                size += text_bytes(page[-1].lead)
+                if page_is_full(len(page), size):
+                    return page
+            if len(found) < asked:
+                return page
+            asked = min(_MOST, 2 * asked)
 
     async def _take_over(self, run: Run, rows: Document) -> None:
         # Only from holders known to be finished, which they stay: whoever else has come to hold a prospect

@@ -5,12 +5,9 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from leadline_common.messages import LEAD_FIELDS
-from leadline_ingest.store import Prospect, Run, Upload
+from leadline_common.messages import text_bytes
+from leadline_ingest.store import Prospect, Run, Upload, page_is_full
 from leadline_ingest.stores.sqlite.tables import Tables, Value, read_prospect, read_upload
-
-_PAGE_PROSPECTS = 500
-_PAGE_CHARACTERS = 4_000_000
 
 _NEXT_UPLOAD = """
 SELECT * FROM uploads
@@ -70,7 +67,9 @@ class SqliteClaims(Tables):
             row = await self._one(f"{_NEXT_UPLOAD} ORDER BY id LIMIT 1", *values)
         return read_upload(row) if row else None
 
-    async def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[Prospect]:
+    async def claim(
+        self, run: Run, upload: Upload, first_row: int, last_row: int
+    ) -> AsyncIterator[list[Prospect]]:
         if run.refresh:
             # First, since what its holder gives back in between is then taken as open.
             await self._change(_TAKE_OVER, run.id, run.claim_key, upload.id, first_row, last_row)
@@ -78,9 +77,8 @@ class SqliteClaims(Tables):
         while page := await self._database.read(
             partial(_held, values=(upload.id, first_row, last_row, run.claim_key, run.id))
         ):
-            for prospect in page:
-                yield prospect
             first_row = page[-1].row + 1
+            yield page
 
     async def cover(self, run: Run, upload_id: str) -> None:
         def work(connection: sqlite3.Connection) -> None:
@@ -99,12 +97,12 @@ class SqliteClaims(Tables):
 
 
 def _held(connection: sqlite3.Connection, values: tuple[Value, ...]) -> list[Prospect]:
-    """Read prospects until they are many or long: a field may hold a million characters."""
+    """Read a page of the prospects that are held."""
     page: list[Prospect] = []
-    characters = 0
+    size = 0
     for row in connection.execute(_HELD, values):
         page.append(read_prospect(row))
-        characters += sum(len(row[field]) for field in LEAD_FIELDS)
-        if len(page) == _PAGE_PROSPECTS or characters > _PAGE_CHARACTERS:
+        size += text_bytes(page[-1].lead)
+        if page_is_full(len(page), size):
             break
     return page
