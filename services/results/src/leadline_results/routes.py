@@ -12,12 +12,12 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from leadline_common.errors import FieldError, Problem
-from leadline_common.messages import Intent
+from leadline_common.messages import Intent, text_bytes
 from leadline_results.awaiting import await_known
 from leadline_results.cursor import next_link, read_cursor, write_cursor
 from leadline_results.export import ExportFormat, export
 from leadline_results.record import Record, Status
-from leadline_results.store import Position, Query, ResultStore, Run
+from leadline_results.store import Position, Query, ResultStore, Run, position_of
 from leadline_results.views import ResultView, RunView, result_view, run_view
 
 OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]
@@ -38,9 +38,15 @@ Format = Annotated[
     QueryParameter(name="format", description="kind of file", schema_extra={"enum": list(ExportFormat)}),
 ]
 
+_PAGES_AT_ONCE = 4
+_PAGE_BYTES = 4_194_304
+_READ_AT_ONCE = 128
+"""Records asked of the store at a time, however many a page may hold: they may be long."""
+
 
 def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[ControllerRouterHandler]:
     """Return the routes that read from the store."""
+    pages_at_once = asyncio.Semaphore(_PAGES_AT_ONCE)
 
     @get("/results", summary="Ranked results", tags=["results"], dependencies={"wanted": Provide(_wanted)})
     async def list_results(
@@ -50,14 +56,20 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
         limit: Annotated[int, QueryParameter(ge=1, le=1000, description="results on a page")] = 100,
         cursor: Annotated[str | None, QueryParameter(description="from the Link header")] = None,
     ) -> Response[list[ResultView]]:
-        """Newest result of each prospect per offer, best first; the next page is in the Link header."""
+        """Newest result of each prospect per offer, best first; the next page is in the Link header.
+
+        A page of very long texts ends early.
+        """
         after = None if cursor is None else read_cursor(cursor)
-        records, total = await asyncio.gather(store.page(wanted, after, limit + 1), store.count(wanted))
-        headers = {"X-Total-Count": str(total)}
-        if len(records) > limit:
-            query = request.query_params.multi_items()
-            headers["Link"] = next_link(request.url.path, query, _cursor_after(records[limit - 1]))
-        return Response([result_view(record) for record in records[:limit]], headers=headers)
+        async with pages_at_once:
+            (records, more), total = await asyncio.gather(
+                _page(store, wanted, after, limit), store.count(wanted)
+            )
+            headers = {"X-Total-Count": str(total)}
+            if more:
+                query = request.query_params.multi_items()
+                headers["Link"] = next_link(request.url.path, query, write_cursor(position_of(records[-1])))
+            return Response([result_view(record) for record in records], headers=headers)
 
     @get(
         "/results/export",
@@ -133,8 +145,23 @@ async def _await_run(store: ResultStore, owner: str, run_id: str, wait: float) -
     )
 
 
-def _cursor_after(last: Record) -> str:
-    return write_cursor(Position(-1 if last.score is None else last.score, last.lead_id, last.run_id))
+async def _page(
+    store: ResultStore, wanted: Query, after: Position | None, limit: int
+) -> tuple[list[Record], bool]:
+    """Return the next records, up to `limit` and about `_PAGE_BYTES` of text; and whether there are more."""
+    page: list[Record] = []
+    size = 0
+    while True:
+        asked = min(_READ_AT_ONCE, limit + 1 - len(page))
+        records = await store.page(wanted, after, asked)
+        for record in records:
+            if len(page) == limit or size > _PAGE_BYTES:
+                return page, True
+            page.append(record)
+            size += text_bytes(record.lead) if record.lead else 0
+        if len(records) < asked:
+            return page, False
+        after = position_of(records[-1])
 
 
 async def _resumed(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:

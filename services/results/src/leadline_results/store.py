@@ -74,6 +74,11 @@ class Counts(NamedTuple):
     failed: int
 
 
+def position_of(record: Record) -> Position:
+    """Return the position just after the record."""
+    return Position(-1 if record.score is None else record.score, record.lead_id, record.run_id)
+
+
 class ResultStore(Protocol):
     """Durable and shared by every replica of the service.
 

@@ -37,7 +37,8 @@ from leadline_results.stores.mongo_queries import (
     missing_of_run,
 )
 
-_BATCH = 500
+_BATCH = 100
+"""Documents that the server sends at once: all of them are decoded together, however long their texts."""
 
 
 class MongoResultStore:

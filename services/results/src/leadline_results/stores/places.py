@@ -39,8 +39,3 @@ def place_at(query: Query, position: Position) -> int:
     if position.score >= 0:
         return _BEST_SCORE - position.score
     return PENDING if query.status is Status.PENDING else NO_SCORE
-
-
-def position_of(record: Record) -> Position:
-    """Return the position just after the record."""
-    return Position(-1 if record.score is None else record.score, record.lead_id, record.run_id)

@@ -12,9 +12,9 @@ from leadline_common.errors import Unavailable
 from leadline_common.sqlite import Database
 from leadline_results.record import Key, Record
 from leadline_results.spend import RunSpend
-from leadline_results.store import Counts, Layer, Position, Query, Run
+from leadline_results.store import Counts, Layer, Position, Query, Run, position_of
 from leadline_results.stores import sqlite_queries as sql
-from leadline_results.stores.places import NO_SCORE, PENDING, place_of, position_of
+from leadline_results.stores.places import NO_SCORE, PENDING, place_of
 
 _BATCH = 500
 
