@@ -37,6 +37,7 @@ from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.uploads import sweep_uploads
 
 _SUBMISSION_WORKERS = 8
+"""As many submissions are held: the broker may let in some that have many megabytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
         SubmissionHandler(store, broker, publisher, now, ingest_metrics),
         [SUBMISSIONS],
         metrics,
-        prefetch=2 * _SUBMISSION_WORKERS,
+        prefetch=_SUBMISSION_WORKERS,
         workers=_SUBMISSION_WORKERS,
     )
     messages = Messages(store, broker, now)

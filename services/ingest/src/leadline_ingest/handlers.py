@@ -20,12 +20,16 @@ from leadline_common.messages import (
     RunProgressed,
     describe,
 )
+from leadline_common.semaphore import WeightedSemaphore
 from leadline_ingest.leads import read_lead
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.publisher import Publisher
 from leadline_ingest.replies import named_owner, public_event, reply
 from leadline_ingest.runs import known_offer
 from leadline_ingest.store import IngestStore, Prospect, Run, Upload, claim_key
+
+MAX_SUBMISSION_BYTES = 4_194_304
+"""Of a submission's body; also of all that are worked on at once, since each takes many times its size."""
 
 
 class _Sorted(NamedTuple):
@@ -53,13 +57,15 @@ class SubmissionHandler:
         self._publisher = publisher
         self._clock = clock
         self._metrics = metrics
+        self._room = WeightedSemaphore(MAX_SUBMISSION_BYTES)
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Store and start each submission; answer to `reply_to`, or publish what was rejected."""
         events = []
         for message in messages:
             try:
-                report = await self._take(message)
+                async with self._room.taken(len(message.body)):
+                    report = await self._take(message)
             except Permanent as refused:
                 await reply(self._broker, message, _refusal(message, str(refused)))
                 raise
@@ -163,6 +169,11 @@ class RunEventsHandler:
 
 
 def _read(body: bytes) -> LeadsSubmitted:
+    if len(body) > MAX_SUBMISSION_BYTES:
+        raise Permanent(
+            f"{LeadsSubmitted.TYPE}: the message has {len(body):,} bytes and may have "
+            f"{MAX_SUBMISSION_BYTES:,}; send its leads in several messages"
+        )
     try:
         submitted = LeadsSubmitted.model_validate_json(body)
     except ValidationError as error:
