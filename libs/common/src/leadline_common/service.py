@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from leadline_common.allocator import return_large_blocks
 from leadline_common.consumer import Consumer
 from leadline_common.errors import LeadlineError, SettingsError
 from leadline_common.tasks import start_task
@@ -140,6 +141,7 @@ def run_main(main: Main) -> None:
     stop in order, with 130.
     """
     spare_collector()
+    return_large_blocks()
     # A container's first process is deaf to what it does not handle, and `until_signalled` comes late.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -21,7 +21,8 @@ _DRAIN_SECONDS = 30.0
 class ServiceProcess:
     """One process of Leadline; address, settings and log file stay the same over a restart.
 
-    Its log goes to the end of the file `log`, or to standard error where there is none.
+    Its log goes to the end of the file `log`, or to standard error where there is none. `launcher` are the
+    words before its command.
     """
 
     def __init__(
@@ -32,10 +33,11 @@ class ServiceProcess:
         port: int,
         settings: Mapping[str, str] | None = None,
         log: Path | None = None,
+        launcher: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.address = f"http://{LOOPBACK}:{port}"
-        self._command = [sys.executable, "-m", *command]
+        self._command = [*launcher, sys.executable, "-m", *command]
         self._environment = {**os.environ, **(settings or {})}
         self._log = log
         self.process = self._spawn()
@@ -84,12 +86,17 @@ class ServiceProcess:
 
 @contextlib.contextmanager
 def four_services(
-    broker_url: str, store_url: str, settings: Mapping[str, str] | None = None, log: Path | None = None
+    broker_url: str,
+    store_url: str,
+    settings: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    launchers: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterator[dict[str, ServiceProcess]]:
     """Start the four services on free ports; yield them by name once all are ready; stop them in order.
 
     They also take requests without a token, unless the `settings`, further variables of their environment,
-    say otherwise. Raises ServerFailed where one does not start.
+    say otherwise. `launchers` are the words before a service's command. Raises ServerFailed where one does
+    not start.
     """
     with contextlib.ExitStack() as stack:
         services = {}
@@ -104,7 +111,12 @@ def four_services(
                 "LEADLINE_JWT_SECRET": secret,
             }
             service = ServiceProcess(
-                name, [f"leadline_{name}"], port=port, settings={**addresses, **(settings or {})}, log=log
+                name,
+                [f"leadline_{name}"],
+                port=port,
+                settings={**addresses, **(settings or {})},
+                log=log,
+                launcher=(launchers or {}).get(name, ()),
             )
             stack.callback(service.stop)
             services[name] = service
