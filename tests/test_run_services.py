@@ -1,5 +1,6 @@
 """`make run-services`: the four services and their gateway as one command."""
 
+import json
 import signal
 import socket
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def test_it_serves_until_interrupted_and_leaves_nothing_behind(
     """Ctrl-C ends the gateway and all four services, quietly, also after a sender that hung up."""
     hang_up_in_an_upload(command.address)
     with httpx.Client(base_url=command.address, trust_env=False) as http:
-        offer = http.post("/offer", content=(EXAMPLES / "offer.json").read_bytes())
+        offer = http.post("/offer", json=json.loads((EXAMPLES / "offer.json").read_bytes()))
         assert offer.status_code == 201
         assert offer.headers.get_list("date", split_commas=False) == [offer.headers["date"]]
     services = psutil.Process(command.process.pid).children()
@@ -58,7 +59,7 @@ def hang_up_in_an_upload(address: str) -> None:
     place = urlsplit(address)
     with socket.create_connection((place.hostname, place.port)) as sender:
         sender.sendall(
-            b"POST /leads/upload HTTP/1.1\r\nHost: leadline\r\nContent-Length: 1000000\r\n"
+            b"POST /leads/upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n"
             b"Content-Type: multipart/form-data; boundary=b\r\n\r\n"
             b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\nname,role\r\nAnn'
         )

@@ -108,7 +108,7 @@ def app(health: Health) -> ASGIApp:
 @pytest.fixture
 async def client(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
@@ -176,11 +176,42 @@ async def test_head_and_options_are_answered(client: httpx.AsyncClient) -> None:
 async def test_a_body_that_is_no_json_says_what_to_send(
     client: httpx.AsyncClient, body: bytes, reason: str
 ) -> None:
-    """400 with where it broke and what would be right, whatever the sender calls it."""
-    answer = await client.post("/things", content=body, headers={"content-type": "text/plain"})
+    """400 with where it broke and what would be right."""
+    answer = await client.post("/things", content=body, headers={"content-type": "application/json"})
     detail = problem(answer, 400)["detail"]
     assert reason in detail
     assert "Send JSON" in detail
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("application/json", "application/json; charset=utf-8", "APPLICATION/JSON;charset=UTF-8"),
+        *("application/merge-patch+json", "application/vnd.leadline.offer+json; v=1"),
+    ],
+)
+async def test_json_may_be_called_json_in_more_ways_than_one(client: httpx.AsyncClient, kind: str) -> None:
+    """Parameters, case and the names of kinds of JSON make no difference."""
+    answer = await client.post("/things", content=b'{"name": "x"}', headers={"content-type": kind})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(None, "", "text/plain", "text/plain; application/json", "text/plain,application/json", "text/json"),
+        *("application/x-www-form-urlencoded", "multipart/form-data; boundary=application/json"),
+        *("application/jsonp", "application/x+jsonx", "application/", "json", "*/*", "x" * 10_000),
+    ],
+)
+async def test_what_is_not_called_json_is_not_read(client: httpx.AsyncClient, kind: str | None) -> None:
+    """415 with the header to send, whether or not it would be JSON: only that a page may not send unasked."""
+    headers = {} if kind is None else {"content-type": kind}
+    answer = await client.post("/things", content=b'{"name": "x"}', headers=headers)
+    detail = problem(answer, 415)["detail"]
+    assert "curl -H 'Content-Type: application/json'" in detail
+    assert ("without a Content-Type" if not kind else repr(kind.partition(";")[0][:100])) in detail
+    assert len(detail) < 300
 
 
 @pytest.mark.parametrize(
@@ -438,7 +469,7 @@ async def test_a_client_that_goes_away_is_no_fault_of_ours(app: ASGIApp, logs: l
     async with serving(app, "127.0.0.1", 0, 5) as address, httpx.AsyncClient() as client:
         host, port = address.removeprefix("http://").split(":")
         _, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"POST /things HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n" + b'{"name":')
+        writer.write(b"POST /things HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n" + b'{"name":')
         await writer.drain()
         await asyncio.sleep(0.1)
         writer.close()

@@ -72,7 +72,7 @@ def bearer(user_id: str) -> dict[str, str]:
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application that needs tokens."""
     transport = httpx.ASGITransport(app_of(open_to_all=False))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 
@@ -102,7 +102,7 @@ async def test_the_owner_is_the_user_of_the_token(client: httpx.AsyncClient) -> 
 async def test_open_to_all_the_owner_is_local_unless_a_token_is_sent() -> None:
     """On a laptop nobody has to log in; who does is themselves, and a bad token never becomes `local`."""
     transport = httpx.ASGITransport(app_of(open_to_all=True))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         assert (await client.get("/me")).text == "local"
         assert (await client.get("/me", headers=bearer("ann"))).text == "ann"
         assert (await client.get("/me", headers={"Authorization": "Bearer x"})).status_code == 401
@@ -119,8 +119,11 @@ async def test_what_answers_without_a_route_stays_as_it_is(client: httpx.AsyncCl
 
 async def test_a_wrong_body_is_not_looked_at_before_the_token(client: httpx.AsyncClient) -> None:
     """Nobody learns without a token what a route would take."""
-    assert (await client.post("/offer", content=b"{nonsense")).status_code == 401
-    assert (await client.post("/offer", content=b"{nonsense", headers=bearer("ann"))).status_code == 400
+    json = {"Content-Type": "application/json"}
+    for headers, status in ((json, 400), ({}, 415)):
+        assert (await client.post("/offer", content=b"{nonsense", headers=headers)).status_code == 401
+        answer = await client.post("/offer", content=b"{nonsense", headers={**headers, **bearer("ann")})
+        assert answer.status_code == status
 
 
 async def test_an_upload_without_a_token_is_refused_before_it_is_sent() -> None:
@@ -149,6 +152,6 @@ async def test_the_schema_says_what_needs_a_token(client: httpx.AsyncClient) -> 
 async def test_the_schema_says_where_a_token_is_optional() -> None:
     """Where it is open to all, both ways of asking are documented."""
     transport = httpx.ASGITransport(app_of(open_to_all=True))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         document = (await client.get("/schema/openapi.json")).json()
     assert document["paths"]["/me"]["get"]["security"] == [{"bearer": []}, {}]

@@ -125,6 +125,7 @@ def form_of(*parts: tuple[str, bytes], boundary: str = "cut") -> bytes:
 
 
 FORM = {"Content-Type": "multipart/form-data; boundary=cut"}
+JSON = {"Content-Type": "application/json"}
 
 
 def offer() -> Offer:

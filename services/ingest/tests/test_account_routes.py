@@ -34,7 +34,7 @@ async def client(closed: House) -> AsyncIterator[AsyncClient]:
 def client_of(app: ASGIApp) -> AsyncClient:
     """A client in one event loop with the application."""
     transport = ASGITransport(app)  # type: ignore[arg-type]
-    return AsyncClient(transport=transport, base_url="http://ingest", timeout=30)
+    return AsyncClient(transport=transport, base_url="http://localhost", timeout=30)
 
 
 def fields(refused: Response) -> dict[str, str]:

@@ -14,7 +14,7 @@ from leadline_common.ids import age_of
 from leadline_common.topology import RESULT_MESSAGES
 from leadline_common.workflow import MAX_MESSAGE, MessageAccepted
 
-from .builders import CLOSED, TOKENS, House, drained, house
+from .builders import CLOSED, JSON, TOKENS, House, drained, house
 
 MESSAGE = {"contact_channel": "webchat", "message": "Do you clean windows on the third floor?"}
 KNOWN = {**MESSAGE, "external_message_id": "chat-1"}
@@ -37,7 +37,7 @@ def client_of(service: House, user_id: str | None = None) -> AsyncClient:
     token = user_id and TOKENS.sign(user_id, datetime.now(UTC), timedelta(hours=1))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     transport = ASGITransport(service.app)  # type: ignore[arg-type]
-    return AsyncClient(transport=transport, base_url="http://leadline", headers=headers)
+    return AsyncClient(transport=transport, base_url="http://localhost", headers=headers)
 
 
 async def submitted(client: AsyncClient, **changes: object) -> str:
@@ -208,7 +208,7 @@ async def test_a_wrong_field_is_named(
 )
 async def test_what_cannot_be_read_is_refused(client: AsyncClient, body: bytes, status: int) -> None:
     """A broken or boundless body is the caller's to correct."""
-    assert_problem(await client.post("/leads", content=body), status)
+    assert_problem(await client.post("/leads", content=body, headers=JSON), status)
 
 
 @pytest.mark.parametrize("path", ["/leads/", "/api/leads", "/api/leads/"])

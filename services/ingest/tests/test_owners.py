@@ -45,7 +45,7 @@ def client_of(closed: House, user_id: str | None) -> AsyncClient:
     token = user_id and TOKENS.sign(user_id, datetime.now(UTC), timedelta(hours=1))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     transport = ASGITransport(closed.app)  # type: ignore[arg-type]
-    return AsyncClient(transport=transport, base_url="http://ingest", timeout=30, headers=headers)
+    return AsyncClient(transport=transport, base_url="http://localhost", timeout=30, headers=headers)
 
 
 async def offer_of(client: AsyncClient) -> str:

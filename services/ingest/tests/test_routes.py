@@ -19,6 +19,7 @@ from leadline_common.messages import LeadsAccepted, RunPublished
 from .builders import (
     FORM,
     HEADER,
+    JSON,
     OFFER,
     START,
     House,
@@ -43,7 +44,7 @@ async def service(tmp_path: Path) -> AsyncIterator[House]:
 @pytest.fixture
 async def client(service: House) -> AsyncIterator[AsyncClient]:
     async with AsyncClient(
-        transport=ASGITransport(cast(Any, service.app)), base_url="http://leadline"
+        transport=ASGITransport(cast(Any, service.app)), base_url="http://localhost"
     ) as client:
         yield client
 
@@ -127,21 +128,26 @@ class TestOffer:
     @pytest.mark.parametrize(
         ("path", "kind"),
         [
-            ("/offer", None),
-            ("/offer", "application/x-www-form-urlencoded"),
-            ("/offer", "text/plain"),
+            ("/offer", "application/json"),
             ("/offer/", "application/json; charset=utf-8"),
             ("/api/offer", "application/json"),
-            ("/api/offer/", "application/x-www-form-urlencoded"),
+            ("/api/offer/", "Application/JSON"),
         ],
     )
-    async def test_json_is_read_whatever_its_header_calls_it(
-        self, client: AsyncClient, path: str, kind: str | None
-    ) -> None:
-        """`curl -d` without -H names the wrong type, and one family of clients calls /api/…/."""
-        headers = {"Content-Type": kind} if kind else {}
-        response = await client.post(path, content=json.dumps(OFFER), headers=headers)
+    async def test_json_is_read_at_every_path(self, client: AsyncClient, path: str, kind: str) -> None:
+        """One family of clients calls /api/…/, and the header is written in more ways than one."""
+        response = await client.post(path, content=json.dumps(OFFER), headers={"Content-Type": kind})
         assert response.status_code == 201
+
+    @pytest.mark.parametrize("kind", [None, "application/x-www-form-urlencoded", "text/plain"])
+    async def test_what_is_not_called_json_is_no_offer(
+        self, service: House, client: AsyncClient, kind: str | None
+    ) -> None:
+        """`curl -d` without -H names the wrong type, and is told the header instead of guessed about."""
+        headers = {"Content-Type": kind} if kind else {}
+        response = await client.post("/offer", content=json.dumps(OFFER), headers=headers)
+        assert_problem(response, 415, "-H 'Content-Type: application/json'")
+        assert await service.store.newest_offer("local") is None
 
     @pytest.mark.parametrize(
         ("body", "field"),
@@ -170,7 +176,7 @@ class TestOffer:
     )
     async def test_what_is_no_json_is_refused(self, client: AsyncClient, body: bytes) -> None:
         """A broken body is the caller's to correct, never a fault of the service."""
-        response = await client.post("/offer", content=body)
+        response = await client.post("/offer", content=body, headers=JSON)
         assert_problem(response, 422 if body == b"" else 400)
 
     async def test_a_body_is_bounded(self, client: AsyncClient) -> None:
@@ -283,7 +289,7 @@ class TestScore:
         """Without one, every open prospect is scored against the newest offer, and the answer is complete."""
         await offered(client)
         await uploaded(client, 3)
-        response = await client.post("/score", content=body)
+        response = await client.post("/score", content=body, headers=JSON if body else {})
         assert response.status_code == 200
         answer = response.json()
         assert answer == {"run_id": answer["run_id"], "queued": 3, "processed": 3, "failed": 0}
