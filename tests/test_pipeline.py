@@ -12,6 +12,8 @@ from tests.support import EXAMPLES, Leadline, embedded, make_csv, numbered
 from leadline_common import topology
 from leadline_common.http.routing import ROUTES
 
+JSON = {"Content-Type": "application/json"}
+
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("services", marks=pytest.mark.servers)])
 def leadline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leadline]:
@@ -26,7 +28,7 @@ def leadline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def test_the_documented_calls_lead_to_ranked_results(leadline: Leadline) -> None:
     """Offer, upload, score, results and export work one after the other with nothing waited for by hand."""
     http = leadline.client.http
-    offer = http.post("/offer", content=(EXAMPLES / "offer.json").read_bytes())
+    offer = http.post("/offer", content=(EXAMPLES / "offer.json").read_bytes(), headers=JSON)
     with (EXAMPLES / "leads.csv").open("rb") as file:
         upload = http.post("/leads/upload", files={"file": file})
     score = http.post("/score")
@@ -212,7 +214,9 @@ def test_refusals_are_problems_that_say_what_to_do(leadline: Leadline) -> None:
     http = leadline.client.http
     refusals = [
         (http.post("/offer", json={"value_props": []}), 422),
-        (http.post("/offer", content=b"{nope"), 400),
+        (http.post("/offer", content=b"{nope", headers=JSON), 400),
+        (http.post("/offer", content=b'{"name": "x"}'), 415),
+        (http.post("/score", content=b"{}", headers={"Content-Type": "text/plain"}), 415),
         (http.post("/leads/upload", files={"file": b"name,role\n"}), 422),
         (http.post("/score", json={"offer_id": "unknown"}), 404),
         (http.get("/results", params={"limit": 5000}), 422),
@@ -227,6 +231,19 @@ def test_refusals_are_problems_that_say_what_to_do(leadline: Leadline) -> None:
         assert problem["status"] == status
         assert problem["title"]
         assert problem["detail"]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/score"), ("GET", "/results"), ("GET", "/schema")])
+def test_without_tokens_pages_of_others_are_kept_out(leadline: Leadline, method: str, path: str) -> None:
+    """Each service, behind the gateway too, tells another site's page and name from its own and from curl."""
+    http = leadline.client.http
+    own = str(http.base_url).rstrip("/")
+    assert http.request(method, path, headers={"Origin": "https://example.com"}).status_code == 403
+    assert http.request(method, path, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    assert http.request(method, path, headers={"Host": "example.com"}).status_code == 421
+    same = http.request(method, path, headers={"Origin": own, "Sec-Fetch-Site": "same-origin"})
+    assert same.status_code not in {400, 403, 421}
+    assert http.request(method, path).status_code == same.status_code
 
 
 def test_a_large_file_is_scored_whole(leadline: Leadline) -> None:

@@ -116,7 +116,7 @@ async def served(routes: Sequence[ControllerRouterHandler]) -> set[tuple[str, st
     authentication = Authentication(Tokens([]), open_to_all=True)
     app = build_app("Routes", routes, Health([]), Metrics(new_registry()), authentication)
     transport = httpx.ASGITransport(cast(Any, app))
-    async with httpx.AsyncClient(transport=transport, base_url="http://leadline") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         paths = (await client.get("/schema/openapi.json")).json()["paths"]
     return {
         (method.upper(), re.sub(r"\{.*?\}", "*", path))

@@ -49,7 +49,7 @@ async def client(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
         Authentication(Tokens([]), open_to_all=True),
     )
     transport = httpx.ASGITransport(cast(Any, app))
-    async with httpx.AsyncClient(transport=transport, base_url="http://leadline") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         yield client
 
 

@@ -99,7 +99,7 @@ def client_of(app: ASGIApp, user_id: str | None) -> AsyncClient:
     token = user_id and TOKENS.sign(user_id, datetime.now(UTC), timedelta(hours=1))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     transport = ASGITransport(app)  # type: ignore[arg-type]
-    return AsyncClient(transport=transport, base_url="http://results", timeout=30, headers=headers)
+    return AsyncClient(transport=transport, base_url="http://localhost", timeout=30, headers=headers)
 
 
 @pytest.mark.parametrize("route", CLOSED_ROUTES, ids=lambda route: f"{route.method} {route.path}")

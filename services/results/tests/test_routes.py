@@ -61,7 +61,7 @@ def client_of(store: SqliteResultStore) -> AsyncClient:
     """A client of the whole application, in one event loop with it, so that tests can act while it waits."""
     app = build_app("Results", results_routes(store, Clock()), Health([]), Metrics(new_registry()), OPEN)
     transport = ASGITransport(app)  # type: ignore[arg-type]
-    return AsyncClient(transport=transport, base_url="http://results", timeout=30)
+    return AsyncClient(transport=transport, base_url="http://localhost", timeout=30)
 
 
 def result(lead_id: str, points: int = 20, intent: Intent | None = "High", **changes: Any) -> Record:

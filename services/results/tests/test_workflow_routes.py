@@ -55,7 +55,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     retries = build_workflows(broker, store, metrics).retries
     routes = workflow_routes(store, retries, lambda: health.stopping)
     app: Any = build_app("Results", routes, health, metrics, OPEN)
-    async with AsyncClient(transport=ASGITransport(app), base_url="http://results", timeout=30) as client:
+    async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost", timeout=30) as client:
         yield Served(client, store, broker, health, app)
     await broker.close()
     await store.close()

@@ -1,9 +1,18 @@
-"""Listening on an address, for whatever then serves HTTP there."""
+"""The addresses that HTTP is served at, and listening there."""
 
 import errno
+import ipaddress
 import socket
 
 from leadline_common.errors import SettingsError
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether this is an address or the name of this machine that no other can reach."""
+    try:
+        return host.lower() == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,6 +1,5 @@
 """Settings from LEADLINE_* variables, with one clear line for whatever is missing or wrong."""
 
-import ipaddress
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -8,6 +7,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from leadline_common.auth import MIN_SECRET_BYTES
 from leadline_common.errors import SettingsError
+from leadline_common.listening import is_loopback
 
 PREFIX = "LEADLINE_"
 _MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
@@ -15,11 +15,7 @@ _MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 def check_loopback(host: str) -> str:
     """Return the host. Raises SettingsError unless it is this machine's own address."""
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(host):
         raise SettingsError(
             f"{host!r} is not an address of this machine alone, and LEADLINE_AUTH=open asks nobody who they "
             "are: use 127.0.0.1, ::1 or localhost, or set LEADLINE_AUTH=required"

@@ -18,6 +18,7 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Receive, Sco
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from leadline_common.auth import Authentication, Tokens
+from leadline_common.http.cross_site import guarded
 from leadline_common.http.document import ASSETS, Document, pages
 from leadline_common.http.observing import observed
 from leadline_common.http.problems import PROBLEM_RESPONSE, exception_handlers, missing_page
@@ -46,10 +47,11 @@ def build_app(
     """Return the ASGI application that serves the routes and what every service has beside them.
 
     Routes have a dependency `owner`, the id of the user who asks. Each is refused without one, before its
-    body is read, unless it is `PUBLIC`. /schema shows the `document`, by default that of these routes.
+    body is read, unless it is `PUBLIC`. Where all are let in, other hosts' names and pages are not.
+    /schema shows the `document`, by default that of these routes.
     """
     app = _application(title, routes, health, metrics, authentication, document=document)
-    return without_api_prefix(observed(app, metrics))
+    return without_api_prefix(observed(guarded(app, open_to_all=authentication.open_to_all), metrics))
 
 
 def describe(title: str, routes: Sequence[ControllerRouterHandler]) -> Document:
