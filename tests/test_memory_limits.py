@@ -180,14 +180,14 @@ def test_prospects_that_an_older_version_took(system: System) -> None:
     system.assert_all_lived()
 
 
-async def submitted(broker_url: str, bodies: list[bytes]) -> list[dict[str, object]]:
+async def submitted(broker_url: str, bodies: list[bytes]) -> list[dict[str, Any]]:
     """Publish submissions and return the answers to them."""
     connection = await aio_pika.connect(broker_url)
     async with connection:
         channel = await connection.channel(on_return_raises=True)
         exchange = await channel.get_exchange(EXCHANGE)
         queue = await channel.declare_queue(exclusive=True)
-        answers: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+        answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
         async def take(message: aio_pika.abc.AbstractIncomingMessage) -> None:
             answers.put_nowait(json.loads(message.body))
