@@ -2,18 +2,18 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := libs/common libs/scoring services/ingest services/rules services/ai services/results services/standalone
+MEMBERS := libs/contracts libs/common libs/text libs/scoring libs/inbound services/ingest services/rules services/ai services/results services/standalone
 DEV_MEMBERS := $(MEMBERS) libs/testing
 SERVICES := ingest rules ai results
 PROJECTS := $(DEV_MEMBERS:%=%/pyproject.toml)
 EDITABLE := --quiet --no-deps --no-build-isolation
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	$(foreach member,common scoring ingest rules ai results standalone testing,--no-emit-package leadline-$(member))
+	$(foreach member,contracts common text scoring inbound ingest rules ai results standalone testing,--no-emit-package leadline-$(member))
 LOCKS := requirements.lock requirements-dev.lock $(SERVICES:%=services/%/requirements.lock)
 # $(call LOCK_SERVICE,SERVICE,FOLDER) locks what one service needs, with all its extras, in the versions of requirements.lock.
 # What comes in by the pipe tells uv that our own libraries are folders here.
-LOCK_SERVICE = printf 'leadline-%s @ ./libs/%s\n' common common scoring scoring | $(LOCK) --all-extras -c requirements.lock -c /dev/stdin \
+LOCK_SERVICE = printf 'leadline-%s @ ./libs/%s\n' $(foreach lib,contracts common text scoring inbound,$(lib) $(lib)) | $(LOCK) --all-extras -c requirements.lock -c /dev/stdin \
 	services/$(1)/pyproject.toml -o $(2)services/$(1)/requirements.lock
 
 .DEFAULT_GOAL := help

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from leadline_common import messages, workflow
+from leadline_contracts import inbound as workflow
+from leadline_contracts import scoring as messages
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[messages.Wire]] = {

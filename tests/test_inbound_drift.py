@@ -7,14 +7,14 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, TypeAdapter
 
-from leadline_common import workflow
-from leadline_scoring.inbound import outputs
-from leadline_scoring.inbound.classify import classify
-from leadline_scoring.inbound.extract import extract
-from leadline_scoring.inbound.guarding import guard_rails
-from leadline_scoring.inbound.judging import judge
-from leadline_scoring.inbound.lexicon import routing
-from leadline_scoring.inbound.route import default_route
+from leadline_contracts import inbound as workflow
+from leadline_inbound import outputs
+from leadline_inbound.classify import classify
+from leadline_inbound.extract import extract
+from leadline_inbound.guard_rails import guard_rails
+from leadline_inbound.lexicon import routing
+from leadline_inbound.prioritise import judge
+from leadline_inbound.route import default_route
 
 MESSAGES = [
     "How much is a deep clean of our office in Austin next week? We have 1,500 dollars.",

@@ -21,8 +21,8 @@ from tests.conftest import FreshServers, Servers
 from tests.support import COLUMNS, OFFER, OFFLINE, Client, behind_gateway
 
 from leadline_common.ids import new_id
-from leadline_common.messages import LEAD_BYTES
-from leadline_common.topology import EXCHANGE
+from leadline_contracts.scoring import LEAD_BYTES
+from leadline_contracts.topology import EXCHANGE
 from leadline_testing.memory_limit import MemoryLimit, NoMemoryLimits, memory_limit
 from leadline_testing.services import SERVICES, ServiceProcess
 

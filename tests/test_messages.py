@@ -9,8 +9,8 @@ import aio_pika
 import pytest
 from tests.support import Leadline, WorkflowJson, embedded, events_of
 
-from leadline_common.topology import EXCHANGE
-from leadline_common.workflow import MessageSubmitted, StepName, checked_output
+from leadline_contracts.inbound import MessageSubmitted, StepName, checked_output
+from leadline_contracts.topology import EXCHANGE
 
 SALES = "Hello, could you quote a deep clean of our three bedroom flat in Leeds next week? Budget 300 pounds."
 SUPPORT = "My invoice is wrong again and nobody answers, this is the third time that I complain!"

@@ -7,7 +7,7 @@ import pytest
 from deploy.render import openapi
 from tests.support import Leadline
 
-from leadline_common.http.routing import ROUTES
+from leadline_common.http.service_map import ROUTES
 
 
 def test_the_committed_document_is_that_of_the_code() -> None:

@@ -9,8 +9,8 @@ import httpx
 import pytest
 from tests.support import EXAMPLES, Leadline, embedded, make_csv, numbered
 
-from leadline_common import topology
-from leadline_common.http.routing import ROUTES
+from leadline_common.http.service_map import ROUTES
+from leadline_contracts import topology
 
 JSON = {"Content-Type": "application/json"}
 

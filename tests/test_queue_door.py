@@ -16,8 +16,8 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from tests.support import EXAMPLES, OFFER, Leadline
 
-from leadline_common.messages import LeadsRejected, LeadsSubmitted, ResultsScored
-from leadline_common.topology import EXCHANGE, SUBMISSIONS
+from leadline_contracts.scoring import LeadsRejected, LeadsSubmitted, ResultsScored
+from leadline_contracts.topology import EXCHANGE, SUBMISSIONS
 
 pytestmark = pytest.mark.servers
 

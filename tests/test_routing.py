@@ -11,26 +11,26 @@ import pytest
 from litestar.types import ControllerRouterHandler
 from prometheus_client import CollectorRegistry
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.http.api import build_app
-from leadline_common.http.routing import ROUTES, service_for
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
-from leadline_ingest.account_routes import account_routes
+from leadline_common.http.auth import Authentication, Tokens
+from leadline_common.http.service_map import ROUTES, service_for
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_ingest.accounts.routes import account_routes
 from leadline_ingest.app import build_accounts
-from leadline_ingest.message_routes import message_routes
-from leadline_ingest.messages import Messages
+from leadline_ingest.inbound.routes import message_routes
+from leadline_ingest.inbound.service import Messages
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.publisher import Publisher
-from leadline_ingest.routes import ingest_routes
-from leadline_ingest.runs import Runs
+from leadline_ingest.prospects.routes import ingest_routes
+from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.runs.service import Runs
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_results.app import build_workflows
-from leadline_results.routes import results_routes
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
-from leadline_results.workflow_routes import workflow_routes
+from leadline_results.runs.routes import results_routes
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.workflows.routes import workflow_routes
+from leadline_results.workflows.sqlite import SqliteWorkflowStore
 
 Routes = dict[str, list[ControllerRouterHandler]]
 

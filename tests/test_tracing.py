@@ -15,18 +15,8 @@ from anyio.from_thread import BlockingPortal
 from tests.conftest import FreshServers
 from tests.support import Leadline, behind_gateway, embedded, make_csv, numbered
 
-from leadline_common.messages import (
-    AiChunkScored,
-    LeadsAccepted,
-    ResultsScored,
-    RulesScored,
-    RunFinished,
-    RunPublished,
-    RunStarted,
-)
-from leadline_common.topology import EXCHANGE
-from leadline_common.tracing import trace_id_of
-from leadline_common.workflow import (
+from leadline_common.telemetry.tracing import trace_id_of
+from leadline_contracts.inbound import (
     ClassifyStep,
     ExtractStep,
     JudgeStep,
@@ -35,6 +25,16 @@ from leadline_common.workflow import (
     StepFinished,
     WorkflowEnded,
 )
+from leadline_contracts.scoring import (
+    AiChunkScored,
+    LeadsAccepted,
+    ResultsScored,
+    RulesScored,
+    RunFinished,
+    RunPublished,
+    RunStarted,
+)
+from leadline_contracts.topology import EXCHANGE
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}

@@ -15,16 +15,7 @@ from tests.conftest import FreshServers
 from tests.support import Client, Leadline, behind_gateway
 
 from leadline_common.ids import new_id
-from leadline_common.messages import (
-    AiChunkScored,
-    LeadsAccepted,
-    LeadsSubmitted,
-    RulesScored,
-    RunPublished,
-    RunStarted,
-)
-from leadline_common.topology import EXCHANGE, RESULT_LEADS
-from leadline_common.workflow import (
+from leadline_contracts.inbound import (
     ClassifyStep,
     ExtractStep,
     JudgeStep,
@@ -33,6 +24,15 @@ from leadline_common.workflow import (
     RouteStep,
     StepFinished,
 )
+from leadline_contracts.scoring import (
+    AiChunkScored,
+    LeadsAccepted,
+    LeadsSubmitted,
+    RulesScored,
+    RunPublished,
+    RunStarted,
+)
+from leadline_contracts.topology import EXCHANGE, RESULT_LEADS
 
 pytestmark = pytest.mark.servers
 

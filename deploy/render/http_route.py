@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from leadline_common.http.api import ALIASES
-from leadline_common.http.routing import ROUTES, SHARED, service_for
+from leadline_common.http.service_map import ROUTES, SHARED, service_for
 
 TARGET = Path(__file__).parents[1] / "k8s" / "components" / "gateway" / "http-route.yaml"
 
@@ -16,7 +16,7 @@ _OTHERS = "OPTIONS"
 _STREAMS = ("/leads", "/results/export", "/export")
 """Where uploads of up to 2 GB, exports, and the events of a workflow are; an hour is enough for each."""
 _HEAD = """\
-# Made by `make manifests` from libs/common/src/leadline_common/http/routing.py.
+# Made by `make manifests` from libs/common/src/leadline_common/http/service_map.py.
 # Matches are Exact and PathPrefix, which every Gateway knows (Core); methods and timeouts are Extended.
 # The services take /api away themselves. /metrics is not here.
 """

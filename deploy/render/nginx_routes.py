@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leadline_common.http.api import ALIASES
-from leadline_common.http.routing import ROUTES, SHARED, SHARED_BY
+from leadline_common.http.service_map import ROUTES, SHARED, SHARED_BY
 
 TARGET = Path(__file__).parents[1] / "gateway" / "routes.conf"
 _HEAD = """\
-# Made by `make manifests` from libs/common/src/leadline_common/http/routing.py.
+# Made by `make manifests` from libs/common/src/leadline_common/http/service_map.py.
 # The first line that matches decides; what none matches, no service answers.
 map "$request_method $uri" $leadline_service {
     default "";

@@ -15,14 +15,14 @@ from prometheus_client import CollectorRegistry
 from tests.bench.prospects import OFFER, prospects
 
 from leadline_ai.app import build_policy, choose_provider, workers_for
-from leadline_ai.gate import Gate
-from leadline_ai.handler import AiHandler
+from leadline_ai.leads.handler import AiHandler
+from leadline_ai.limiter.limiter import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.broker import Message
-from leadline_common.chunks import chunk_message
-from leadline_common.messages import (
+from leadline_common.broker.chunks import chunk_message
+from leadline_common.broker.port import Message
+from leadline_contracts.scoring import (
     CHUNK_SIZE,
     LEAD_FIELDS,
     LOCAL_OWNER,

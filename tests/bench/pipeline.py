@@ -13,7 +13,7 @@ import psutil
 from motor.motor_asyncio import AsyncIOMotorClient
 from tests.bench.prospects import OFFER
 
-from leadline_common.messages import CHUNK_SIZE
+from leadline_contracts.scoring import CHUNK_SIZE
 from leadline_testing.run_services import gateway_before
 from leadline_testing.running import RunningServer
 from leadline_testing.services import four_services, standalone

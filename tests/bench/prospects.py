@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from leadline_common.messages import LEAD_FIELDS
+from leadline_contracts.scoring import LEAD_FIELDS
 
 OFFER = {
     "name": "AI Outreach Automation",

@@ -16,6 +16,9 @@ from packaging.utils import canonicalize_name
 
 Tree = dict[str, tuple[int, float, str]]
 
+_NEEDS = {"http": "http", "mongo": "storage.mongo"}
+"""What of leadline_common needs an extra."""
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -86,11 +89,11 @@ class Environment:
     def modules(self) -> list[str]:
         """Return our modules, but those of leadline_common that need an extra the service does not ask for.
 
-        An extra of leadline_common has the name of the module that needs it.
+        `_NEEDS` says which need one.
         """
         asked = [asked.extras for asked in self.requirements() if asked.name == "leadline-common"]
         extras = self._metadata("leadline-common").metadata.get_all("Provides-Extra") or []
-        left_out = tuple(f"leadline_common.{extra}" for extra in set(extras).difference(*asked))
+        left_out = tuple(f"leadline_common.{_NEEDS[extra]}" for extra in set(extras).difference(*asked))
         files = [path for path in sorted(self.sources()) if path.endswith(".py")]
         modules = [file[:-3].replace("/", ".").removesuffix(".__init__") for file in files]
         return [name for name in modules if not name.startswith(left_out)]

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings
 from tests.deploy.tools import tool
 
 from leadline_ai.settings import AiSettings
-from leadline_common.settings import ServiceSettings
+from leadline_common.process.settings import ServiceSettings
 from leadline_ingest.settings import IngestSettings
 from leadline_results.settings import ResultsSettings
 from leadline_rules.settings import RulesSettings

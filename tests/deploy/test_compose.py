@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings
 from tests.deploy.promql import promtool
 
 from leadline_ai.settings import AiSettings
-from leadline_common.settings import PREFIX, ServiceSettings, load_settings
+from leadline_common.process.settings import PREFIX, ServiceSettings, load_settings
 from leadline_ingest.settings import IngestSettings
 from leadline_results.settings import ResultsSettings
 from leadline_rules.settings import RulesSettings

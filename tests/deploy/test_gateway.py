@@ -17,8 +17,8 @@ from litestar.types import Receive, Scope, Send
 from tests.deploy.gateway import EXPORT_PIECES, Echo, Gateway, served, start_gateway
 
 from leadline_common.http.api import without_api_prefix
-from leadline_common.http.routing import ROUTES, service_for
-from leadline_ingest.routes import MAX_UPLOAD
+from leadline_common.http.service_map import ROUTES, service_for
+from leadline_ingest.prospects.routes import MAX_UPLOAD
 from leadline_testing.pytest_servers import while_running
 from leadline_testing.running import RunningServer, free_port
 

@@ -93,7 +93,7 @@ def test_every_file_of_the_sources_is_installed_and_imports(install: Install, se
     imported = run_alone([environment.target / "bin/python", "-c", program, *modules])
 
     assert environment.installed_sources() == environment.sources()
-    assert {f"leadline_{service}.__main__", f"leadline_{service}.app", "leadline_common.service"} <= {
+    assert {f"leadline_{service}.__main__", f"leadline_{service}.app", "leadline_common.process.service"} <= {
         *modules
     }
     assert imported.returncode == 0, imported.stderr

@@ -10,7 +10,7 @@ from litestar.types import Scope
 from tests.deploy.manifests import Json, named, objects
 
 from leadline_common.http.api import without_api_prefix
-from leadline_common.http.routing import ROUTES, service_for
+from leadline_common.http.service_map import ROUTES, service_for
 
 WITH_GATEWAY = ("dev-operators", "production")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -17,11 +17,11 @@ from tests.deploy.manifests import (
     templates,
 )
 
-from leadline_common.auth import Authentication, Tokens
 from leadline_common.http.api import build_app
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
-from leadline_common.worker_health import serving_health
+from leadline_common.http.auth import Authentication, Tokens
+from leadline_common.process.health_server import serving_health
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
 
 PROBES = {
     "startupProbe": "/health/live",

@@ -9,13 +9,13 @@ from tests.deploy.manifests import SERVICES, Json, named, objects
 from leadline_ai import app as ai
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.consumer import Consumer
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.topology import AI
+from leadline_common.broker.consumer import Consumer
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.topology import AI
 from leadline_results import app as results
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.workflows.sqlite import SqliteWorkflowStore
 from leadline_rules import app as rules
 
 Held = dict[str, dict[str, int]]

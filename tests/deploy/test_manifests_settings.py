@@ -21,7 +21,7 @@ from tests.deploy.manifests import (
 )
 
 from leadline_ai.app import KEYS
-from leadline_common.settings import load_settings
+from leadline_common.process.settings import load_settings
 
 SECRET = re.compile(r"URL$|SECRET$|KEY$|PASS$|USER$")
 KNOWN = {variable for settings in SERVICES.values() for variable in variables_of(settings)}

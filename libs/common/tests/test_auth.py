@@ -7,8 +7,8 @@ import jwt
 import pytest
 from pydantic import SecretStr
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.errors import Problem
+from leadline_common.http.auth import Authentication, Tokens
+from leadline_contracts.errors import Problem
 
 SECRET, OTHER = "3WkZ6mNQJ1yP0cT9rB8vXhLdF5gKaUe2", "o7YtR4eW2qA9sD6fG1hJ8kL3zX5cV0bN"
 HOUR = timedelta(hours=1)

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from leadline_common import topology
-from leadline_common.broker import Broker, Delivery, Message, Subscription
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.brokers.rabbitmq import RabbitBroker
-from leadline_common.errors import Permanent, Unavailable
-from leadline_common.messages import LeadsAccepted, LeadsSubmitted, ResultsScored
-from leadline_common.topology import AI, RESULT_LEADS, RULES, SUBMISSIONS, Queue
-from leadline_common.tracing import continued, within
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Broker, Delivery, Message, Subscription
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.telemetry.tracing import continued, within
+from leadline_contracts import topology
+from leadline_contracts.errors import Permanent, Unavailable
+from leadline_contracts.scoring import LeadsAccepted, LeadsSubmitted, ResultsScored
+from leadline_contracts.topology import AI, RESULT_LEADS, RULES, SUBMISSIONS, Queue
 
 pytest_plugins = ["leadline_testing.pytest_servers"]
 

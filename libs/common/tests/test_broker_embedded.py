@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.broker import Delivery, Message, Subscription
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.errors import Unavailable
-from leadline_common.messages import LeadsSubmitted
-from leadline_common.topology import DELIVERY_LIMIT, SUBMISSIONS, Queue
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Delivery, Message, Subscription
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import LeadsSubmitted
+from leadline_contracts.topology import DELIVERY_LIMIT, SUBMISSIONS, Queue
 
 PUBLISHER = """
 import asyncio, sys, time
 from pathlib import Path
-from leadline_common.broker import Message
-from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.broker.port import Message
+from leadline_common.broker.embedded.broker import EmbeddedBroker
 
 async def main():
     broker = EmbeddedBroker(Path(sys.argv[1]))

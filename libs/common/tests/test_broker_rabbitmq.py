@@ -13,13 +13,14 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractRobustChannel, FieldValue
 
-from leadline_common.broker import Delivery, Message, Subscription
-from leadline_common.brokers import rabbitmq, rabbitmq_consumer
-from leadline_common.brokers.rabbitmq import RabbitBroker
-from leadline_common.brokers.rabbitmq_channels import reaching_rabbitmq
-from leadline_common.errors import Permanent, SettingsError, Unavailable
-from leadline_common.messages import LeadsSubmitted, ResultsScored
-from leadline_common.topology import DELIVERY_LIMIT, EXCHANGE, SUBMISSIONS, Queue
+from leadline_common.broker.port import Delivery, Message, Subscription
+from leadline_common.broker.rabbitmq import broker as rabbitmq
+from leadline_common.broker.rabbitmq import subscription as rabbitmq_consumer
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.broker.rabbitmq.channels import reaching_rabbitmq
+from leadline_contracts.errors import Permanent, SettingsError, Unavailable
+from leadline_contracts.scoring import LeadsSubmitted, ResultsScored
+from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, SUBMISSIONS, Queue
 from leadline_testing.running import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 

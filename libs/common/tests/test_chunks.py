@@ -2,9 +2,9 @@
 
 import pytest
 
-from leadline_common.broker import Message
-from leadline_common.chunks import chunk_message, cut, message_of, split_chunk
-from leadline_common.messages import CHUNK_BYTES, CHUNK_SIZE, Lead, LeadsAccepted, Offer, RunPublished
+from leadline_common.broker.chunks import chunk_message, cut, message_of, split_chunk
+from leadline_common.broker.port import Message
+from leadline_contracts.scoring import CHUNK_BYTES, CHUNK_SIZE, Lead, LeadsAccepted, Offer, RunPublished
 
 
 def chunk_of(size: int) -> LeadsAccepted:

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from leadline_common.command import run_service
-from leadline_common.errors import Unavailable
-from leadline_common.metrics import new_registry
-from leadline_common.service import Check, Health, Service
-from leadline_common.settings import ServiceSettings
-from leadline_common.worker_health import serving_health
+from leadline_common.process.command import run_service
+from leadline_common.process.health_server import serving_health
+from leadline_common.process.service import Check, Health, Service
+from leadline_common.process.settings import ServiceSettings
+from leadline_common.telemetry.metrics import new_registry
+from leadline_contracts.errors import Unavailable
 from leadline_testing.running import free_port
 
 Run = Callable[..., int]

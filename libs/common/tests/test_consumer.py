@@ -12,14 +12,17 @@ from pathlib import Path
 import pytest
 import structlog
 
-from leadline_common import consumer as consumer_module
-from leadline_common.broker import Delivery, Message, Subscription
-from leadline_common.brokers import embedded, journal
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.chunks import chunk_message, split_chunk
-from leadline_common.consumer import Consumer, Handler
-from leadline_common.errors import Permanent, Transient, Unavailable
-from leadline_common.messages import (
+from leadline_common.broker import consumer as consumer_module
+from leadline_common.broker.chunks import chunk_message, split_chunk
+from leadline_common.broker.consumer import Consumer, Handler
+from leadline_common.broker.embedded import broker as embedded
+from leadline_common.broker.embedded import journal
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Delivery, Message, Subscription
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.tracing import continued, trace_id_of
+from leadline_contracts.errors import Permanent, Transient, Unavailable
+from leadline_contracts.scoring import (
     AiChunkScored,
     ChunkRef,
     Lead,
@@ -28,9 +31,7 @@ from leadline_common.messages import (
     Offer,
     RunProgressed,
 )
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.topology import RETRY_DELAYS, RULES, RUN_EVENTS, SUBMISSIONS, Queue, queues_for
-from leadline_common.tracing import continued, trace_id_of
+from leadline_contracts.topology import RETRY_DELAYS, RULES, RUN_EVENTS, SUBMISSIONS, Queue, queues_for
 
 Consume = Callable[..., Consumer]
 (SUBSTITUTES,) = queues_for(AiChunkScored.TYPE)

@@ -5,11 +5,11 @@ import pytest
 from litestar import post
 from litestar.types import HTTPScope
 
-from leadline_common.auth import Authentication, Tokens
 from leadline_common.http.api import build_app
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.cross_site import refusal
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
 
 HERE = ("host", "localhost:8000")
 LINK = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]

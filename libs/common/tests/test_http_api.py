@@ -16,13 +16,13 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.types import ASGIApp
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.errors import FieldError, NotFound, Problem, SettingsError, Unavailable
 from leadline_common.http.api import MAX_BODY, build_app
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
-from leadline_common.messages import OfferSpec
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health, Service
+from leadline_common.process.service import Health, Service
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.errors import FieldError, NotFound, Problem, SettingsError, Unavailable
+from leadline_contracts.scoring import OfferSpec
 
 SECRET = "mongodb://admin:hunter2@db"
 OPEN_TO_ALL = Authentication(Tokens([]), open_to_all=True)

@@ -13,12 +13,12 @@ from litestar.params import JSONBody
 from litestar.types import ASGIApp
 from pydantic import SecretStr
 
-from leadline_common.auth import Authentication, Tokens
 from leadline_common.http.api import PUBLIC, build_app
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
-from leadline_common.messages import OfferSpec
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.scoring import OfferSpec
 
 TOKENS = Tokens([SecretStr("3WkZ6mNQJ1yP0cT9rB8vXhLdF5gKaUe2")])
 OPEN_PATHS = [

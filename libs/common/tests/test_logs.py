@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from leadline_common.logs import configure_logging
+from leadline_common.telemetry.logs import configure_logging
 
 
 class Terminal(io.StringIO):

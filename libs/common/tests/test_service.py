@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import structlog
 
-from leadline_common import service
-from leadline_common.broker import Message
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.consumer import Consumer, Handler
-from leadline_common.errors import Permanent, Unavailable
-from leadline_common.messages import LeadsSubmitted
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health, Service, running
-from leadline_common.topology import SUBMISSIONS
+from leadline_common.broker.consumer import Consumer, Handler
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Message
+from leadline_common.process import service
+from leadline_common.process.service import Health, Service, running
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.errors import Permanent, Unavailable
+from leadline_contracts.scoring import LeadsSubmitted
+from leadline_contracts.topology import SUBMISSIONS
 
 
 class Holding(Handler):
@@ -164,8 +164,8 @@ async def test_a_stopping_process_is_alive_and_unready() -> None:
 
 PROCESS = """
 import asyncio
-from leadline_common.logs import configure_logging
-from leadline_common.service import Service, run_main, running, until_signalled
+from leadline_common.telemetry.logs import configure_logging
+from leadline_common.process.service import Service, run_main, running, until_signalled
 
 async def main():
     configure_logging("things")

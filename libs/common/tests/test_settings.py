@@ -7,8 +7,8 @@ import sys
 import pytest
 from pydantic import Field
 
-from leadline_common.errors import SettingsError
-from leadline_common.settings import ApiSettings, Port, ServiceSettings, check_loopback, load_settings
+from leadline_common.process.settings import ApiSettings, Port, ServiceSettings, check_loopback, load_settings
+from leadline_contracts.errors import SettingsError
 
 AMQP = "amqp://guest:guest@localhost/"
 EVERYBODY = "0.0.0.0"  # noqa: S104 - whether it is taken is what is tested
@@ -138,9 +138,9 @@ def test_secrets_are_a_list_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) ->
 
 
 RUN = """
-from leadline_common.errors import SettingsError, Unavailable
-from leadline_common.service import run_main
-from leadline_common.settings import ServiceSettings, load_settings
+from leadline_contracts.errors import SettingsError, Unavailable
+from leadline_common.process.service import run_main
+from leadline_common.process.settings import ServiceSettings, load_settings
 
 async def main():
     {body}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.errors import Unavailable
-from leadline_common.sqlite import Column, Database, Work
+from leadline_common.storage.sqlite import Column, Database, Work
+from leadline_contracts.errors import Unavailable
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
 

@@ -7,7 +7,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_common.tracing import continued, current_traceparent, trace_id_of, within
+from leadline_common.telemetry.tracing import continued, current_traceparent, trace_id_of, within
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GIVEN = f"00-{TRACE}-{SPAN}-01"

@@ -4,11 +4,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leadline_ai import gate
+from leadline_ai.limiter import limiter as gate
 from leadline_ai.store import AiStore
 from leadline_ai.stores.mongo import MongoAiStore
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.messages import Lead, Offer
+from leadline_contracts.scoring import Lead, Offer
 from leadline_testing.model_answers import answer_from_schema
 from leadline_testing.model_server import ModelServer
 

@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from leadline_ai.app import build_policy, choose_provider
-from leadline_ai.bought import BoughtAnswers
-from leadline_ai.gate import Gate
+from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.leads.policy import Policy
+from leadline_ai.limiter.limiter import Gate
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.policy import Policy
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.store import AiStore
-from leadline_common.messages import AiScored, Lead, LeadsAccepted, Offer
+from leadline_contracts.scoring import AiScored, Lead, LeadsAccepted, Offer
 from leadline_testing.model_answers import answer_from_schema
 from leadline_testing.model_behaviour import BY_NAME
 from leadline_testing.model_request import Body, Request, leads_in

@@ -6,8 +6,8 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from leadline_ai.provider import Provider, ProviderFailure, Question
 from leadline_ai.providers import anthropic, gemini, openai
+from leadline_ai.providers.port import Provider, ProviderFailure, Question
 
 KEY = "sk-test-b7f3c1"
 BIO = "Breeds axolotls in Uppsala."

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.step_asking import StepAssessor
-from leadline_ai.step_policy import BoughtSteps, StepPolicy
-from leadline_ai.steps import AskedStep
+from leadline_ai.steps.assessor import StepAssessor
+from leadline_ai.steps.policy import BoughtSteps, StepPolicy
+from leadline_ai.steps.step import AskedStep
 from leadline_ai.store import AiStore
-from leadline_common.workflow import (
+from leadline_contracts.inbound import (
     Category,
     Classification,
     ClassifyStep,

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from leadline_ai.store import AiStore, Budget, StoredAnswer
-from leadline_common.messages import AiSpend
+from leadline_contracts.scoring import AiSpend
 
 OpenStore = Callable[[], Awaitable[AiStore]]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from leadline_ai import keeping
-from leadline_ai.policy import Policy
+from leadline_ai.cache import retry as keeping
+from leadline_ai.leads.policy import Policy
 from leadline_ai.store import Budget, StoredAnswer
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.errors import Unavailable
-from leadline_common.messages import IcpSpec, LeadsAccepted
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import IcpSpec, LeadsAccepted
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer

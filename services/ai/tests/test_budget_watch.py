@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from leadline_ai.budget_watch import BudgetWatch
+from leadline_ai.budget.collector import BudgetWatch
+from leadline_ai.budget.prices import NANO_PER_USD, Price
+from leadline_ai.budget.reservations import Spending
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.prices import NANO_PER_USD, Price
-from leadline_ai.spending import Spending
 from leadline_ai.store import Budget
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.errors import Unavailable
+from leadline_contracts.errors import Unavailable
 
 TODAY, YESTERDAY = Budget("day:2026-11-27", 10**12), Budget("day:2026-11-26", 10**12)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from leadline_ai.policy import Policy
-from leadline_ai.prices import NANO_PER_USD, Price
-from leadline_ai.provider import Usage
+from leadline_ai.budget.prices import NANO_PER_USD, Price
+from leadline_ai.leads.policy import Policy
+from leadline_ai.providers.port import Usage
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from leadline_ai import gate
-from leadline_ai.policy import Policy
+from leadline_ai.leads.policy import Policy
+from leadline_ai.limiter import limiter as gate
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.errors import Transient
-from leadline_common.messages import AiScored, Lead
-from leadline_common.topology import MAX_ATTEMPTS
+from leadline_contracts.errors import Transient
+from leadline_contracts.scoring import AiScored, Lead
+from leadline_contracts.topology import MAX_ATTEMPTS
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_ai.estimate import OUTPUT_TOKENS_A_LEAD, Estimate, Estimator
-from leadline_ai.prices import Price
-from leadline_ai.prompt import ANSWER_SCHEMA, load_prompt
-from leadline_ai.provider import Question
+from leadline_ai.budget.prices import Price
+from leadline_ai.leads.estimate import OUTPUT_TOKENS_A_LEAD, Estimate, Estimator
+from leadline_ai.leads.prompt import ANSWER_SCHEMA, load_prompt
+from leadline_ai.providers.port import Question
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.messages import CHUNK_SIZE, AiSpend, Lead, Offer
+from leadline_contracts.scoring import CHUNK_SIZE, AiSpend, Lead, Offer
 from leadline_testing.model_answers import answer_from_schema
 from leadline_testing.model_behaviour import OK, THINKING, Behaviour
 from leadline_testing.model_request import Body

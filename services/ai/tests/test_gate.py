@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from leadline_ai import gate as gate_module
-from leadline_ai.gate import FAILURES_IN_A_ROW, Gate, State, TurnedAway
-from leadline_ai.provider import FailureKind, ProviderFailure
+from leadline_ai.limiter import limiter as gate_module
+from leadline_ai.limiter.limiter import FAILURES_IN_A_ROW, Gate, State, TurnedAway
+from leadline_ai.providers.port import FailureKind, ProviderFailure
 
 Outcome = ProviderFailure | Exception | None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadline_ai.provider import Stop
+from leadline_ai.providers.port import Stop
 from leadline_testing.model_server import ModelServer
 
 from .provider_cases import CASES, QUESTION, connected, facing, failure_of, saying

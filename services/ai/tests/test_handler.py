@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from leadline_ai.handler import AiHandler
+from leadline_ai.leads.handler import AiHandler
+from leadline_ai.leads.policy import Policy
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.policy import Policy
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.broker import Message
-from leadline_common.chunks import chunk_message
-from leadline_common.errors import Permanent, Transient
-from leadline_common.messages import AiChunkScored, LeadsAccepted
+from leadline_common.broker.chunks import chunk_message
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent, Transient
+from leadline_contracts.scoring import AiChunkScored, LeadsAccepted
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer

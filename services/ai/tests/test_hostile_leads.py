@@ -11,11 +11,11 @@ from typing import Any, get_args
 
 import pytest
 
-from leadline_ai import prompt
-from leadline_ai.assessor import MAX_REASONING
-from leadline_ai.policy import Policy
+from leadline_ai.leads import prompt
+from leadline_ai.leads.answers import MAX_REASONING
+from leadline_ai.leads.policy import Policy
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.messages import LEAD_FIELDS, AiScored, Intent, Lead, Offer
+from leadline_contracts.scoring import LEAD_FIELDS, AiScored, Intent, Lead, Offer
 from leadline_testing.model_behaviour import OBEDIENT, OK
 from leadline_testing.model_request import Body, leads_in
 from leadline_testing.model_server import ModelServer

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from leadline_ai import steps
-from leadline_ai.assessor import clip
-from leadline_ai.step_policy import StepPolicy
-from leadline_ai.steps import AskedStep
+from leadline_ai.leads.answers import clip
+from leadline_ai.steps import step as steps
+from leadline_ai.steps.policy import StepPolicy
+from leadline_ai.steps.step import AskedStep
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.workflow import Classification, JudgeStep, MessageSpec, RouteDefault, Signal
+from leadline_contracts.inbound import Classification, JudgeStep, MessageSpec, RouteDefault, Signal
 from leadline_testing.model_behaviour import OBEDIENT, OK
 from leadline_testing.model_server import ModelServer
 

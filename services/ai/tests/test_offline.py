@@ -2,9 +2,9 @@
 
 import pytest
 
-from leadline_ai.assessor import Answer
-from leadline_ai.offline import assess_offline
-from leadline_common.messages import IcpSpec, Lead, ModelName, Offer
+from leadline_ai.leads.answers import Answer
+from leadline_ai.leads.offline import assess_offline
+from leadline_contracts.scoring import IcpSpec, Lead, ModelName, Offer
 
 FOR_SAAS = 'SaaS is an industry "AI Outreach" is made for.'
 

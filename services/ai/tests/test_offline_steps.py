@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadline_ai.offline_steps import route_of, step_offline
-from leadline_common.workflow import (
+from leadline_ai.steps.offline import route_of, step_offline
+from leadline_contracts.inbound import (
     SLA_MINUTES,
     Category,
     Classification,

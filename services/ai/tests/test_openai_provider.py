@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from leadline_ai.provider import Provider, Stop, Usage
+from leadline_ai.providers.port import Provider, Stop, Usage
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_server import ModelServer
 

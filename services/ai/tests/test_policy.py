@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from leadline_ai.policy import Policy, Scored
-from leadline_ai.prices import Price
+from leadline_ai.budget.prices import Price
+from leadline_ai.leads.policy import Policy, Scored
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.messages import Lead, Offer
+from leadline_contracts.scoring import Lead, Offer
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer

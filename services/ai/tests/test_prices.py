@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_ai.prices import NANO_PER_USD, Price, input_tokens, tokens
-from leadline_ai.provider import Question, Usage
-from leadline_common.errors import SettingsError
+from leadline_ai.budget.prices import NANO_PER_USD, Price, input_tokens, tokens
+from leadline_ai.providers.port import Question, Usage
+from leadline_contracts.errors import SettingsError
 
 KNOWN = tomllib.loads(files("leadline_ai").joinpath("prices.toml").read_text(encoding="utf-8"))
 

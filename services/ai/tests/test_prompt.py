@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_ai.assessor import MAX_REASONING, Answer
-from leadline_ai.prompt import ANSWER_SCHEMA, Prompt, Reading, lead_data, load_prompt, read_answers
-from leadline_common.messages import LEAD_FIELDS, Intent, Lead, Offer
+from leadline_ai.leads.answers import MAX_REASONING, Answer
+from leadline_ai.leads.prompt import ANSWER_SCHEMA, Prompt, Reading, lead_data, load_prompt, read_answers
+from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead, Offer
 
 IDS = ["ava", "ben", "cleo"]
 REASON = "Zzyzx Quxley runs the growth of Fnordmetrics."

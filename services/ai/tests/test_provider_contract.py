@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from leadline_ai.provider import Provider, ProviderFailure, Stop, Usage
-from leadline_common.errors import SettingsError
+from leadline_ai.providers.port import Provider, ProviderFailure, Stop, Usage
+from leadline_contracts.errors import SettingsError
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import Behaviour
 from leadline_testing.model_request import user_texts_of

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from leadline_ai import assessing
+from leadline_ai.leads import assessor as assessing
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.errors import Transient
-from leadline_common.topology import MAX_ATTEMPTS
+from leadline_contracts.errors import Transient
+from leadline_contracts.topology import MAX_ATTEMPTS
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer

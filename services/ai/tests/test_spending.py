@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from leadline_ai.asking import Asker
-from leadline_ai.gate import Gate, TurnedAway
+from leadline_ai.budget.prices import Price, input_tokens
+from leadline_ai.budget.reservations import Account, BudgetSpent, Spending
+from leadline_ai.limiter.limiter import Gate, TurnedAway
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.prices import Price, input_tokens
-from leadline_ai.provider import ProviderFailure, Question, Reply, Stop, Usage
-from leadline_ai.spending import Account, BudgetSpent, Spending
+from leadline_ai.providers.asker import Asker
+from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop, Usage
 from leadline_ai.store import AiStore, Budget
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.errors import Unavailable
-from leadline_common.messages import AiSpend
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import AiSpend
 
 MODEL = "claude-haiku-5-5"
 QUESTION = Question(system="s" * 300, prefix="p" * 300, body="b" * 300, schema={}, max_tokens=500)

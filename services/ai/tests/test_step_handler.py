@@ -8,14 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.step_handler import StepHandler
-from leadline_ai.step_policy import StepPolicy
+from leadline_ai.steps.handler import StepHandler
+from leadline_ai.steps.policy import StepPolicy
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.broker import Message
-from leadline_common.chunks import message_of
-from leadline_common.errors import Permanent, Transient
-from leadline_common.topology import MAX_ATTEMPTS
-from leadline_common.workflow import (
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent, Transient
+from leadline_contracts.inbound import (
     ClassifyStep,
     ExtractStep,
     JudgeStep,
@@ -24,6 +23,7 @@ from leadline_common.workflow import (
     StepName,
     checked_output,
 )
+from leadline_contracts.topology import MAX_ATTEMPTS
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer

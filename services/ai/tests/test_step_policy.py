@@ -8,16 +8,16 @@ from typing import Any
 
 import pytest
 
-from leadline_ai import gate, keeping, step_asking
-from leadline_ai.assessor import Failure
-from leadline_ai.offline_steps import OFFLINE_STEPS, route_of, step_offline
-from leadline_ai.step_policy import StepPolicy
-from leadline_ai.steps import AskedStep, prompt_of
+from leadline_ai.cache import retry as keeping
+from leadline_ai.leads.answers import Failure
+from leadline_ai.limiter import limiter as gate
+from leadline_ai.steps import assessor as step_asking
+from leadline_ai.steps.offline import OFFLINE_STEPS, route_of, step_offline
+from leadline_ai.steps.policy import StepPolicy
+from leadline_ai.steps.step import AskedStep, prompt_of
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_common.errors import Transient, Unavailable
-from leadline_common.messages import AiSpend
-from leadline_common.topology import MAX_ATTEMPTS
-from leadline_common.workflow import (
+from leadline_contracts.errors import Transient, Unavailable
+from leadline_contracts.inbound import (
     ClassifyStep,
     JudgeStep,
     MessageSpec,
@@ -25,6 +25,8 @@ from leadline_common.workflow import (
     StepName,
     checked_output,
 )
+from leadline_contracts.scoring import AiSpend
+from leadline_contracts.topology import MAX_ATTEMPTS
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_request import Body

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadline_ai.steps import AskedStep, Unreadable, question_about, read_step
-from leadline_common.workflow import Category, JudgeStep, MessageSpec, checked_output
+from leadline_ai.steps.step import AskedStep, Unreadable, question_about, read_step
+from leadline_contracts.inbound import Category, JudgeStep, MessageSpec, checked_output
 from leadline_testing.model_server import ModelServer
 
 from .provider_cases import CASES, connected

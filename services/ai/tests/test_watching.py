@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from leadline_ai import watching
-from leadline_ai.gate import FAILURES_IN_A_ROW, Gate, State
-from leadline_ai.provider import ProviderFailure, Question, Reply
+from leadline_ai.limiter.limiter import FAILURES_IN_A_ROW, Gate, State
+from leadline_ai.providers import probe as watching
 from leadline_ai.providers.anthropic import AnthropicProvider
-from leadline_ai.watching import Watch
-from leadline_common.errors import Unavailable
+from leadline_ai.providers.port import ProviderFailure, Question, Reply
+from leadline_ai.providers.probe import Watch
+from leadline_contracts.errors import Unavailable
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import Behaviour
 from leadline_testing.model_server import ModelServer

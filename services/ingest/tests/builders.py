@@ -15,23 +15,23 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.broker import Message
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.chunks import message_of
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Message
 from leadline_common.http.api import build_app
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER, Lead, Offer, RunFinished
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import running
-from leadline_common.topology import RESULT_LEADS, Queue
-from leadline_ingest.account_routes import account_routes
-from leadline_ingest.accounts import Accounts
+from leadline_common.process.service import running
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.scoring import LOCAL_OWNER, Lead, Offer, RunFinished
+from leadline_contracts.topology import RESULT_LEADS, Queue
+from leadline_ingest.accounts.passwords import Passwords
+from leadline_ingest.accounts.routes import account_routes
+from leadline_ingest.accounts.service import Accounts
 from leadline_ingest.app import Ingest, build, now
-from leadline_ingest.message_routes import message_routes
+from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.passwords import Passwords
-from leadline_ingest.routes import ingest_routes
+from leadline_ingest.prospects.routes import ingest_routes
 from leadline_ingest.store import IngestStore, Prospect, Upload
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from leadline_common.ids import new_id
-from leadline_common.messages import Offer
+from leadline_contracts.scoring import Offer
 from leadline_ingest.store import IngestStore, Prospect, Run, Upload
 
 Uploaded = Callable[..., Awaitable[Upload]]

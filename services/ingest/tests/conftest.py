@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead, Offer
+from leadline_contracts.scoring import Lead, Offer
 from leadline_ingest.store import IngestStore, Prospect, Upload
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore

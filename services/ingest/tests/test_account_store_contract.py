@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from leadline_common.ids import new_id
-from leadline_ingest.account_store import User
+from leadline_ingest.accounts.store import User
 from leadline_ingest.store import IngestStore
 
 # MongoDB deletes counts that have ended long ago by its own clock, so theirs are of today.

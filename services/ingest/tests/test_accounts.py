@@ -13,9 +13,9 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
-from leadline_common.errors import Problem
-from leadline_ingest.accounts import Accounts, LogIn, SignUp, email_key
-from leadline_ingest.passwords import Passwords
+from leadline_contracts.errors import Problem
+from leadline_ingest.accounts.passwords import Passwords
+from leadline_ingest.accounts.service import Accounts, LogIn, SignUp, email_key
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import QUICK_HASHES, START, TOKENS

@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadline_ingest.client_address import client_address
+from leadline_ingest.accounts.client_address import client_address
 
 PEER = "10.0.0.9"
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from leadline_ingest.csvfile import MAX_FIELD, CsvReader, CsvRefused, ProspectRow, Rejection
+from leadline_ingest.prospects.csv import MAX_FIELD, CsvReader, CsvRefused, ProspectRow, Rejection
 
 HEADER = b"name,role,company,industry,location,linkedin_bio\n"
 FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_ingest.csvfile import CsvReader, CsvRefused, ProspectRow, Rejection
-from leadline_ingest.csvfile import reader as reader_module
-from leadline_ingest.csvfile.records import Record, RecordSplitter
+from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow, Rejection
+from leadline_ingest.prospects.csv import reader as reader_module
+from leadline_ingest.prospects.csv.records import Record, RecordSplitter
 
 FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 Outcome = tuple[list[ProspectRow | Rejection], list[str], str]

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from leadline_common.broker import Message
-from leadline_common.brokers import headers
-from leadline_common.chunks import message_of
-from leadline_common.errors import Unavailable
+from leadline_common.broker import headers
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Message
 from leadline_common.ids import derived_id, new_id
-from leadline_common.messages import (
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import (
     LOCAL_OWNER,
     FailedLead,
     LeadsAccepted,
@@ -24,8 +24,8 @@ from leadline_common.messages import (
     RunProgressed,
     RunPublished,
 )
-from leadline_common.topology import RESULT_LEADS, SUBMISSIONS, Queue
-from leadline_ingest.runs import RunRequest
+from leadline_contracts.topology import RESULT_LEADS, SUBMISSIONS, Queue
+from leadline_ingest.runs.service import RunRequest
 from leadline_ingest.store import Run
 
 from .builders import (

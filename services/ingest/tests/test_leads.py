@@ -2,9 +2,9 @@
 
 import pytest
 
-from leadline_common.errors import FieldError
-from leadline_common.messages import LEAD_BYTES, LEAD_FIELDS, LeadSpec
-from leadline_ingest.leads import check_lead, read_lead
+from leadline_contracts.errors import FieldError
+from leadline_contracts.scoring import LEAD_BYTES, LEAD_FIELDS, LeadSpec
+from leadline_ingest.prospects.validation import check_lead, read_lead
 
 
 def test_surrounding_white_space_goes_and_all_other_text_stays() -> None:

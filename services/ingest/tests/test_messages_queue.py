@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from leadline_common.broker import Message
-from leadline_common.brokers import headers
-from leadline_common.errors import Unavailable
-from leadline_common.messages import LOCAL_OWNER
-from leadline_common.topology import MESSAGES, RESULT_MESSAGES, Queue
-from leadline_common.workflow import MessageAccepted, MessageReceived, MessageSpec, MessageSubmitted
-from leadline_ingest.messages import external_key
+from leadline_common.broker import headers
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.inbound import MessageAccepted, MessageReceived, MessageSpec, MessageSubmitted
+from leadline_contracts.scoring import LOCAL_OWNER
+from leadline_contracts.topology import MESSAGES, RESULT_MESSAGES, Queue
+from leadline_ingest.inbound.service import external_key
 
 from .builders import House, drained, eventually, house
 

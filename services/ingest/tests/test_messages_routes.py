@@ -11,8 +11,8 @@ import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from leadline_common.ids import age_of
-from leadline_common.topology import RESULT_MESSAGES
-from leadline_common.workflow import MAX_MESSAGE, MessageAccepted
+from leadline_contracts.inbound import MAX_MESSAGE, MessageAccepted
+from leadline_contracts.topology import RESULT_MESSAGES
 
 from .builders import CLOSED, JSON, TOKENS, House, drained, house
 

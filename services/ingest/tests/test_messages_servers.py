@@ -12,14 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leadline_common.broker import Broker
-from leadline_common.brokers.rabbitmq import RabbitBroker
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import running
-from leadline_common.topology import RESULT_MESSAGES
-from leadline_common.workflow import MessageAccepted, MessageSpec
+from leadline_common.broker.port import Broker
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.process.service import running
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.inbound import MessageAccepted, MessageSpec
+from leadline_contracts.topology import RESULT_MESSAGES
 from leadline_ingest.app import Ingest, build
-from leadline_ingest.messages import external_key
+from leadline_ingest.inbound.service import external_key
 from leadline_ingest.stores.mongo import MongoIngestStore
 
 pytestmark = pytest.mark.servers

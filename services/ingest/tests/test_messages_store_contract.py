@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 
 from leadline_common.ids import new_id
-from leadline_common.workflow import MAX_MESSAGE, MessageAccepted, MessageSpec
+from leadline_contracts.inbound import MAX_MESSAGE, MessageAccepted, MessageSpec
 from leadline_ingest.store import IngestStore
 
 from .conftest import OpenStore

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from leadline_common.errors import Problem
-from leadline_ingest.multipart_upload import UploadForm
+from leadline_contracts.errors import Problem
+from leadline_ingest.prospects.multipart import UploadForm
 
 from .builders import FORM, csv_of, form_of
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
-from leadline_common.http.routing import ROUTES
-from leadline_common.messages import LeadsAccepted
+from leadline_common.http.service_map import ROUTES
+from leadline_contracts.scoring import LeadsAccepted
 from leadline_ingest.store import RunState
 
 from .builders import CLOSED, FORM, TOKENS, House, csv_of, drained, eventually, form_of, house

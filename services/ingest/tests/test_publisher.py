@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from leadline_common.broker import Message
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.errors import LeadlineError, Unavailable
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
-from leadline_common.messages import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished, RunStarted
-from leadline_common.topology import RESULT_RUNS
+from leadline_contracts.errors import LeadlineError, Unavailable
+from leadline_contracts.scoring import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished, RunStarted
+from leadline_contracts.topology import RESULT_RUNS
 from leadline_ingest import store as store_module
-from leadline_ingest.publisher import LEASE, LeaseLost, Publisher
+from leadline_ingest.runs.outbox import LEASE, LeaseLost, Publisher
 from leadline_ingest.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
@@ -455,7 +455,7 @@ async def test_a_store_that_is_away_does_not_end_the_sweep(
     tmp_path: Path, broker: CutBroker, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outage costs a few seconds, not the process."""
-    monkeypatch.setattr("leadline_ingest.publisher._SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr("leadline_ingest.runs.outbox._SWEEP_SECONDS", 0.01)
 
     class AwayStore(CutStore):
         outages: list[LeadlineError] = [Unavailable("away"), Unavailable("still away")]

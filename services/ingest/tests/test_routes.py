@@ -14,7 +14,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from leadline_common.http.server import serving
-from leadline_common.messages import LeadsAccepted, RunPublished
+from leadline_contracts.scoring import LeadsAccepted, RunPublished
 
 from .builders import (
     FORM,

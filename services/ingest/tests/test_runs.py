@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.errors import NotFound, Problem
-from leadline_common.messages import LOCAL_OWNER, Offer
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_contracts.errors import NotFound, Problem
+from leadline_contracts.scoring import LOCAL_OWNER, Offer
 from leadline_ingest.app import now
-from leadline_ingest.publisher import Publisher
-from leadline_ingest.runs import RunProgress, RunRequest, Runs
+from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.runs.service import RunProgress, RunRequest, Runs
 from leadline_ingest.store import IngestStore, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead, Offer
+from leadline_contracts.scoring import Lead, Offer
 from leadline_ingest import store as store_module
 from leadline_ingest.store import IngestStore, Prospect, Run, Upload
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from leadline_common.errors import NotFound
 from leadline_common.ids import new_id
-from leadline_common.messages import IcpSpec, Lead, Offer
+from leadline_contracts.errors import NotFound
+from leadline_contracts.scoring import IcpSpec, Lead, Offer
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, RunState, Upload
 
 from .claiming import claimed

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from leadline_common.ids import new_id
-from leadline_common.messages import Offer
+from leadline_contracts.scoring import Offer
 from leadline_ingest.store import IngestStore, Prospect, Run, Upload
 
 from .claiming import Uploaded, claimed, found, run_for, walk

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
-from leadline_common.errors import SettingsError, Unavailable
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead, Offer
-from leadline_common.workflow import MessageAccepted, MessageSpec
+from leadline_contracts.errors import SettingsError, Unavailable
+from leadline_contracts.inbound import MessageAccepted, MessageSpec
+from leadline_contracts.scoring import Lead, Offer
 from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore

@@ -7,12 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.errors import NotFound, Problem, Unavailable
-from leadline_common.messages import LOCAL_OWNER
-from leadline_ingest.csvfile import CsvRefused
+from leadline_contracts.errors import NotFound, Problem, Unavailable
+from leadline_contracts.scoring import LOCAL_OWNER
+from leadline_ingest.prospects.csv import CsvRefused
+from leadline_ingest.prospects.uploads import (
+    ABANDONED_AFTER,
+    UploadMemory,
+    UploadReceiver,
+    receiving,
+    sweep_uploads,
+)
 from leadline_ingest.store import Prospect, Run, Upload
 from leadline_ingest.stores.sqlite import SqliteIngestStore
-from leadline_ingest.uploads import ABANDONED_AFTER, UploadMemory, UploadReceiver, receiving, sweep_uploads
 
 from .builders import HEADER, START, csv_of, eventually, leads, offer, uploaded
 from .claiming import claimed

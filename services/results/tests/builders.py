@@ -6,9 +6,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from leadline_common.broker import Broker, Message
-from leadline_common.chunks import chunk_message
-from leadline_common.messages import (
+from leadline_common.broker.chunks import chunk_message
+from leadline_common.broker.port import Broker, Message
+from leadline_contracts.scoring import (
     LOCAL_OWNER,
     AiChunkScored,
     AiScored,
@@ -24,9 +24,9 @@ from leadline_common.messages import (
     RunPublished,
     RunStarted,
 )
-from leadline_common.topology import Queue
+from leadline_contracts.topology import Queue
 from leadline_results.metrics import ResultMetrics
-from leadline_results.record import Record, conclude, gather, merge
+from leadline_results.runs.record import Record, conclude, gather, merge
 
 COUNTED = ResultMetrics(CollectorRegistry())
 """For tests that ask for no figures."""

@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leadline_results.store import ResultStore
-from leadline_results.stores.mongo import MongoResultStore
-from leadline_results.stores.mongo_workflows import MongoWorkflowStore
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
-from leadline_results.workflow_store import WorkflowStore
+from leadline_results.runs.mongo import MongoResultStore
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import ResultStore
+from leadline_results.workflows.mongo import MongoWorkflowStore
+from leadline_results.workflows.sqlite import SqliteWorkflowStore
+from leadline_results.workflows.store import WorkflowStore
 
 OpenStore = Callable[[], Awaitable[ResultStore]]
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_common.errors import Problem
-from leadline_results.cursor import read_cursor, write_cursor
-from leadline_results.store import Position
+from leadline_contracts.errors import Problem
+from leadline_results.runs.store import Position
+from leadline_results.web.pagination import read_cursor, write_cursor
 
 
 @given(st.integers(-1, 100), st.text(st.characters(exclude_categories=["Cs"])), st.uuids().map(str))

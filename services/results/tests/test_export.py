@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_common.messages import LEAD_FIELDS, Lead
-from leadline_results.export import COLUMNS, ExportFormat, export, neutralised
-from leadline_results.record import PartMessage, Record, conclude, gather, merge
+from leadline_contracts.scoring import LEAD_FIELDS, Lead
+from leadline_results.runs.export import COLUMNS, ExportFormat, export, neutralised
+from leadline_results.runs.record import PartMessage, Record, conclude, gather, merge
 
 from .builders import START, ai_answer, by_ai, by_rules, chunk, done_record
 

@@ -13,18 +13,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadline_common.broker import Message
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.chunks import chunk_message
-from leadline_common.errors import Permanent, Unavailable
+from leadline_common.broker.chunks import chunk_message
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
-from leadline_common.messages import AiSpend, Lead, LeadsAccepted, LeadsFailed, ResultsScored
-from leadline_results.events import events_about
-from leadline_results.handler import MergeHandler
-from leadline_results.record import Key, Record, Status
-from leadline_results.spend import RunSpend
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.tracker import Tracker
+from leadline_contracts.errors import Permanent, Unavailable
+from leadline_contracts.scoring import AiSpend, Lead, LeadsAccepted, LeadsFailed, ResultsScored
+from leadline_results.runs.events import events_about
+from leadline_results.runs.merge import MergeHandler
+from leadline_results.runs.record import Key, Record, Status
+from leadline_results.runs.spend import RunSpend
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.tracker import Tracker
 
 from .builders import COUNTED, START, all_of, by_ai, by_rules, chunk, done_record
 

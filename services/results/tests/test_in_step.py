@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from leadline_common.broker import Message
-from leadline_common.messages import AiChunkScored, LeadsAccepted, RulesScored
-from leadline_results.in_step import InStep
+from leadline_common.broker.port import Message
+from leadline_contracts.scoring import AiChunkScored, LeadsAccepted, RulesScored
+from leadline_results.runs.chunk_join import InStep
 
 
 def part(chunk: str, kind: str) -> Message:

@@ -8,13 +8,13 @@ from uuid import UUID
 import pytest
 from prometheus_client import CollectorRegistry
 
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.chunks import chunk_message
+from leadline_common.broker.chunks import chunk_message
+from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
-from leadline_results.handler import MergeHandler
 from leadline_results.metrics import ResultMetrics
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.tracker import Tracker
+from leadline_results.runs.merge import MergeHandler
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.tracker import Tracker
 
 from .builders import by_ai, by_rules, chunk, published, started
 

@@ -11,21 +11,21 @@ from httpx import ASGITransport, AsyncClient, Response
 from litestar.types import ASGIApp
 from pydantic import SecretStr
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.http.api import build_app
-from leadline_common.http.routing import ROUTES
+from leadline_common.http.auth import Authentication, Tokens
+from leadline_common.http.service_map import ROUTES
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.scoring import Lead
 from leadline_results.app import build_workflows
-from leadline_results.routes import results_routes
-from leadline_results.store import Run
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
-from leadline_results.workflow import begin
-from leadline_results.workflow_routes import workflow_routes
+from leadline_results.runs.routes import results_routes
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import Run
+from leadline_results.workflows.machine import begin
+from leadline_results.workflows.routes import workflow_routes
+from leadline_results.workflows.sqlite import SqliteWorkflowStore
 
 from .builders import OFFER, START, Clock, done_record
 from .workflow_builders import accepted

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_common.messages import LOCAL_OWNER, AiScored, AiStatus, Factor, ModelName, RuleScored
-from leadline_results.record import Key, PartMessage, Record, Status, conclude, gather, merge
+from leadline_contracts.scoring import LOCAL_OWNER, AiScored, AiStatus, Factor, ModelName, RuleScored
+from leadline_results.runs.record import Key, PartMessage, Record, Status, conclude, gather, merge
 from leadline_scoring.models import load_model
 
 from .builders import START, ai_answer, by_ai, by_rules, chunk, rule_answer

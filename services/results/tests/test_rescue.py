@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.chunks import chunk_message
+from leadline_common.broker.chunks import chunk_message
+from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
-from leadline_common.messages import (
+from leadline_contracts.scoring import (
     CHUNK_SIZE,
     AiChunkScored,
     Contract,
@@ -21,14 +21,14 @@ from leadline_common.messages import (
     RulesScored,
     RunFinished,
 )
-from leadline_common.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, RUN_EVENTS, Queue
-from leadline_results.handler import MergeHandler
+from leadline_contracts.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, RUN_EVENTS, Queue
 from leadline_results.metrics import ResultMetrics
-from leadline_results.record import Key, Status
-from leadline_results.rescue import NUDGES, Rescue
-from leadline_results.store import Run
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.tracker import Tracker
+from leadline_results.runs.merge import MergeHandler
+from leadline_results.runs.record import Key, Status
+from leadline_results.runs.redrive import NUDGES, Rescue
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import Run
+from leadline_results.runs.tracker import Tracker
 
 from .builders import OFFER, Clock, all_of, by_ai, by_rules, chunk, drained, published, started
 

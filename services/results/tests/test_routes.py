@@ -14,18 +14,18 @@ from uuid import UUID
 import pytest
 from httpx import ASGITransport, AsyncClient
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.errors import Unavailable
 from leadline_common.http.api import build_app
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER, AiScored, Intent, Lead
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
-from leadline_results.record import Record, Status, conclude, gather, merge
-from leadline_results.routes import results_routes
-from leadline_results.spend import RunSpend
-from leadline_results.store import Counts, Query, Run
-from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import LOCAL_OWNER, AiScored, Intent, Lead
+from leadline_results.runs.record import Record, Status, conclude, gather, merge
+from leadline_results.runs.routes import results_routes
+from leadline_results.runs.spend import RunSpend
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import Counts, Query, Run
 
 from .builders import START, Clock, ai_answer, by_ai, by_rules, chunk, done_record
 

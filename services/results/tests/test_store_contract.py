@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 from leadline_common.ids import new_id
-from leadline_common.messages import AiScored, Factor, Lead, RuleScored
-from leadline_results.record import Key, Record, Status
-from leadline_results.store import Counts, Query, ResultStore
+from leadline_contracts.scoring import AiScored, Factor, Lead, RuleScored
+from leadline_results.runs.record import Key, Record, Status
+from leadline_results.runs.store import Counts, Query, ResultStore
 
 OpenStore = Callable[[], Awaitable[ResultStore]]
 

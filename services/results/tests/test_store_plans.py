@@ -8,10 +8,10 @@ import pytest
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
-from leadline_results.record import Record, Status
-from leadline_results.store import Position, Query
-from leadline_results.stores import mongo_queries, sqlite_queries
-from leadline_results.stores.mongo_documents import to_document
+from leadline_results.runs import mongo_queries, sqlite_queries
+from leadline_results.runs.mongo_documents import to_document
+from leadline_results.runs.record import Record, Status
+from leadline_results.runs.store import Position, Query
 
 LISTS = [
     Query(owner="local"),

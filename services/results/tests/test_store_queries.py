@@ -6,9 +6,9 @@ from itertools import product
 
 import pytest
 
-from leadline_common.messages import Intent
-from leadline_results.record import Key, Record, Status
-from leadline_results.store import Position, Query, ResultStore
+from leadline_contracts.scoring import Intent
+from leadline_results.runs.record import Key, Record, Status
+from leadline_results.runs.store import Position, Query, ResultStore
 
 OWNERS = ("local", "acme")
 OFFERS = ("offer 1", "offer 2")

@@ -8,14 +8,14 @@ from pathlib import Path
 import pymongo
 import pytest
 
-from leadline_common.errors import Unavailable
-from leadline_common.messages import Offer
-from leadline_common.mongo import connect
-from leadline_results.record import Record
-from leadline_results.spend import RunSpend
-from leadline_results.store import Counts, Query, ResultStore, Run
-from leadline_results.stores.mongo import MongoResultStore
-from leadline_results.stores.sqlite import SqliteResultStore
+from leadline_common.storage.mongo import connect
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import Offer
+from leadline_results.runs.mongo import MongoResultStore
+from leadline_results.runs.record import Record
+from leadline_results.runs.spend import RunSpend
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import Counts, Query, ResultStore, Run
 
 OpenStore = Callable[[], Awaitable[ResultStore]]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from leadline_results.spend import FIGURES, RunSpend
-from leadline_results.store import ResultStore
+from leadline_results.runs.spend import FIGURES, RunSpend
+from leadline_results.runs.store import ResultStore
 
 OpenStore = Callable[[], Awaitable[ResultStore]]
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.errors import Unavailable
+from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
-from leadline_common.messages import Lead, RunFinished, RunProgressed
-from leadline_common.topology import RUN_EVENTS
-from leadline_results.rescue import Rescue
-from leadline_results.store import Counts, Run
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.tracker import Tracker
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import Lead, RunFinished, RunProgressed
+from leadline_contracts.topology import RUN_EVENTS
+from leadline_results.runs.redrive import Rescue
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import Counts, Run
+from leadline_results.runs.tracker import Tracker
 
 from .builders import COUNTED, START, Clock, done_record, drained, published, started
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from leadline_common.errors import Problem
-from leadline_common.workflow import StepName
-from leadline_results.workflow import (
+from leadline_contracts.errors import Problem
+from leadline_contracts.inbound import StepName
+from leadline_results.workflows.machine import (
     GRACE,
     MAX_HISTORY,
     STEP_TIME,

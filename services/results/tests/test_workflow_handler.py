@@ -7,22 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.broker import Message
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.consumer import Consumer
-from leadline_common.errors import Permanent
+from leadline_common.broker.consumer import Consumer
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.topology import (
-    AI_CLASSIFY,
-    AI_EXTRACT,
-    RESULT_MESSAGES,
-    RESULT_STEPS,
-    RULES_ROUTE,
-    Queue,
-)
-from leadline_common.workflow import (
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.errors import Permanent
+from leadline_contracts.inbound import (
     ClassifyStep,
     ExtractStep,
     RouteStep,
@@ -30,13 +21,22 @@ from leadline_common.workflow import (
     StepName,
     WorkflowEnded,
 )
+from leadline_contracts.scoring import LOCAL_OWNER
+from leadline_contracts.topology import (
+    AI_CLASSIFY,
+    AI_EXTRACT,
+    RESULT_MESSAGES,
+    RESULT_STEPS,
+    RULES_ROUTE,
+    Queue,
+)
 from leadline_results.app import build_workflows
 from leadline_results.metrics import WorkflowMetrics
-from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
-from leadline_results.workflow import Workflow, apply, begin, postpone, retry
-from leadline_results.workflow_handler import WorkflowHandler
-from leadline_results.workflow_store import WorkflowQuery, WorkflowStore
-from leadline_results.workflow_writer import WorkflowWriter
+from leadline_results.workflows.handler import WorkflowHandler
+from leadline_results.workflows.machine import Workflow, apply, begin, postpone, retry
+from leadline_results.workflows.sqlite import SqliteWorkflowStore
+from leadline_results.workflows.store import WorkflowQuery, WorkflowStore
+from leadline_results.workflows.writer import WorkflowWriter
 
 from .builders import START
 from .workflow_builders import CLASSIFIED, EXTRACTED, REFUSED, accepted, answer, asked, at, failed, message

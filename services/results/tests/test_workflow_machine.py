@@ -7,12 +7,20 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from leadline_common.broker import Message
+from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
-from leadline_common.workflow import OUTPUTS, StepFinished, StepName, WorkflowEnded
-from leadline_results.workflow import MAX_HISTORY, MAX_TRIES, StepStatus, Workflow, apply, begin, retry
-from leadline_results.workflow_messages import Cause, messages_after, step_message
-from leadline_results.workflow_sweep import push
+from leadline_contracts.inbound import OUTPUTS, StepFinished, StepName, WorkflowEnded
+from leadline_results.workflows.machine import (
+    MAX_HISTORY,
+    MAX_TRIES,
+    StepStatus,
+    Workflow,
+    apply,
+    begin,
+    retry,
+)
+from leadline_results.workflows.messages import Cause, messages_after, step_message
+from leadline_results.workflows.timeouts import push
 
 from .builders import START
 from .workflow_builders import ANSWERS, REFUSED, SOURCE, accepted, asked

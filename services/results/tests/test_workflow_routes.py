@@ -12,21 +12,21 @@ from typing import Any, NamedTuple
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.errors import Unavailable
+from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.http.api import build_app
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
 from leadline_common.ids import new_id
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
-from leadline_common.topology import AI_EXTRACT
-from leadline_common.workflow import StepName
-from leadline_results import workflow_following
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.inbound import StepName
+from leadline_contracts.topology import AI_EXTRACT
 from leadline_results.app import build_workflows, now
-from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
-from leadline_results.workflow import Workflow, apply
-from leadline_results.workflow_routes import workflow_routes
+from leadline_results.workflows import events as workflow_following
+from leadline_results.workflows.machine import Workflow, apply
+from leadline_results.workflows.routes import workflow_routes
+from leadline_results.workflows.sqlite import SqliteWorkflowStore
 
 from .builders import START, drained
 from .workflow_builders import CLASSIFIED, ROUTED, answer, asked, at, completed, failed

@@ -9,10 +9,10 @@ from uuid import UUID
 import pytest
 
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER
-from leadline_common.workflow import StepName
-from leadline_results.workflow import Workflow, apply, postpone, repeat, retry
-from leadline_results.workflow_store import WorkflowQuery, WorkflowStore
+from leadline_contracts.inbound import StepName
+from leadline_contracts.scoring import LOCAL_OWNER
+from leadline_results.workflows.machine import Workflow, apply, postpone, repeat, retry
+from leadline_results.workflows.store import WorkflowQuery, WorkflowStore
 
 from .builders import START
 from .workflow_builders import CLASSIFIED, ROUTED, accepted, answer, at, completed, failed

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.broker import Message
-from leadline_common.brokers.embedded import EmbeddedBroker
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.topology import (
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.inbound import StepFinished, StepName
+from leadline_contracts.topology import (
     AI_CLASSIFY,
     AI_EXTRACT,
     AI_JUDGE,
@@ -18,13 +19,12 @@ from leadline_common.topology import (
     RULES_ROUTE,
     Queue,
 )
-from leadline_common.workflow import StepFinished, StepName
 from leadline_results.metrics import WorkflowMetrics
-from leadline_results.workflow import GRACE, MAX_TRIES, STEP_TIME, Workflow
-from leadline_results.workflow_handler import WorkflowHandler
-from leadline_results.workflow_store import WorkflowStore
-from leadline_results.workflow_sweep import BELIEF, SWEEP_BATCH, WorkflowSweep
-from leadline_results.workflow_writer import WorkflowWriter
+from leadline_results.workflows.handler import WorkflowHandler
+from leadline_results.workflows.machine import GRACE, MAX_TRIES, STEP_TIME, Workflow
+from leadline_results.workflows.store import WorkflowStore
+from leadline_results.workflows.timeouts import BELIEF, SWEEP_BATCH, WorkflowSweep
+from leadline_results.workflows.writer import WorkflowWriter
 
 from .builders import Clock, drained
 from .workflow_builders import asked, at, completed, failed

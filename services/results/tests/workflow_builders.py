@@ -3,11 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from leadline_common.broker import Message
-from leadline_common.chunks import message_of
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER
-from leadline_common.workflow import (
+from leadline_contracts.inbound import (
     ClassifyStep,
     ExtractStep,
     MessageAccepted,
@@ -18,7 +17,8 @@ from leadline_common.workflow import (
     StepName,
     StepSource,
 )
-from leadline_results.workflow import Workflow, apply, begin
+from leadline_contracts.scoring import LOCAL_OWNER
+from leadline_results.workflows.machine import Workflow, apply, begin
 
 from .builders import START
 

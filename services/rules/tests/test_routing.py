@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from leadline_common.broker import Message
-from leadline_common.chunks import message_of
-from leadline_common.errors import Permanent
-from leadline_common.workflow import (
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent
+from leadline_contracts.inbound import (
     Category,
     Classification,
     ClassifyStep,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadline_common.messages import Lead
+from leadline_contracts.scoring import Lead
 from leadline_rules.scoring import score_lead
 from leadline_scoring.icp import read_icp
 from leadline_scoring.models import MODEL_NAMES, load_model

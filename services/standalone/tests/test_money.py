@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_common.messages import AiSpend
+from leadline_contracts.scoring import AiSpend
 from leadline_standalone.money import dollars, spent_text
 
 

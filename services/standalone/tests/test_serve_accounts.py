@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from leadline_common.errors import SettingsError
+from leadline_contracts.errors import SettingsError
 from leadline_standalone.secret import kept_secret
 from leadline_testing.services import standalone
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from leadline_scoring.icp import Icp
 from leadline_scoring.taxonomy import Industry, taxonomy
-from leadline_scoring.words import read_text, shown
+from leadline_text.phrases import read_text, shown
 
 _READ = 300
 

@@ -10,9 +10,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from leadline_scoring.data_files import read_data
 from leadline_scoring.industries import IndustryFit
 from leadline_scoring.titles import Seniority
-from leadline_scoring.words import Phrases, fold, read_data
+from leadline_text.phrases import Phrases, fold
 
 MODEL_NAMES = ("standard", "graded")
 MAX_LAYER_POINTS = 50

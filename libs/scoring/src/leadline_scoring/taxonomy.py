@@ -12,7 +12,8 @@ from functools import cache
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from leadline_scoring.words import SEPARATORS, Found, Phrases, Text, expand, fold, read_data, read_text
+from leadline_scoring.data_files import read_data
+from leadline_text.phrases import SEPARATORS, Found, Phrases, Text, expand, fold, read_text
 
 _READ = 500
 _SAME_WITH_S = frozenset({"news", "saas", "paas", "iaas", "gas"})

@@ -15,7 +15,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from leadline_scoring.words import SEPARATORS, Found, Phrases, Text, expand, read_data, read_text, shown
+from leadline_scoring.data_files import read_data
+from leadline_text.phrases import SEPARATORS, Found, Phrases, Text, expand, read_text, shown
 
 _READ = 300
 _REMEMBERED = 32_768

@@ -7,7 +7,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from leadline_common.http.api import without_api_prefix
-from leadline_common.http.routing import service_for
+from leadline_common.http.service_map import service_for
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer"}
 # The server in front of the gateway writes these two itself.

@@ -11,8 +11,8 @@ from types import FrameType
 
 import httpx
 
-from leadline_common.errors import SettingsError
 from leadline_common.http.server import serving
+from leadline_contracts.errors import SettingsError
 from leadline_testing.gateway import build_gateway
 from leadline_testing.running import ServerFailed, ServersMissing
 from leadline_testing.servers import BROKER_URL, both_servers

@@ -1,7 +1,7 @@
 """`python -m leadline_ai`, also `leadline-ai`."""
 
 from leadline_ai.settings import AiSettings
-from leadline_common.command import run_service
+from leadline_common.process.command import run_service
 
 
 def main() -> None:

@@ -6,38 +6,38 @@ from math import ceil
 
 import structlog
 
-from leadline_ai.asking import Asker
-from leadline_ai.assessing import ModelAssessor
-from leadline_ai.bought import BoughtAnswers
-from leadline_ai.budget_watch import BudgetWatch
-from leadline_ai.gate import Gate
-from leadline_ai.handler import AiHandler
+from leadline_ai.budget.collector import BudgetWatch
+from leadline_ai.budget.prices import NANO_PER_USD, Price
+from leadline_ai.budget.reservations import Spending
+from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.leads.assessor import ModelAssessor
+from leadline_ai.leads.handler import AiHandler
+from leadline_ai.leads.policy import Policy
+from leadline_ai.leads.prompt import load_prompt
+from leadline_ai.limiter.limiter import Gate
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.policy import Policy
-from leadline_ai.prices import NANO_PER_USD, Price
-from leadline_ai.prompt import load_prompt
-from leadline_ai.provider import Provider
+from leadline_ai.providers.asker import Asker
+from leadline_ai.providers.port import Provider
+from leadline_ai.providers.probe import Watch
 from leadline_ai.settings import AiSettings, AssessorSettings
-from leadline_ai.spending import Spending
-from leadline_ai.step_asking import StepAssessor
-from leadline_ai.step_handler import StepHandler
-from leadline_ai.step_policy import BoughtSteps, StepPolicy
+from leadline_ai.steps.assessor import StepAssessor
+from leadline_ai.steps.handler import StepHandler
+from leadline_ai.steps.policy import BoughtSteps, StepPolicy
 from leadline_ai.store import AiStore
 from leadline_ai.stores.mongo import MongoAiStore
-from leadline_ai.watching import Watch
-from leadline_common.broker import Broker
-from leadline_common.brokers.rabbitmq import RabbitBroker
-from leadline_common.consumer import Consumer
-from leadline_common.dependency_watch import DependencyWatch
-from leadline_common.errors import SettingsError
-from leadline_common.logs import configure_logging
-from leadline_common.messages import CHUNK_SIZE
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.queue_watch import QueueWatch
-from leadline_common.service import Loop, Service, running, until_signalled
-from leadline_common.settings import load_settings
-from leadline_common.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
-from leadline_common.worker_health import serving_health
+from leadline_common.broker.consumer import Consumer
+from leadline_common.broker.port import Broker
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.process.health_server import serving_health
+from leadline_common.process.service import Loop, Service, running, until_signalled
+from leadline_common.process.settings import load_settings
+from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.logs import configure_logging
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_contracts.errors import SettingsError
+from leadline_contracts.scoring import CHUNK_SIZE
+from leadline_contracts.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
 
 _LEAST_WORKERS = 3
 _OFFLINE_STEPS = 20

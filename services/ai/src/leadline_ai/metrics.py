@@ -5,11 +5,11 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from leadline_ai.gate import Gate, State
-from leadline_ai.prices import NANO_PER_USD
-from leadline_ai.provider import Usage
-from leadline_common.messages import AiScored
-from leadline_common.workflow import StepFinished
+from leadline_ai.budget.prices import NANO_PER_USD
+from leadline_ai.limiter.limiter import Gate, State
+from leadline_ai.providers.port import Usage
+from leadline_contracts.inbound import StepFinished
+from leadline_contracts.scoring import AiScored
 
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0)
 

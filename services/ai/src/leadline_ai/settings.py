@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from leadline_common.settings import Port, ServiceSettings
+from leadline_common.process.settings import Port, ServiceSettings
 
 
 class AssessorSettings(BaseSettings):

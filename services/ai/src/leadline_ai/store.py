@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from leadline_common.messages import AiSpend, Wire
+from leadline_contracts.scoring import AiSpend, Wire
 
 
 class StoredAnswer(Wire):

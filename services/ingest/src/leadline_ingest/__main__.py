@@ -1,6 +1,6 @@
 """`python -m leadline_ingest`, also `leadline-ingest`."""
 
-from leadline_common.command import run_service
+from leadline_common.process.command import run_service
 from leadline_ingest.settings import IngestSettings
 
 

@@ -5,36 +5,36 @@ from datetime import UTC, datetime, timedelta
 
 from pwdlib import PasswordHash
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.broker import Broker
-from leadline_common.brokers.rabbitmq import RabbitBroker
-from leadline_common.consumer import Consumer
-from leadline_common.dependency_watch import DependencyWatch
+from leadline_common.broker.consumer import Consumer
+from leadline_common.broker.port import Broker
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.http.api import build_app
-from leadline_common.http.document import whole_document
+from leadline_common.http.auth import Authentication, Tokens
+from leadline_common.http.openapi import whole_document
 from leadline_common.http.server import serving
-from leadline_common.logs import configure_logging
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.queue_watch import QueueWatch
-from leadline_common.service import Service, running, until_signalled
-from leadline_common.settings import load_settings
-from leadline_common.topology import MESSAGES, RUN_EVENTS, SUBMISSIONS
-from leadline_ingest.account_routes import account_routes
-from leadline_ingest.account_store import AccountStore
-from leadline_ingest.accounts import Accounts
-from leadline_ingest.handlers import RunEventsHandler, SubmissionHandler
-from leadline_ingest.message_handler import MessageHandler
-from leadline_ingest.message_routes import message_routes
-from leadline_ingest.messages import Messages
+from leadline_common.process.service import Service, running, until_signalled
+from leadline_common.process.settings import load_settings
+from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.logs import configure_logging
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_contracts.topology import MESSAGES, RUN_EVENTS, SUBMISSIONS
+from leadline_ingest.accounts.passwords import Passwords
+from leadline_ingest.accounts.routes import account_routes
+from leadline_ingest.accounts.service import Accounts
+from leadline_ingest.accounts.store import AccountStore
+from leadline_ingest.inbound.handler import MessageHandler
+from leadline_ingest.inbound.routes import message_routes
+from leadline_ingest.inbound.service import Messages
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.passwords import Passwords
-from leadline_ingest.publisher import Publisher
-from leadline_ingest.routes import ingest_routes
-from leadline_ingest.runs import Runs
+from leadline_ingest.prospects.routes import ingest_routes
+from leadline_ingest.prospects.submissions import RunEventsHandler, SubmissionHandler
+from leadline_ingest.prospects.uploads import sweep_uploads
+from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.runs.service import Runs
 from leadline_ingest.settings import IngestSettings
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
-from leadline_ingest.uploads import sweep_uploads
 
 _SUBMISSION_WORKERS = 8
 """As many submissions are held: the broker may let in some that have many megabytes."""

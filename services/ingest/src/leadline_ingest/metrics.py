@@ -4,7 +4,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter
 
-from leadline_common.messages import ModelName
+from leadline_contracts.scoring import ModelName
 
 
 class IngestMetrics:

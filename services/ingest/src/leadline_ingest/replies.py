@@ -3,13 +3,13 @@
 import structlog
 from pydantic import ValidationError
 
-from leadline_common.broker import Broker, Message
-from leadline_common.chunks import message_of
-from leadline_common.errors import LeadlineError
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Broker, Message
 from leadline_common.ids import derived_id
-from leadline_common.messages import LOCAL_OWNER, LeadsRejected, OwnerName, Wire
-from leadline_common.topology import EXCHANGE
-from leadline_common.workflow import MessageReceived
+from leadline_contracts.errors import LeadlineError
+from leadline_contracts.inbound import MessageReceived
+from leadline_contracts.scoring import LOCAL_OWNER, LeadsRejected, OwnerName, Wire
+from leadline_contracts.topology import EXCHANGE
 
 Answer = LeadsRejected | MessageReceived
 

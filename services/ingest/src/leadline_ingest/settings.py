@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from leadline_common.settings import ApiSettings, Port
+from leadline_common.process.settings import ApiSettings, Port
 
 TokenHours = Annotated[float, Field(gt=0, le=8760, description="hours for which an access token is good")]
 TrustedProxies = Annotated[

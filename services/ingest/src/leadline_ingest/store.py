@@ -7,9 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from leadline_common.messages import Lead, ModelName, Offer, Wire
-from leadline_common.workflow import MessageAccepted
-from leadline_ingest.account_store import AccountStore
+from leadline_contracts.inbound import MessageAccepted
+from leadline_contracts.scoring import Lead, ModelName, Offer, Wire
+from leadline_ingest.accounts.store import AccountStore
 
 _PAGE_ROWS = 1_000
 _PAGE_BYTES = 1_048_576

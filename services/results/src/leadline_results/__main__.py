@@ -1,6 +1,6 @@
 """`python -m leadline_results`, also `leadline-results`."""
 
-from leadline_common.command import run_service
+from leadline_common.process.command import run_service
 from leadline_results.settings import ResultsSettings
 
 

@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from leadline_common.auth import Authentication, Tokens
-from leadline_common.broker import Broker
-from leadline_common.brokers.rabbitmq import RabbitBroker
-from leadline_common.consumer import Consumer
-from leadline_common.dependency_watch import DependencyWatch
+from leadline_common.broker.consumer import Consumer
+from leadline_common.broker.port import Broker
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.http.api import build_app
-from leadline_common.http.document import whole_document
+from leadline_common.http.auth import Authentication, Tokens
+from leadline_common.http.openapi import whole_document
 from leadline_common.http.server import serving
-from leadline_common.logs import configure_logging
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.queue_watch import QueueWatch
-from leadline_common.service import Service, running, until_signalled
-from leadline_common.settings import load_settings
-from leadline_common.topology import (
+from leadline_common.process.service import Service, running, until_signalled
+from leadline_common.process.settings import load_settings
+from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.logs import configure_logging
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_contracts.topology import (
     RESULT_AI,
     RESULT_LEADS,
     RESULT_MESSAGES,
@@ -24,21 +24,21 @@ from leadline_common.topology import (
     RESULT_RUNS,
     RESULT_STEPS,
 )
-from leadline_results.handler import MergeHandler, RunsHandler
 from leadline_results.metrics import ResultMetrics, WorkflowMetrics
-from leadline_results.rescue import Rescue
-from leadline_results.routes import results_routes
+from leadline_results.runs.merge import MergeHandler, RunsHandler
+from leadline_results.runs.mongo import MongoResultStore
+from leadline_results.runs.redrive import Rescue
+from leadline_results.runs.routes import results_routes
+from leadline_results.runs.store import ResultStore
+from leadline_results.runs.tracker import Tracker
 from leadline_results.settings import ResultsSettings
-from leadline_results.store import ResultStore
-from leadline_results.stores.mongo import MongoResultStore
-from leadline_results.stores.mongo_workflows import MongoWorkflowStore
-from leadline_results.tracker import Tracker
-from leadline_results.workflow_handler import WorkflowHandler
-from leadline_results.workflow_retry import WorkflowRetry
-from leadline_results.workflow_routes import workflow_routes
-from leadline_results.workflow_store import WorkflowStore
-from leadline_results.workflow_sweep import WorkflowSweep
-from leadline_results.workflow_writer import WorkflowWriter
+from leadline_results.workflows.handler import WorkflowHandler
+from leadline_results.workflows.mongo import MongoWorkflowStore
+from leadline_results.workflows.retry import WorkflowRetry
+from leadline_results.workflows.routes import workflow_routes
+from leadline_results.workflows.store import WorkflowStore
+from leadline_results.workflows.timeouts import WorkflowSweep
+from leadline_results.workflows.writer import WorkflowWriter
 
 _CHUNKS = 20
 """Chunks of each queue held and merged at once; the three queues are in step, so they are the same chunks."""

@@ -12,8 +12,8 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from leadline_common.ids import age_of
-from leadline_results.record import Record, Status
-from leadline_results.workflow import Step, StepStatus, Workflow, WorkflowStatus
+from leadline_results.runs.record import Record, Status
+from leadline_results.workflows.machine import Step, StepStatus, Workflow, WorkflowStatus
 
 _LATENCIES = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0)
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0)

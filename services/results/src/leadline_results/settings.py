@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from leadline_common.settings import ApiSettings, Port
+from leadline_common.process.settings import ApiSettings, Port
 
 
 class ResultsSettings(ApiSettings):

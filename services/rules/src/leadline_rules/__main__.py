@@ -1,6 +1,6 @@
 """`python -m leadline_rules`, also `leadline-rules`."""
 
-from leadline_common.command import run_service
+from leadline_common.process.command import run_service
 from leadline_rules.settings import RulesSettings
 
 

@@ -1,16 +1,16 @@
 """The composition root of the rules service."""
 
-from leadline_common.broker import Broker
-from leadline_common.brokers.rabbitmq import RabbitBroker
-from leadline_common.consumer import Consumer
-from leadline_common.dependency_watch import DependencyWatch
-from leadline_common.logs import configure_logging
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.queue_watch import QueueWatch
-from leadline_common.service import Service, running, until_signalled
-from leadline_common.settings import load_settings
-from leadline_common.topology import RULES, RULES_ROUTE
-from leadline_common.worker_health import serving_health
+from leadline_common.broker.consumer import Consumer
+from leadline_common.broker.port import Broker
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.process.health_server import serving_health
+from leadline_common.process.service import Service, running, until_signalled
+from leadline_common.process.settings import load_settings
+from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.logs import configure_logging
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_contracts.topology import RULES, RULES_ROUTE
 from leadline_rules.handler import RulesHandler
 from leadline_rules.metrics import RulesMetrics
 from leadline_rules.routing import RouteHandler

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from leadline_common.broker import Message
-from leadline_common.chunks import chunk_message, split_chunk
-from leadline_common.errors import Permanent
-from leadline_common.messages import LeadsAccepted, RuleScored, RulesScored
+from leadline_common.broker.chunks import chunk_message, split_chunk
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent
+from leadline_contracts.scoring import LeadsAccepted, RuleScored, RulesScored
 from leadline_rules.metrics import RulesMetrics
 from leadline_rules.scoring import score_lead
 from leadline_scoring.icp import Icp, read_icp

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from leadline_common.broker import Message
-from leadline_common.chunks import message_of
-from leadline_common.errors import Permanent
-from leadline_common.workflow import JudgeStep, RouteDefault, RouteStep, StepError, StepFinished
-from leadline_scoring.inbound.route import default_route
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent
+from leadline_contracts.inbound import JudgeStep, RouteDefault, RouteStep, StepError, StepFinished
+from leadline_inbound.route import default_route
 
 
 class RouteHandler:

@@ -8,12 +8,12 @@ from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import Protocol
 
-from leadline_common.messages import Factor
+from leadline_contracts.scoring import Factor
 from leadline_scoring.icp import Icp, read_role, wanted_role
 from leadline_scoring.industries import match_industry
 from leadline_scoring.models import FitPoints, ScoringModel, SeniorityPoints, TitleKeywordPoints
 from leadline_scoring.titles import Seniority, title_words
-from leadline_scoring.words import read_text, shown
+from leadline_text.phrases import read_text, shown
 
 _READ = 300
 """Characters of a title or an industry that are read, and that a cache entry is known by."""

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from leadline_common.settings import Port, ServiceSettings
+from leadline_common.process.settings import Port, ServiceSettings
 
 
 class RulesSettings(ServiceSettings):

@@ -3,16 +3,16 @@
 from litestar.types import ControllerRouterHandler
 
 from leadline_ai.settings import AssessorSettings
-from leadline_common.auth import Tokens
 from leadline_common.http.api import describe
-from leadline_common.http.document import Document
-from leadline_ingest.account_routes import account_routes
-from leadline_ingest.accounts import Accounts
+from leadline_common.http.auth import Tokens
+from leadline_common.http.openapi import Document
+from leadline_ingest.accounts.routes import account_routes
+from leadline_ingest.accounts.service import Accounts
 from leadline_ingest.app import build_accounts, now
-from leadline_ingest.message_routes import message_routes
-from leadline_ingest.routes import ingest_routes
-from leadline_results.routes import results_routes
-from leadline_results.workflow_routes import workflow_routes
+from leadline_ingest.inbound.routes import message_routes
+from leadline_ingest.prospects.routes import ingest_routes
+from leadline_results.runs.routes import results_routes
+from leadline_results.workflows.routes import workflow_routes
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
 
 TITLE = "Leadline"

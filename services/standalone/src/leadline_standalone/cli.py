@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from leadline_common.errors import LeadlineError, SettingsError
-from leadline_common.logs import configure_logging
-from leadline_common.messages import ModelName, OfferSpec
-from leadline_common.service import run_main, spare_collector
+from leadline_common.process.service import run_main, spare_collector
+from leadline_common.telemetry.logs import configure_logging
+from leadline_contracts.errors import LeadlineError, SettingsError
+from leadline_contracts.scoring import ModelName, OfferSpec
 from leadline_standalone import __version__
 from leadline_standalone.all_routes import whole_document
 from leadline_standalone.estimate import estimate_file

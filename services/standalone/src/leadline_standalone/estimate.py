@@ -6,14 +6,14 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from leadline_ai.estimate import Estimate, Estimator
+from leadline_ai.leads.estimate import Estimate, Estimator
 from leadline_ai.settings import AssessorSettings
-from leadline_common.chunks import cut
+from leadline_common.broker.chunks import cut
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER, Lead, Offer, OfferSpec, text_bytes
-from leadline_common.settings import load_settings
+from leadline_common.process.settings import load_settings
+from leadline_contracts.scoring import LOCAL_OWNER, Lead, Offer, OfferSpec, text_bytes
+from leadline_ingest.prospects.uploads import UploadReport
 from leadline_ingest.store import IngestStore, Run
-from leadline_ingest.uploads import UploadReport
 from leadline_standalone.inputs import upload
 from leadline_standalone.runtime import previewing
 

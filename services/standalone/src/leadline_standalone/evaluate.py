@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
-from leadline_common.errors import Unavailable
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER, AiSpend, AiStatus, ModelName, OfferSpec
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import LOCAL_OWNER, AiSpend, AiStatus, ModelName, OfferSpec
 from leadline_ingest.app import now
-from leadline_ingest.csvfile import CsvRefused
-from leadline_ingest.runs import RunRequest
+from leadline_ingest.prospects.csv import CsvRefused
+from leadline_ingest.runs.service import RunRequest
 from leadline_ingest.store import IngestStore, Prospect, Upload
-from leadline_results.record import Record
-from leadline_results.spend import FIGURES
-from leadline_results.store import Query
+from leadline_results.runs.record import Record
+from leadline_results.runs.spend import FIGURES
+from leadline_results.runs.store import Query
 from leadline_standalone.inputs import BadFile
 from leadline_standalone.labelled import Labelled, LabelledRow, read_labelled
 from leadline_standalone.quality import Judged, Share, accuracy

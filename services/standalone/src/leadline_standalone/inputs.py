@@ -8,13 +8,13 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.progress import Progress
 
-from leadline_common.errors import LeadlineError
-from leadline_common.messages import LOCAL_OWNER, OfferSpec, describe
+from leadline_contracts.errors import LeadlineError
+from leadline_contracts.scoring import LOCAL_OWNER, OfferSpec, describe
 from leadline_ingest.app import now
-from leadline_ingest.csvfile import CsvRefused
+from leadline_ingest.prospects.csv import CsvRefused
+from leadline_ingest.prospects.uploads import UploadMemory, UploadReceiver, UploadReport, receiving
 from leadline_ingest.store import IngestStore
-from leadline_ingest.uploads import UploadMemory, UploadReceiver, UploadReport, receiving
-from leadline_results.export import ExportFormat
+from leadline_results.runs.export import ExportFormat
 
 _PIECE = 256 * 1024
 

@@ -4,15 +4,15 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from leadline_common.ids import new_id
-from leadline_common.messages import LEAD_FIELDS, Intent, Lead
-from leadline_ingest.csvfile import CsvRefused
-from leadline_ingest.csvfile.columns import Columns, column_key
-from leadline_ingest.csvfile.decode import TextDecoder
-from leadline_ingest.csvfile.formats import refuse_other_formats
-from leadline_ingest.csvfile.header import find_header
-from leadline_ingest.csvfile.records import Flaw, RecordSplitter
-from leadline_ingest.leads import check_lead
-from leadline_ingest.uploads import RejectedRow
+from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead
+from leadline_ingest.prospects.csv import CsvRefused
+from leadline_ingest.prospects.csv.columns import Columns, column_key
+from leadline_ingest.prospects.csv.decode import TextDecoder
+from leadline_ingest.prospects.csv.formats import refuse_other_formats
+from leadline_ingest.prospects.csv.header import find_header
+from leadline_ingest.prospects.csv.records import Flaw, RecordSplitter
+from leadline_ingest.prospects.uploads import RejectedRow
+from leadline_ingest.prospects.validation import check_lead
 from leadline_standalone.quality import LABELS
 
 _LABEL = "intent"

@@ -1,6 +1,6 @@
 """Tokens and money in words."""
 
-from leadline_common.messages import AiSpend
+from leadline_contracts.scoring import AiSpend
 
 _CENT = 10_000_000
 

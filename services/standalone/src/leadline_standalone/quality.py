@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import sqrt
 from typing import NamedTuple, get_args
 
-from leadline_common.messages import Intent
+from leadline_contracts.scoring import Intent
 
 LABELS: tuple[Intent, ...] = get_args(Intent)
 _BANDS = (0, 20, 40, 60, 80, 101)

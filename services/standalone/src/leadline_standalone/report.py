@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from leadline_common.messages import AiScored
-from leadline_ingest.uploads import RejectedRow
-from leadline_results.record import Record
-from leadline_results.views import reasoning_of
+from leadline_contracts.scoring import AiScored
+from leadline_ingest.prospects.uploads import RejectedRow
+from leadline_results.runs.record import Record
+from leadline_results.runs.views import reasoning_of
 from leadline_standalone.money import counted, spent_text
 from leadline_standalone.score import Outcome, Shortfall
 

@@ -13,29 +13,29 @@ from filelock import FileLock, Timeout
 
 from leadline_ai.app import build as build_ai
 from leadline_ai.app import build_policy, choose_provider
-from leadline_ai.bought import BoughtAnswers
-from leadline_ai.gate import Gate
+from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.limiter.limiter import Gate
 from leadline_ai.metrics import AiMetrics
+from leadline_ai.providers.probe import Watch
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
-from leadline_ai.watching import Watch
-from leadline_common.brokers.embedded import EmbeddedBroker
-from leadline_common.errors import SettingsError
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health, running
+from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.process.service import Health, running
+from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.errors import SettingsError
 from leadline_ingest.app import build as build_ingest
-from leadline_ingest.messages import Messages
+from leadline_ingest.inbound.service import Messages
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.runs import Runs
+from leadline_ingest.runs.service import Runs
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_results.app import build as build_results
 from leadline_results.app import build_workflows
-from leadline_results.store import ResultStore
-from leadline_results.stores.sqlite import SqliteResultStore
-from leadline_results.stores.sqlite_workflows import SqliteWorkflowStore
-from leadline_results.workflow_retry import WorkflowRetry
-from leadline_results.workflow_store import WorkflowStore
+from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import ResultStore
+from leadline_results.workflows.retry import WorkflowRetry
+from leadline_results.workflows.sqlite import SqliteWorkflowStore
+from leadline_results.workflows.store import WorkflowStore
 from leadline_rules.app import build as build_rules
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from leadline_common.messages import LOCAL_OWNER, AiSpend, ModelName, OfferSpec
-from leadline_ingest.runs import RunRequest
-from leadline_ingest.uploads import UploadReport
-from leadline_results.export import ExportFormat, export
-from leadline_results.record import Record, Status
-from leadline_results.store import Query, ResultStore
+from leadline_contracts.scoring import LOCAL_OWNER, AiSpend, ModelName, OfferSpec
+from leadline_ingest.prospects.uploads import UploadReport
+from leadline_ingest.runs.service import RunRequest
+from leadline_results.runs.export import ExportFormat, export
+from leadline_results.runs.record import Record, Status
+from leadline_results.runs.store import Query, ResultStore
 from leadline_standalone.inputs import BadFile, output_format, upload
 from leadline_standalone.session import session
 

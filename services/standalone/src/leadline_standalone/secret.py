@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from leadline_common.auth import MIN_SECRET_BYTES
-from leadline_common.errors import SettingsError
+from leadline_common.http.auth import MIN_SECRET_BYTES
+from leadline_contracts.errors import SettingsError
 
 _NAME = "jwt-secret"
 

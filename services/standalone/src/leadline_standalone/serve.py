@@ -5,12 +5,12 @@ from pathlib import Path
 from rich.console import Console
 
 from leadline_ai.settings import AssessorSettings
-from leadline_common.auth import Authentication, Tokens
 from leadline_common.http.api import build_app
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
-from leadline_common.logs import configure_logging
-from leadline_common.service import until_signalled
-from leadline_common.settings import check_loopback, load_settings
+from leadline_common.process.service import until_signalled
+from leadline_common.process.settings import check_loopback, load_settings
+from leadline_common.telemetry.logs import configure_logging
 from leadline_ingest.app import build_accounts
 from leadline_standalone.all_routes import TITLE, all_routes
 from leadline_standalone.runtime import embedded

@@ -10,13 +10,13 @@ from rich.progress import Progress
 from rich.text import Text
 
 from leadline_ai.app import KEYS
+from leadline_ai.providers.probe import Watch
 from leadline_ai.settings import AssessorSettings
-from leadline_ai.watching import Watch
-from leadline_common.errors import Unavailable
 from leadline_common.ids import new_id
-from leadline_common.messages import LOCAL_OWNER, Offer, OfferSpec
-from leadline_common.settings import load_settings
-from leadline_results.store import Run
+from leadline_common.process.settings import load_settings
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import LOCAL_OWNER, Offer, OfferSpec
+from leadline_results.runs.store import Run
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
 
 _DRAIN_SECONDS = 5.0

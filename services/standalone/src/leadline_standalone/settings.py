@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from leadline_common.settings import PREFIX, AuthMode, JwtSecrets
+from leadline_common.process.settings import PREFIX, AuthMode, JwtSecrets
 from leadline_ingest.settings import TokenHours, TrustedProxies
 
 

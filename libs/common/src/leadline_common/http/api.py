@@ -17,14 +17,14 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from leadline_common.auth import Authentication, Tokens
+from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.cross_site import guarded
-from leadline_common.http.document import ASSETS, Document, pages
-from leadline_common.http.observing import observed
+from leadline_common.http.middleware import observed
+from leadline_common.http.openapi import ASSETS, Document, pages
 from leadline_common.http.problems import PROBLEM_RESPONSE, exception_handlers, missing_page
 from leadline_common.http.requests import ApiRequest
-from leadline_common.metrics import Metrics, new_registry
-from leadline_common.service import Health
+from leadline_common.process.service import Health
+from leadline_common.telemetry.metrics import Metrics, new_registry
 
 MAX_BODY = 1_000_000
 """Bytes of a request body, unless a route says otherwise."""

@@ -14,9 +14,9 @@ from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from leadline_common.errors import Problem
 from leadline_common.http.problems import render
-from leadline_common.listening import is_loopback
+from leadline_common.process.listening import is_loopback
+from leadline_contracts.errors import Problem
 
 _PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 """Load balancers ask for these under any name, in HTTP/1.0 under none. They tell a state and no data."""

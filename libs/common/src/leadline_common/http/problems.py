@@ -10,8 +10,8 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType
 from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
 
-from leadline_common.errors import FieldError, NotFound, Problem, Unavailable
-from leadline_common.tracing import current
+from leadline_common.telemetry.tracing import current
+from leadline_contracts.errors import FieldError, NotFound, Problem, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {

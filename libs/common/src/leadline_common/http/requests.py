@@ -6,7 +6,7 @@ from typing import Any
 from litestar import Request
 from litestar.exceptions import SerializationException
 
-from leadline_common.errors import Problem
+from leadline_contracts.errors import Problem
 
 _JSON = re.compile(r"application/([^/\s]+\+)?json", re.IGNORECASE)
 

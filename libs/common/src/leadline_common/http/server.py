@@ -9,8 +9,8 @@ import uvicorn
 from litestar.types import ASGIApp
 from uvicorn._types import ASGIApplication
 
-from leadline_common.listening import address_of, listen
-from leadline_common.tasks import start_task
+from leadline_common.process.listening import address_of, listen
+from leadline_common.process.tasks import start_task
 
 log = structlog.get_logger()
 

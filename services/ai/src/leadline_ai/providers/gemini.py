@@ -4,9 +4,9 @@ from aiohttp import ClientError
 from google.genai import Client, types
 from google.genai.errors import APIError
 
-from leadline_ai.provider import ProviderFailure, Question, Reply
 from leadline_ai.providers.gemini_responses import read_refusal, read_reply
 from leadline_ai.providers.http_failures import HttpFailures, NoSuchRoute
+from leadline_ai.providers.port import ProviderFailure, Question, Reply
 from leadline_ai.providers.rate_limits import retry_after
 from leadline_ai.providers.secrecy import quieten, usable_key
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import AliasPath, BaseModel, Field, ValidationError
 
-from leadline_ai.provider import Reply, Stop, Usage
+from leadline_ai.providers.port import Reply, Stop, Usage
 from leadline_ai.providers.rate_limits import duration
 
 _REFUSALS = ("SAFETY", "RECITATION", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MODEL_ARMOR")

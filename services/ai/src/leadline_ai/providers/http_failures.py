@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from leadline_ai.provider import ProviderFailure
+from leadline_ai.providers.port import ProviderFailure
 
 _NO_ROUTE = {404, 405, 501}
 _OVERLOADED = {429, 503, 529}

@@ -4,8 +4,8 @@ from aiohttp import ClientError
 from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient, OpenAIError
 from pydantic import AliasPath, BaseModel, Field, ValidationError
 
-from leadline_ai.provider import ProviderFailure, Question, Reply, Stop, Usage
 from leadline_ai.providers.http_failures import HttpFailures, NoSuchRoute
+from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop, Usage
 from leadline_ai.providers.rate_limits import rest, retry_after
 from leadline_ai.providers.secrecy import quieten, usable_key
 

@@ -3,7 +3,7 @@
 import logging
 import re
 
-from leadline_common.errors import SettingsError
+from leadline_contracts.errors import SettingsError
 
 _KEY = re.compile(r"[!-~]+")
 

@@ -13,9 +13,9 @@ from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from leadline_ai.store import Budget, StoredAnswer
-from leadline_common.messages import AiSpend
-from leadline_common.metrics import Metrics
-from leadline_common.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
+from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
+from leadline_common.telemetry.metrics import Metrics
+from leadline_contracts.scoring import AiSpend
 
 
 class MongoAiStore:

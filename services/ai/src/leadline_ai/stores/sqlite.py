@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from leadline_ai.store import Budget, StoredAnswer
-from leadline_common.errors import Unavailable
-from leadline_common.messages import AiSpend
-from leadline_common.sqlite import Database
+from leadline_common.storage.sqlite import Database
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.scoring import AiSpend
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (

@@ -1,0 +1,255 @@
+"""The broker inside one process, over a journal in SQLite."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from leadline_common.broker import headers
+from leadline_common.broker.embedded import journal
+from leadline_common.broker.port import Broker, Delivery, Message, Subscription
+from leadline_common.storage.sqlite import Database, Work
+from leadline_contracts.errors import Permanent, Unavailable
+from leadline_contracts.topology import Queue, queues_for
+
+_PAUSE = 1.0  # seconds until a journal that could not be written is tried again
+_ANSWER = 2.0  # seconds the journal has to answer a ping
+
+
+class EmbeddedBroker(Broker):
+    """The `Broker` port over one SQLite file, for the tasks of one event loop.
+
+    Only crashes count towards DELIVERY_LIMIT; what a consumer gives back, or a clean `close`, does not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal, inside the running loop. Raises Unavailable where the file cannot be opened."""
+        self.closed = False
+        self._database = Database(path, journal.SCHEMA)
+        self._subscriptions: dict[str, set[EmbeddedSubscription]] = defaultdict(set)
+        self._retries_changed = asyncio.Event()
+        self._returning = asyncio.create_task(self._return_retries())
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Journal every message in each queue bound to its type, in one transaction."""
+        sent = map(headers.outgoing, messages)
+        await self._insert([(queue.name, m) for m in sent for queue in queues_for(m.type)])
+
+    async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
+        """Journal the messages in the queue of that name, in one transaction."""
+        if must_exist:
+            _require(queue)
+        await self._insert([(queue, m) for m in map(headers.outgoing, messages) if queue in journal.NAMES])
+
+    async def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
+        """Start to receive from a queue."""
+        _require(queue.name)
+        if self.closed:
+            raise Unavailable("the broker is closed")
+        subscription = EmbeddedSubscription(self, queue, prefetch)
+        self._subscriptions[queue.name].add(subscription)
+        return subscription
+
+    async def depth(self, queue: str) -> int:
+        """Count the messages that wait in a queue."""
+        _require(queue)
+        return await self._database.read(lambda connection: journal.count(connection, queue))
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the journal's writer answers within two seconds."""
+        try:
+            async with asyncio.timeout(_ANSWER):
+                await self._database.write(lambda connection: None)
+        except TimeoutError:
+            raise Unavailable(f"the journal did not answer within {_ANSWER:.0f} s") from None
+
+    async def close(self) -> None:
+        """Close every subscription and the journal."""
+        if self.closed:
+            return
+        # A journal that cannot be written now lets go of everything when it is opened again.
+        with contextlib.suppress(Unavailable):
+            for subscription in [one for group in self._subscriptions.values() for one in group]:
+                await subscription.close()
+        self.closed = True
+        self._returning.cancel()
+        with contextlib.suppress(Unavailable):
+            await self._database.write(journal.let_all_go)
+        self._database.close()
+
+    async def write(self, work: Work[None], *, changed: Iterable[str]) -> None:
+        """Write to the journal, then wake whoever waits on the queues that got messages by it."""
+        await self._database.write(work)
+        self._wake(changed)
+
+    async def take(self, queue: str, room: int) -> list[tuple[int, Message]]:
+        """Hold and return the first messages of a queue, at most `room`."""
+        return await self._database.write(lambda connection: journal.take(connection, queue, room))
+
+    def forget(self, subscription: "EmbeddedSubscription") -> None:
+        """Leave a closed subscription out from now on."""
+        self._subscriptions[subscription.queue.name].discard(subscription)
+
+    async def _insert(self, queued: list[tuple[str, Message]]) -> None:
+        now = time.time()
+        await self.write(
+            lambda connection: journal.insert(connection, queued, now), changed={queue for queue, _ in queued}
+        )
+
+    def _wake(self, queues: Iterable[str]) -> None:
+        for queue in queues:
+            if queue in journal.RETRIES:
+                self._retries_changed.set()
+            for subscription in self._subscriptions.get(queue, ()):
+                subscription.wake()
+
+    async def _return_retries(self) -> None:
+        """Bring retried messages back when they are due, sleeping until then."""
+        while not self.closed:
+            self._retries_changed.clear()
+            now = time.time()
+            try:
+                queues, following = await self._database.write(
+                    lambda connection, now=now: journal.return_due(connection, now)  # type: ignore[misc]
+                )
+            except Unavailable:
+                await asyncio.sleep(_PAUSE)
+                continue
+            self._wake(queues)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(None if following is None else following - time.time()):
+                    await self._retries_changed.wait()
+
+
+class EmbeddedSubscription(Subscription):
+    """A window of at most `prefetch` unsettled messages over one queue."""
+
+    def __init__(self, broker: EmbeddedBroker, queue: Queue, prefetch: int) -> None:
+        self.queue = queue
+        self._broker = broker
+        self._room = prefetch
+        self._buffer: asyncio.Queue[EmbeddedDelivery | None] = asyncio.Queue()
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._closed = False
+        self._filling = asyncio.create_task(self._fill())
+
+    async def receive(self) -> Delivery:
+        """Wait for the next delivery."""
+        delivery = None if self._closed else await self._buffer.get()
+        if delivery is None:
+            self._buffer.put_nowait(None)  # for whoever else waits
+            raise Unavailable(f"the subscription to {self.queue.name} is closed")
+        return delivery
+
+    async def close(self) -> None:
+        """Stop new deliveries and give back those not yet received."""
+        if self._closed:
+            return
+        self._closed = True
+        self._broker.forget(self)
+        self._changed.set()
+        await self._filling  # never cancelled: what a fetch took would stay held
+        unseen = [self._buffer.get_nowait() for _ in range(self._buffer.qsize())]
+        self._buffer.put_nowait(None)
+        seqs = [delivery.seq for delivery in unseen if delivery is not None]
+        await self._broker.write(
+            lambda connection: journal.let_go(connection, seqs), changed=[self.queue.name]
+        )
+
+    async def settle(self, work: Work[None], *, changed: Iterable[str] = ()) -> None:
+        """Write a delivery's settlement, which frees its place in the window."""
+        await self._broker.write(work, changed=changed)
+        self._room += 1
+        self._changed.set()
+
+    def wake(self) -> None:
+        """Look at the queue again."""
+        self._changed.set()
+
+    @property
+    def lost(self) -> bool:
+        """Whether settling has become pointless."""
+        return self._broker.closed
+
+    async def _fill(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            if self._closed:
+                return
+            try:
+                taken = await self._broker.take(self.queue.name, self._room) if self._room else []
+            except Unavailable:
+                await asyncio.sleep(_PAUSE)
+                self._changed.set()
+                continue
+            self._room -= len(taken)
+            for seq, message in taken:
+                self._buffer.put_nowait(EmbeddedDelivery(self, seq, message))
+
+
+class EmbeddedDelivery(Delivery):
+    """A held message; a second settlement does nothing."""
+
+    __slots__ = ("_message", "_settled", "_subscription", "seq")
+
+    def __init__(self, subscription: EmbeddedSubscription, seq: int, message: Message) -> None:
+        self.seq = seq
+        self._message = message
+        self._subscription = subscription
+        self._settled = False
+
+    @property
+    def message(self) -> Message:
+        """What was published."""
+        return self._message
+
+    @property
+    def queue(self) -> Queue:
+        """The queue it came from."""
+        return self._subscription.queue
+
+    @property
+    def attempt(self) -> int:
+        """1 at first, one more after each `retry`."""
+        return headers.attempt_of(self._message.headers)
+
+    async def ack(self) -> None:
+        """Delete the message."""
+        await self._settle(lambda connection: journal.forget(connection, self.seq))
+
+    async def retry(self, delay: int, error: str) -> None:
+        """Move the message to its retry queue."""
+        await self._move(self.queue.retry(delay), headers.retried(self._message, error))
+
+    async def dead_letter(self, error: str) -> None:
+        """Move the message to the dead queue."""
+        await self._move(self.queue.dead, headers.dead(self._message, self.queue, error))
+
+    async def requeue(self) -> None:
+        """Give the message back at its place in the queue."""
+        await self._settle(lambda connection: journal.let_go(connection, [self.seq]), self.queue.name)
+
+    async def _move(self, queue: str, marked: Message) -> None:
+        _require(queue)
+        now = time.time()
+        await self._settle(lambda connection: journal.move(connection, self.seq, queue, marked, now), queue)
+
+    async def _settle(self, work: Work[None], *changed: str) -> None:
+        if self._settled or self._subscription.lost:
+            return
+        self._settled = True
+        try:
+            # Shielded: a consumer cancelled here must not leave its window one place short for good.
+            await asyncio.shield(self._subscription.settle(work, changed=changed))
+        except Unavailable:
+            self._settled = False
+            raise
+
+
+def _require(queue: str) -> None:
+    if queue not in journal.NAMES:
+        raise Permanent(f"there is no queue {queue!r}: see leadline_contracts.topology")

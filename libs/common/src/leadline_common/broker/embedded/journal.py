@@ -1,0 +1,155 @@
+"""The embedded broker's queues as rows of SQLite: what happens inside one transaction.
+
+A message is held while it is in a consumer's hands. What is still held when the journal is opened was in
+the hands of a process that died: that is a crash, and after DELIVERY_LIMIT of them the message is dead.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from leadline_common.broker import headers
+from leadline_common.broker.port import Message
+from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, RETRY_DELAYS
+
+DEAD = {queue.name: queue.dead for queue in QUEUES}
+RETRIES = {queue.retry(delay): (queue.name, delay) for queue in QUEUES for delay in RETRY_DELAYS}
+NAMES = frozenset([*DEAD, *DEAD.values(), *RETRIES])
+
+_RETURNED_AT_ONCE = 500
+_NEXT = "(SELECT coalesce(max(seq), 0) + 1 FROM messages)"
+
+_WORK_QUEUES = ", ".join(f"'{name}'" for name in DEAD)
+
+# `due` is the Unix time at which a message leaves its retry queue.
+SCHEMA = f"""
+CREATE TABLE IF NOT EXISTS messages (
+    seq INTEGER PRIMARY KEY,
+    queue TEXT NOT NULL,
+    held INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    due REAL,
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    reply_to TEXT,
+    correlation_id TEXT,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS ready ON messages (queue, seq) WHERE held = 0;
+CREATE INDEX IF NOT EXISTS waiting ON messages (due) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS crashed ON messages (crashes) WHERE crashes > 0;
+
+UPDATE messages SET crashes = crashes + 1, held = 0 WHERE held = 1;
+UPDATE messages SET
+    crashes = 0,
+    queue = queue || '.dead',
+    headers = json_set(
+        json_insert(headers, '$."{headers.ATTEMPT}"', '1'),
+        '$."{headers.QUEUE}"', queue,
+        '$."{headers.ERROR}"', '{headers.CRASHED}'
+    )
+WHERE crashes >= {DELIVERY_LIMIT} AND queue IN ({_WORK_QUEUES});
+"""  # noqa: S608 - our own names alone
+
+
+def insert(connection: sqlite3.Connection, queued: Iterable[tuple[str, Message]], now: float) -> None:
+    """Add messages to the ends of the queues named."""
+    connection.executemany(
+        "INSERT INTO messages (queue, due, type, id, reply_to, correlation_id, headers, body)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                queue,
+                due(queue, now),
+                m.type,
+                m.id,
+                m.reply_to,
+                m.correlation_id,
+                json.dumps(headers.carried(m)),
+                m.body,
+            )
+            for queue, m in queued
+        ],
+    )
+
+
+def due(queue: str, now: float) -> float | None:
+    """Return when a message that goes into a retry queue now leaves it; None for any other queue."""
+    return now + RETRIES[queue][1] if queue in RETRIES else None
+
+
+def take(connection: sqlite3.Connection, queue: str, room: int) -> list[tuple[int, Message]]:
+    """Hold the first messages of a queue, at most `room`, and return them with their sequence numbers."""
+    rows = connection.execute(
+        "SELECT seq, type, id, body, headers, reply_to, correlation_id FROM messages"
+        " WHERE queue = ? AND held = 0 ORDER BY seq LIMIT ?",
+        (queue, room),
+    ).fetchall()
+    if rows:
+        connection.execute(
+            "UPDATE messages SET held = 1 WHERE queue = ? AND held = 0 AND seq <= ?", (queue, rows[-1]["seq"])
+        )
+    return [(row["seq"], _message(row)) for row in rows]
+
+
+def _message(row: sqlite3.Row) -> Message:
+    own, published_at = headers.parted(json.loads(row["headers"]))
+    return Message(
+        type=row["type"],
+        id=row["id"],
+        body=row["body"],
+        headers=own,
+        reply_to=row["reply_to"],
+        correlation_id=row["correlation_id"],
+        published_at=published_at,
+    )
+
+
+def forget(connection: sqlite3.Connection, seq: int) -> None:
+    """Remove a message."""
+    connection.execute("DELETE FROM messages WHERE seq = ?", (seq,))
+
+
+def let_go(connection: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """Give messages back to their queues, at the places they had."""
+    connection.executemany("UPDATE messages SET held = 0 WHERE seq = ?", [(seq,) for seq in seqs])
+
+
+def let_all_go(connection: sqlite3.Connection) -> None:
+    """Give every held message back."""
+    connection.execute("UPDATE messages SET held = 0 WHERE held = 1")
+
+
+def move(connection: sqlite3.Connection, seq: int, queue: str, marked: Message, now: float) -> None:
+    """Move a held message, with its new headers, to the end of another queue."""
+    connection.execute(
+        f"UPDATE messages SET seq = {_NEXT}, queue = ?, held = 0, crashes = 0, due = ?, headers = ?"  # noqa: S608
+        " WHERE seq = ?",
+        (queue, due(queue, now), json.dumps(headers.carried(marked)), seq),
+    )
+
+
+def return_due(connection: sqlite3.Connection, now: float) -> tuple[set[str], float | None]:
+    """Move messages whose time has come from the retry queues to the ends of their work queues.
+
+    Returns the work queues that got some, and the Unix time at which the next message is due.
+    """
+    rows = connection.execute(
+        "SELECT seq, queue FROM messages WHERE due <= ? ORDER BY due, seq LIMIT ?", (now, _RETURNED_AT_ONCE)
+    ).fetchall()
+    for row in rows:
+        connection.execute(
+            f"UPDATE messages SET seq = {_NEXT}, queue = ?, due = NULL WHERE seq = ?",  # noqa: S608
+            (RETRIES[row["queue"]][0], row["seq"]),
+        )
+    following: float | None = connection.execute(
+        "SELECT min(due) FROM messages WHERE due IS NOT NULL"
+    ).fetchone()[0]
+    return {RETRIES[row["queue"]][0] for row in rows}, following
+
+
+def count(connection: sqlite3.Connection, queue: str) -> int:
+    """Count the messages of a queue that nobody holds."""
+    query = "SELECT count(*) FROM messages WHERE queue = ? AND held = 0"
+    return int(connection.execute(query, (queue,)).fetchone()[0])

@@ -1,0 +1,129 @@
+"""The broker port: durable, at-least-once message queues."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from leadline_common.telemetry.tracing import TRACEPARENT
+from leadline_contracts.topology import Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One message. `type` routes it; `id` is its idempotency key: the same id means the same content.
+
+    Header values are text; the broker keeps `leadline-…` headers for itself and leaves them out of what is
+    published: on a retried or dead message they are `leadline-attempt`, `leadline-error` (cut to 2,000
+    characters) and, in a dead queue, `leadline-queue`.
+    `attempt` and `published_at` are set on what is received and ignored on what is published:
+    Delivery.attempt, and when the message was first published (Unix time in seconds; None where its publisher
+    did not say).
+    """
+
+    type: str
+    id: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    reply_to: str | None = None
+    correlation_id: str | None = None
+    attempt: int = 1
+    published_at: float | None = field(default=None, compare=False)
+
+    @property
+    def trace(self) -> str | None:
+        """The W3C traceparent it carries."""
+        return self.headers.get(TRACEPARENT)
+
+
+class Delivery(Protocol):
+    """A message handed to one consumer, unsettled until exactly one of the methods below returns.
+
+    An unsettled delivery comes back when its consumer dies or its broker closes. Settling after the
+    connection was lost does nothing: the message comes back to somebody. Settling a second time does nothing.
+    Every method raises Unavailable where the broker does not answer.
+    """
+
+    @property
+    def message(self) -> Message:
+        """What was published."""
+
+    @property
+    def queue(self) -> Queue:
+        """The queue it came from."""
+
+    @property
+    def attempt(self) -> int:
+        """1 at first, one more after each `retry`; redeliveries after a crash do not count."""
+
+    async def ack(self) -> None:
+        """Forget the message for good."""
+
+    async def retry(self, delay: int, error: str) -> None:
+        """Bring the message back after `delay` seconds (one of RETRY_DELAYS) with `attempt` one higher.
+
+        The message is durable in its retry queue before it leaves this one, and comes back at the end of
+        the queue. Raises Permanent where there is no such retry queue.
+        """
+
+    async def dead_letter(self, error: str) -> None:
+        """Move the message to `queue.dead`, with the error and the attempt count in its headers."""
+
+    async def requeue(self) -> None:
+        """Give the message back at once, unhandled (used when a consumer stops)."""
+
+
+class Subscription(Protocol):
+    """A stream of deliveries from one queue, in the order they were queued, at most `prefetch` unsettled.
+
+    Order holds for first deliveries to a single subscription; what is retried or redelivered comes later.
+    """
+
+    async def receive(self) -> Delivery:
+        """Wait for the next delivery. Raises Unavailable when the stream ended: subscribe again."""
+
+    async def close(self) -> None:
+        """Stop new deliveries. Those received stay unsettled and may still be settled; those not yet
+        received go back to the queue."""
+
+
+class Broker(Protocol):
+    """Durable queues laid out by `leadline_contracts.topology`.
+
+    Delivery is at least once: whatever crashes, a message that `publish` confirmed is delivered until a
+    consumer settles it, and may be delivered again. A message that ends its consumer's process
+    DELIVERY_LIMIT times without being settled is dead-lettered by the broker; a process that dies counts
+    against everything it held, received or prefetched, so a small `prefetch` spares the innocent.
+
+    A message published without a `traceparent` gets that of the work that publishes it, where there is one.
+    """
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return once every message is durable in every queue bound to its type.
+
+        Messages of one call keep their order within a queue. A type that no queue is bound to is dropped
+        when it is a public event. Raises Permanent for a type of ROUTED_TYPES that reached no queue,
+        Unavailable where the broker did not confirm: each message may or may not be there, and publishing
+        again with the same ids is safe.
+        """
+
+    async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
+        """Put messages straight into the queue of that name, durable on return.
+
+        Raises Permanent where there is no such queue, unless `must_exist` is false: then they are dropped.
+        Raises Unavailable as `publish` does.
+        """
+
+    async def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
+        """Start to receive from a queue. Raises Permanent where there is no such queue, Unavailable."""
+
+    async def depth(self, queue: str) -> int:
+        """Return how many messages wait in the queue of that name, those delivered and unsettled left out.
+
+        Raises Permanent where there is no such queue, Unavailable.
+        """
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the broker answers within a second or two."""
+
+    async def close(self) -> None:
+        """Close every subscription and the connection; what is unsettled goes back to its queue."""

@@ -1,0 +1,156 @@
+"""The broker on RabbitMQ."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Self
+from urllib.parse import urlsplit
+
+import aio_pika
+from aio_pika import Channel
+from aio_pika.abc import AbstractExchange, AbstractRobustConnection
+from aio_pika.exceptions import ChannelNotFoundEntity
+
+from leadline_common.broker.headers import outgoing
+from leadline_common.broker.port import Broker, Message, Subscription
+from leadline_common.broker.rabbitmq import topology as rabbitmq_topology
+from leadline_common.broker.rabbitmq.channels import (
+    TIMEOUT,
+    open_channel,
+    reaching_rabbitmq,
+    short_channel,
+)
+from leadline_common.broker.rabbitmq.messages import to_amqp
+from leadline_common.broker.rabbitmq.subscription import RabbitSubscription
+from leadline_contracts.errors import Permanent, SettingsError, Unavailable
+from leadline_contracts.topology import EXCHANGE, ROUTED_TYPES, Queue
+
+_IN_FLIGHT = 256
+"""Unconfirmed publishes at once; the rate no longer grows beyond that."""
+_HEARTBEAT = 20
+"""Seconds; the client gives a silent connection up after three of them."""
+_RECONNECT_SECONDS = 1
+_ANSWER = 2.0
+"""Seconds the server has to answer a ping."""
+
+
+class RabbitBroker(Broker):
+    """The `Broker` port on RabbitMQ's quorum queues, over one connection that comes back by itself.
+
+    RabbitMQ counts more than crashes towards DELIVERY_LIMIT: by version, also what is given back unhandled.
+    """
+
+    def __init__(self, connection: AbstractRobustConnection) -> None:
+        self._connection = connection
+        self._publishing: Channel | None = None
+        self._opening = asyncio.Lock()
+        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+
+    @classmethod
+    async def connect(cls, url: str) -> Self:
+        """Connect and declare the topology.
+
+        Raises SettingsError where the URL cannot be read, and Unavailable, naming host and reason, where
+        the server is not reached or refuses the login.
+        """
+        host = _host(url)
+        try:
+            with reaching_rabbitmq():
+                # The client's own timeout, since it holds for every later attempt to reconnect as well.
+                connection = await aio_pika.connect_robust(
+                    url, timeout=TIMEOUT, heartbeat=_HEARTBEAT, reconnect_interval=_RECONNECT_SECONDS
+                )
+        except Unavailable as error:
+            raise Unavailable(f"no connection to RabbitMQ at {host} (LEADLINE_BROKER_URL): {error}") from None
+        broker = cls(connection)
+        try:
+            await broker._publisher()
+        except BaseException:
+            await broker.close()
+            raise
+        return broker
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish to the exchange by type, several unconfirmed at once."""
+        channel = await self._publisher()
+        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
+        await self._put(exchange, [(m.type, m, m.type in ROUTED_TYPES) for m in map(outgoing, messages)])
+
+    async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
+        """Publish to one queue by its name."""
+        channel = await self._publisher()
+        await self._put(channel.default_exchange, [(queue, m, must_exist) for m in map(outgoing, messages)])
+
+    async def move(self, queue: str, marked: Message) -> None:
+        """Put a message with our own headers into the queue of that name, durable on return."""
+        channel = await self._publisher()
+        await self._put(channel.default_exchange, [(queue, marked, True)])
+
+    async def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
+        """Start to receive from a queue."""
+        with reaching_rabbitmq():
+            async with asyncio.timeout(TIMEOUT):
+                channel = await open_channel(self._connection, confirms=False)
+                subscription = RabbitSubscription(channel, queue, self.move)
+                await subscription.start(prefetch)
+        return subscription
+
+    async def depth(self, queue: str) -> int:
+        """Ask how many messages are ready in the queue of that name."""
+        async with short_channel(self._connection, TIMEOUT) as channel:
+            try:
+                found = await channel.declare_queue(queue, passive=True)
+            except ChannelNotFoundEntity:
+                raise Permanent(f"RabbitMQ has no queue {queue!r}") from None
+        return found.declaration_result.message_count or 0
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the server opens a channel within two seconds."""
+        async with short_channel(self._connection, _ANSWER):
+            pass
+
+    async def close(self) -> None:
+        """Close the connection, and with it every subscription."""
+        with contextlib.suppress(Unavailable), reaching_rabbitmq():
+            async with asyncio.timeout(TIMEOUT):
+                await self._connection.close()
+
+    async def _put(self, exchange: AbstractExchange, routed: Sequence[tuple[str, Message, bool]]) -> None:
+        """Publish (routing key, message, must reach a queue) in this order and wait for every confirm."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for key, message, mandatory in routed:
+                    await self._slots.acquire()
+                    task = group.create_task(_confirmed(exchange, key, message, mandatory))
+                    task.add_done_callback(lambda _: self._slots.release())
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _publisher(self) -> Channel:
+        """Return the channel to publish on; the first after an outage declares the topology again."""
+        with reaching_rabbitmq():
+            async with asyncio.timeout(TIMEOUT), self._opening:
+                if self._publishing is None or self._publishing.is_closed:
+                    channel = await open_channel(self._connection, confirms=True)
+                    await rabbitmq_topology.declare(channel)
+                    self._publishing = channel
+                return self._publishing
+
+
+async def _confirmed(exchange: AbstractExchange, key: str, message: Message, mandatory: bool) -> None:
+    with reaching_rabbitmq():
+        await exchange.publish(to_amqp(message), key, mandatory=mandatory, timeout=TIMEOUT)
+
+
+def _host(url: str) -> str:
+    """Return `host:port` of an AMQP URL, which may be shown; its login may not."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (5671 if parts.scheme == "amqps" else 5672)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
+        raise SettingsError(
+            "LEADLINE_BROKER_URL cannot be read; write it like amqp://user:password@host:5672/"
+        )
+    return f"{parts.hostname}:{port}"

@@ -1,1 +1,0 @@
-"""The adapters of the broker port: `embedded` in this process, `rabbitmq` for several."""

@@ -1,0 +1,64 @@
+"""The command line of a service: run it, ask how it is, or prepare its store."""
+
+import argparse
+import http.client
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+
+from leadline_common.process.service import Main, run_main
+from leadline_common.process.settings import ServiceSettings, load_settings
+from leadline_contracts.errors import SettingsError
+
+_ANSWER_SECONDS = 5.0
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - asked there, not listened on
+_SETTINGS = "Settings are environment variables, LEADLINE_BROKER_URL first; a missing one is named."
+
+
+def run_service(
+    name: str,
+    settings: type[ServiceSettings],
+    serve: Main,
+    migrate: Main | None = None,
+    arguments: Sequence[str] | None = None,
+) -> None:
+    """Do what the arguments (by default the process's) say; exit codes are `run_main`'s.
+
+    `health` ends with 0 where the service at this host and port is ready, else with 1.
+    """
+    program = argparse.ArgumentParser(
+        f"leadline-{name}", description=f"Leadline's {name} service.", epilog=_SETTINGS
+    )
+    commands = program.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("serve", help="run the service until it is told to stop (the default)")
+    commands.add_parser("health", help="say whether the running service is ready: exit code 0 or 1")
+    if migrate is not None:
+        commands.add_parser("migrate", help="create the indexes of the store, as every start does, and end")
+    match program.parse_args(arguments).command:
+        case "health":
+            sys.exit(_health(settings))
+        case "migrate" if migrate is not None:
+            run_main(migrate)
+        case _:
+            run_main(serve)
+
+
+def _health(kind: type[ServiceSettings]) -> int:
+    try:
+        settings = load_settings(kind)
+    except SettingsError as error:
+        sys.stderr.write(f"leadline: {error}\n")
+        return 2
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{_EVERYWHERE.get(settings.host, host)}:{settings.port}/health/ready"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=_ANSWER_SECONDS) as answer:
+            said, code = answer.read(), 0
+    except urllib.error.HTTPError as refused:
+        said, code = refused.read(), 1
+    except (OSError, http.client.HTTPException) as error:
+        said, code = f"no answer from {url}: {error}".encode(), 1
+    sys.stdout.buffer.write(said + b"\n")
+    return code

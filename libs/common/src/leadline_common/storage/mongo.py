@@ -1,0 +1,104 @@
+"""MongoDB for the store adapters: one way to connect, and driver errors told as Leadline's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pymongo
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    ExecutionTimeout,
+    PyMongoError,
+    WriteConcernError,
+)
+from pymongo.monitoring import (
+    CommandFailedEvent,
+    CommandListener,
+    CommandStartedEvent,
+    CommandSucceededEvent,
+)
+
+from leadline_common.telemetry.metrics import Metrics
+from leadline_contracts.errors import SettingsError, Unavailable
+
+DUPLICATE_KEY = 11000
+_INDEX_SECONDS = 6 * 3600.0
+
+Document = dict[str, Any]
+Database = AsyncIOMotorDatabase[Document]
+
+
+class _Timing(CommandListener):
+    """Times the commands of one client, from the threads that its driver works in."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._operations = metrics.store_operations
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Wait for how it ends."""
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        self._operations.labels(event.command_name, "ok").observe(event.duration_micros / 1e6)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        self._operations.labels(event.command_name, "failed").observe(event.duration_micros / 1e6)
+
+
+def connect(url: str, application: str, metrics: Metrics | None = None) -> Database:
+    """Return the database that the URL names, `leadline` where it names none; connects at first use.
+
+    Its commands are timed where there are metrics. Call it inside the running loop. Writes wait for the
+    journals of a majority, datetimes come back in UTC. Raises SettingsError where the URL cannot be read.
+    """
+    try:
+        client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+            url,
+            appname=application,
+            event_listeners=[_Timing(metrics)] if metrics else [],
+            tz_aware=True,
+            w="majority",
+            journal=True,
+            wTimeoutMS=10_000,
+            serverSelectionTimeoutMS=5_000,
+            connectTimeoutMS=5_000,
+            socketTimeoutMS=30_000,
+        )
+    except (ConfigurationError, ValueError):
+        # The driver's own words may quote the password.
+        raise SettingsError(
+            "LEADLINE_STORE_URL cannot be read; write it like mongodb://host:27017/leadline"
+        ) from None
+    return client.get_default_database("leadline")
+
+
+@contextmanager
+def reaching_mongo() -> Iterator[None]:
+    """Raise Unavailable in place of the driver's error where the server did not answer or confirm."""
+    try:
+        yield
+    except PyMongoError as error:
+        if not _passes(error):
+            raise
+        raise Unavailable(f"MongoDB (LEADLINE_STORE_URL) does not answer: {type(error).__name__}") from error
+
+
+@contextmanager
+def building_indexes() -> Iterator[None]:
+    """As `reaching_mongo`, for commands that may take as long as it takes to read a whole collection."""
+    with reaching_mongo(), pymongo.timeout(_INDEX_SECONDS):
+        yield
+
+
+async def ping(database: Database) -> None:
+    """Raise Unavailable unless the server answers within two seconds."""
+    with reaching_mongo(), pymongo.timeout(2):
+        await database.command("ping")
+
+
+def _passes(error: PyMongoError) -> bool:
+    if isinstance(error, BulkWriteError):
+        return bool(error.details and error.details["writeConcernErrors"])
+    return error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)

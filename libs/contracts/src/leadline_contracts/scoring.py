@@ -1,0 +1,365 @@
+"""The contracts of everything that travels through the broker, one class a message type.
+
+A type (`leads.accepted.v1`) is the routing key and the AMQP `type` property at once. Readers ignore fields
+they do not know, so that an older consumer survives a newer producer; a change that an older reader would
+misread gets a new version in its type.
+"""
+
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+
+from leadline_contracts.errors import Permanent
+
+LOCAL_OWNER = "local"
+CHUNK_SIZE = 50
+"""Leads of a chunk at most."""
+CHUNK_BYTES = 524_288
+"""Text of a chunk's leads at most, in UTF-8; a larger lead, stored by an older version, is alone."""
+LEAD_BYTES = 65_536
+"""Text of all fields of a lead at most, in UTF-8, for it to be taken in: many times what a profile holds.
+
+Every bound on memory builds on it. Readers allow more, since older versions took two million characters.
+"""
+MAX_SUBMITTED_LEADS = 500
+
+Intent = Literal["High", "Medium", "Low"]
+ModelName = Literal["standard", "graded"]
+LEAD_FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
+
+
+class Wire(BaseModel):
+    """A part of a message: immutable, tolerant of fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Contract(Wire):
+    """A whole message body."""
+
+    TYPE: ClassVar[str]
+
+    def encode(self) -> bytes:
+        """Return the body as UTF-8 JSON."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """Read a body.
+
+        Raises Permanent, naming the first wrong field but never its value, where the body does not fit.
+        """
+        try:
+            return cls.model_validate_json(body)
+        except ValidationError as error:
+            raise Permanent(f"{cls.TYPE}: {describe(error)}") from None
+
+
+def describe(error: ValidationError) -> str:
+    """Say what is first wrong in one line, by field and rule, without the value that was sent."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "body"
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    return f"{where}: {first['msg']}{more}"
+
+
+def _split_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+OwnerName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+"""Whose leads they are. Without control characters, since derived ids are told apart by one."""
+ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Phrases = Annotated[list[ShortText], BeforeValidator(_split_commas), Field(max_length=50)]
+"""A list of phrases; one comma-separated string is read as a list, as some clients send it."""
+
+
+class IcpSpec(Wire):
+    """The ideal customer profile as a person states it; each list overrules what the use cases say."""
+
+    industries: Phrases = []
+    roles: Phrases = []
+    locations: Phrases = []
+
+
+class OfferSpec(Wire):
+    """An offer as it is sent in: what is sold, why it is worth it, and for whom."""
+
+    name: ShortText
+    value_props: Phrases = []
+    ideal_use_cases: Phrases = []
+    icp: IcpSpec = IcpSpec()
+
+
+class Offer(OfferSpec):
+    """An offer as Leadline keeps it."""
+
+    id: str
+
+
+class LeadSpec(Wire):
+    """A prospect as it is sent in; a missing field is the empty string."""
+
+    name: str = Field(default="", max_length=1_000_000)
+    role: str = Field(default="", max_length=1_000_000)
+    company: str = Field(default="", max_length=1_000_000)
+    industry: str = Field(default="", max_length=1_000_000)
+    location: str = Field(default="", max_length=1_000_000)
+    linkedin_bio: str = Field(default="", max_length=1_000_000)
+
+
+def text_bytes(lead: LeadSpec) -> int:
+    """Count the bytes in UTF-8 of all fields together."""
+    return sum(
+        len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+        for text in (getattr(lead, field) for field in LEAD_FIELDS)
+    )
+
+
+class Lead(LeadSpec):
+    """A prospect as Leadline keeps it; `id` stays the same through every run that scores it."""
+
+    id: str
+
+
+class Factor(Wire):
+    """One line of a score's ledger: who gave how many of at most how many points, and the evidence for it."""
+
+    layer: Literal["rules", "ai"]
+    factor: str
+    points: int
+    max: int
+    evidence: str
+
+
+class LeadsSubmitted(Wire):
+    """What other systems publish: up to 500 leads against an offer given inline or by id. Untrusted.
+
+    `leads` are read one by one, so that a wrong one is rejected alone.
+    """
+
+    TYPE: ClassVar[str] = "leads.submitted.v1"
+
+    owner: OwnerName = LOCAL_OWNER
+    offer: OfferSpec | None = None
+    offer_id: str | None = None
+    model: ModelName = "standard"
+    leads: list[object] = Field(min_length=1, max_length=MAX_SUBMITTED_LEADS)
+
+
+class RejectedLead(Wire):
+    """A lead that was not taken: its position in what was submitted, and why."""
+
+    index: int
+    field: str
+    reason: str
+
+
+class LeadsRejected(Contract):
+    """The leads of a submission that were not taken; `run_id` is absent where none was.
+
+    `error` is why the whole message was refused; of such a one nothing was read, `rejected` is empty.
+    """
+
+    TYPE: ClassVar[str] = "leads.rejected.v1"
+
+    owner: str
+    message_id: str
+    run_id: str | None = None
+    accepted: int
+    rejected: list[RejectedLead] = []
+    error: str | None = None
+
+
+class ChunkRef(Contract):
+    """Which part of which run a message speaks of; every pipeline message carries it."""
+
+    owner: str
+    run_id: str
+    chunk: str
+    offer_id: str
+    model: ModelName
+
+    @classmethod
+    def about(cls, chunk: "ChunkRef", **content: object) -> Self:
+        """Return a message of this type about the same chunk. Raises ValidationError for an unknown field."""
+        ref = {name: getattr(chunk, name) for name in ChunkRef.model_fields}
+        return cls.model_validate({**ref, **content}, extra="forbid")
+
+
+class LeadsAccepted(ChunkRef):
+    """A chunk of validated leads of one run, with all a consumer needs to score it.
+
+    `refresh` asks for new AI answers where stored ones would do.
+    """
+
+    TYPE: ClassVar[str] = "leads.accepted.v1"
+
+    upload_id: str
+    offer: Offer
+    leads: list[Lead]
+    refresh: bool = False
+
+
+class RuleScored(Wire):
+    """The rule layer's answer for one lead, or the reason there is none."""
+
+    lead_id: str
+    points: int = 0
+    factors: list[Factor] = []
+    error: str | None = None
+
+
+class RulesScored(ChunkRef):
+    """The rule layer's answers for a chunk."""
+
+    TYPE: ClassVar[str] = "scores.rules.v1"
+
+    model_version: str
+    scores: list[RuleScored]
+
+
+AiStatus = Literal["answered", "fallback", "failed", "skipped_budget"]
+"""How an AI answer came about: the chosen assessor gave it; another did in its place; there is none; there is
+none because a budget was spent."""
+
+
+class AiScored(Wire):
+    """The AI layer's answer for one lead, or the error that stands in its place.
+
+    `confidence` is 0..1; `source` is the assessor (`anthropic`, `offline`), `assessor` its model, `prompt`
+    the prompt's version. `fallback` is why another assessor than the chosen one answered, `error` why there
+    is no answer.
+    """
+
+    lead_id: str
+    status: AiStatus
+    intent: Intent | None = None
+    confidence: float = 0.0
+    reasoning: str = ""
+    source: str
+    assessor: str
+    prompt: str
+    fallback: str | None = None
+    error: str | None = None
+
+
+class AiSpend(Wire):
+    """What a run's AI answers have taken so far with one model; figures only grow, so the highest is true.
+
+    `calls` are requests sent, `failed_calls` those of them that brought nothing usable; `cached` are leads
+    answered from what was bought before. Tokens are the provider's count, `input_tokens` without those read
+    from or written to its prompt cache; a request whose count never came counts its estimated input.
+    `nano_usd` is in 10^-9 US dollars.
+    """
+
+    source: str
+    assessor: str
+    calls: int = 0
+    failed_calls: int = 0
+    cached: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    nano_usd: int = 0
+
+
+class AiChunkScored(ChunkRef):
+    """The AI layer's answers for a chunk; `spend` is the whole run's with the model that was asked."""
+
+    TYPE: ClassVar[str] = "scores.ai.v1"
+
+    scores: list[AiScored]
+    spend: AiSpend | None = None
+
+
+class RunStarted(Contract):
+    """A run was asked for, and its chunks are about to be published; comes before them, apart from them."""
+
+    TYPE: ClassVar[str] = "runs.started.v1"
+
+    owner: str
+    run_id: str
+    offer: Offer
+    model: ModelName
+    refresh: bool = False
+
+
+class RunPublished(Contract):
+    """All chunks of a run are in the broker: it holds `total` leads. A run of nothing has total 0."""
+
+    TYPE: ClassVar[str] = "runs.published.v1"
+
+    owner: str
+    run_id: str
+    offer_id: str
+    model: ModelName
+    total: int
+
+
+class RunProgressed(Contract):
+    """How far a run is; sent when that changed, a few times a second at most."""
+
+    TYPE: ClassVar[str] = "runs.progressed.v1"
+
+    owner: str
+    run_id: str
+    scored: int
+    failed: int
+
+
+class RunFinished(Contract):
+    """Every lead of the run is scored or failed."""
+
+    TYPE: ClassVar[str] = "runs.finished.v1"
+
+    owner: str
+    run_id: str
+    total: int
+    scored: int
+    failed: int
+    started_at: datetime
+    finished_at: datetime
+
+
+class FailedLead(Wire):
+    """A lead that got no full score, and why."""
+
+    lead_id: str
+    error: str
+
+
+class LeadsFailed(Contract):
+    """Leads of a run that got no full score: their claims are given back, so a later run takes them again."""
+
+    TYPE: ClassVar[str] = "leads.failed.v1"
+
+    owner: str
+    run_id: str
+    offer_id: str
+    model: ModelName
+    leads: list[FailedLead]
+
+
+class ResultScored(Wire):
+    """One done result, as published to anyone who listens; a failed lead has no score."""
+
+    lead_id: str
+    intent: Intent | None = None
+    score: int | None = None
+    rule_score: int
+    ai_points: int
+    status: str
+
+
+class ResultsScored(Contract):
+    """Final results of a run; `partial` ones carry the rule score alone."""
+
+    TYPE: ClassVar[str] = "results.scored.v1"
+
+    owner: str
+    run_id: str
+    offer_id: str
+    results: list[ResultScored]

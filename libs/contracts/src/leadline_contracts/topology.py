@@ -1,0 +1,62 @@
+"""Which queues there are and what flows into them; every process declares all of it before it publishes."""
+
+from dataclasses import dataclass
+
+from leadline_contracts import inbound as w
+from leadline_contracts import scoring as m
+
+EXCHANGE = "leadline"
+RETRY_DELAYS = (1, 5, 30, 120)
+"""Seconds before attempt 2, 3, 4 and 5; there is no sixth."""
+MAX_ATTEMPTS = len(RETRY_DELAYS) + 1
+DELIVERY_LIMIT = 10
+"""Deliveries after which the broker dead-letters a message that never settles: it kills its consumer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A durable work queue and the message types routed to it."""
+
+    name: str
+    types: tuple[str, ...]
+
+    @property
+    def dead(self) -> str:
+        """The queue that keeps what could not be handled."""
+        return f"{self.name}.dead"
+
+    def retry(self, delay: int) -> str:
+        """The queue where a message waits `delay` seconds before it comes back."""
+        return f"{self.name}.retry.{delay}"
+
+
+SUBMISSIONS = Queue("leadline.ingest.submissions", (m.LeadsSubmitted.TYPE,))
+RUN_EVENTS = Queue("leadline.ingest.runs", (m.RunProgressed.TYPE, m.RunFinished.TYPE, m.LeadsFailed.TYPE))
+MESSAGES = Queue("leadline.ingest.messages", (w.MessageSubmitted.TYPE,))
+RULES = Queue("leadline.rules.leads", (m.LeadsAccepted.TYPE,))
+RULES_ROUTE = Queue("leadline.rules.route", (w.RouteStep.TYPE,))
+AI = Queue("leadline.ai.leads", (m.LeadsAccepted.TYPE,))
+AI_CLASSIFY = Queue("leadline.ai.classify", (w.ClassifyStep.TYPE,))
+AI_EXTRACT = Queue("leadline.ai.extract", (w.ExtractStep.TYPE,))
+AI_JUDGE = Queue("leadline.ai.judge", (w.JudgeStep.TYPE,))
+RESULT_RUNS = Queue("leadline.results.runs", (m.RunStarted.TYPE, m.RunPublished.TYPE))
+RESULT_LEADS = Queue("leadline.results.leads", (m.LeadsAccepted.TYPE,))
+RESULT_RULES = Queue("leadline.results.rules", (m.RulesScored.TYPE,))
+RESULT_AI = Queue("leadline.results.ai", (m.AiChunkScored.TYPE,))
+RESULT_MESSAGES = Queue("leadline.results.messages", (w.MessageAccepted.TYPE,))
+RESULT_STEPS = Queue("leadline.results.steps", (w.StepFinished.TYPE,))
+
+QUEUES = (
+    *(SUBMISSIONS, RUN_EVENTS, MESSAGES),
+    *(RULES, RULES_ROUTE),
+    *(AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE),
+    *(RESULT_RUNS, RESULT_LEADS, RESULT_RULES, RESULT_AI, RESULT_MESSAGES, RESULT_STEPS),
+)
+
+ROUTED_TYPES = frozenset(kind for queue in QUEUES for kind in queue.types)
+"""Types that must reach a queue of ours; the others are public events that may have no listener."""
+
+
+def queues_for(kind: str) -> list[Queue]:
+    """Return the queues a message type is routed to."""
+    return [queue for queue in QUEUES if kind in queue.types]

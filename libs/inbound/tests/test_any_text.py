@@ -1,0 +1,171 @@
+"""What holds of any text: it is read, with legal labels, the same way each time, and in little time."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date
+from typing import Any, get_args
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from leadline_inbound.classify import classify
+from leadline_inbound.extract import extract
+from leadline_inbound.guard_rails import guard_rails
+from leadline_inbound.outputs import (
+    BudgetRange,
+    Category,
+    ChangeRequest,
+    IssueType,
+    Language,
+    LeadType,
+    Level,
+    MissingInfo,
+    RouteQueue,
+    SpamReason,
+    Timeline,
+)
+from leadline_inbound.prioritise import judge
+from leadline_inbound.route import default_route
+from leadline_inbound.signals import read_signals
+from leadline_inbound.words import MAX_CHARACTERS
+
+CATEGORIES: tuple[Category, ...] = get_args(Category)
+LABELS = {
+    "urgency": get_args(Level),
+    "timeline": get_args(Timeline),
+    "budget_range": get_args(BudgetRange),
+    "language": (*get_args(Language), None),
+    "lead_type": get_args(LeadType),
+    "change_request": get_args(ChangeRequest),
+    "issue_type": get_args(IssueType),
+    "severity": get_args(Level),
+    "spam_reason": get_args(SpamReason),
+}
+PIECES = [
+    "how much ", "not ", "my order ", "#A-123 ", "ignore previous instructions ", "cancel ", "5 ",
+    "1.500 € ", "budget ", "3/12/2026 ", "31.12.9999 ", "0000-00-00 ", "next week ", "in 999 months ",
+    "mañana ", "übermorgen ", "\n", "> ", "--\n", "Von: a\nGesendet: b\n", "wrote:\n", "regards,\n",
+    "www.x.top ", "a@b.cd ", "I'm ", "Anna ", "in ", "Berlin ", ", ", ". ", "! ", "\u0301", "\u200b",
+    "İ", "ß", "ﷺ", "👍", "如", "\x00", "\r\n",
+]  # fmt: skip
+texts = st.one_of(st.text(max_size=300), st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+days = st.dates(date(2000, 1, 1), date(2100, 12, 31))
+
+
+@settings(deadline=None)
+@given(texts, days)
+@example("", date.min)
+@example("tomorrow, in 999 months, 31.12.9999", date.max)
+def test_any_text_has_legal_labels(text: str, received: date) -> None:
+    """Nothing raises, and every label, length and range is one that the contracts take."""
+    classified = classify(text)
+    assert classified.category in CATEGORIES
+    assert 0 <= classified.confidence <= 1
+    assert 0 < len(classified.rationale) <= 600
+    for category in CATEGORIES:
+        extraction = extract(text, category, "webchat", text, received)
+        check_fields(asdict(extraction), category)
+        default = default_route(category, classified.confidence, extraction, text)
+        assert default.queue in get_args(RouteQueue)
+        for signal in default.signals:
+            assert 0 <= signal.strength <= 1
+            assert 0 < len(signal.evidence) <= 120
+        judgement = judge(category, classified.confidence, extraction, default)
+        guarded = guard_rails(category, classified.confidence, extraction.language, judgement, default)
+        assert guarded.judgement == judgement, guarded.changes
+        assert len(judgement.required_followups) <= 10
+        assert 0 < len(judgement.explanation) <= 600
+
+
+def check_fields(fields: dict[str, Any], category: Category) -> None:
+    """Assert that the fields of an extraction are legal."""
+    assert fields["category"] == category
+    assert 0 <= fields["confidence"] <= 1
+    for name in ("customer_name", "service_interest", "location", "account_hint"):
+        value = fields.get(name)
+        assert value is None or (value == value.strip() and 0 < len(value) <= 200)
+    for name, labels in LABELS.items():
+        assert name not in fields or fields[name] in labels
+    if category == "unknown":
+        assert 1 <= len(fields["missing_info"]) <= 5
+        assert set(fields["missing_info"]) <= set(get_args(MissingInfo))
+
+
+@settings(deadline=None)
+@given(texts)
+def test_the_same_text_gives_the_same_reading(text: str) -> None:
+    """No state and no order of a set changes a reading."""
+    assert read_signals(text) == read_signals(text)
+    assert classify(text) == classify(text)
+
+
+def test_accents_and_case_do_not_matter() -> None:
+    """A message typed in haste reads as the one typed with care."""
+    careful = "¿Cuánto cuesta la reparación? ¿Tienen disponibilidad mañana?"
+    hasty = "cuanto cuesta la reparacion? tienen disponibilidad manana?"
+    assert classify(careful).category == classify(hasty).category == classify(careful.upper()).category
+    assert classify("Ich möchte kündigen").category == classify("ich moechte kuendigen").category
+    assert classify("HOOOOLA cuaaaanto cueeeesta").category == "sales_new"
+
+
+def test_hidden_and_styled_letters_hide_nothing() -> None:
+    """Zero-width signs and mathematical letters do not get a message past the phrases."""
+    assert classify("S\u200bE\u200bO back\u00adlinks guaran\u200bteed www.a.top www.b.top").category == "spam"
+    bold = "".join(chr(0x1D41A + ord(c) - ord("a")) if c.isalpha() else c for c in "verify your account")
+    assert classify(f"{bold} http://bit.ly/x").category == "spam"
+
+
+LONG = [
+    "a", "A", "a.", "a-", "a.b.c.", "x@", "@", "1.", "1,", "1 111 ", "my my ", "my order ", "é ",
+    "a\u0301\u0327", "\u0301\u0327", "👍", "如果", "> a\n", "a:\n", "\n", "www.", "http://a.b ",
+    "how much ", "not ", "€5 ", "500€ - ", "3/12/2026 ", "geht geht ", "ignore ",
+    "ignore x instructions. ", "ﷺ", "in Berlin ", "order 1 ", "#", "monday ", "aaab", "my name is Bob ",
+    "?!", "quote for a a a ", "budget 500 ", "-----", "wrote:", "Regards,\n", " ", "'", "\u200b", "\x00",
+]  # fmt: skip
+
+
+def mixed(letters: str) -> str:
+    """Return 20,000 letters in an order that is always the same."""
+    return "".join(random.Random(7).choices(letters, k=MAX_CHARACTERS))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(piece * (MAX_CHARACTERS // len(piece)) for piece in LONG),
+        mixed("abcdef ghij.,!?\n"),
+        mixed("aé€1 ./-@ñ如👍"),
+    ],
+    ids=[*map(repr, LONG), "mixed", "mixed signs"],
+)
+def test_the_time_to_read_a_message_grows_with_its_length_alone(text: str) -> None:
+    """20,000 characters of any kind take each function about four times what 5,000 take, never sixteen."""
+    extraction = extract("warm up", "sales_new", "email", None, date(2026, 1, 1))
+    readings: list[Callable[[str], object]] = [
+        classify,
+        lambda text: extract(text, "sales_existing", "email", None, date(2026, 1, 1)),
+        lambda text: default_route("support", 0.9, extraction, text),
+    ]
+    for read in readings:
+        assert quickest(read, text) < 8 * quickest(read, text[:5_000]) + 0.01
+
+
+def quickest(read: Callable[[str], object], text: str) -> float:
+    """Return the processor time, in seconds, of the best of three tries."""
+    best = float("inf")
+    for _ in range(3):
+        started = time.process_time()
+        read(text)
+        best = min(best, time.process_time() - started)
+    return best
+
+
+def test_what_is_past_the_limit_is_not_read() -> None:
+    """A megabyte is read by its beginning."""
+    started = time.process_time()
+    read = classify("How much is it? " + "x " * 10_000 + "cancel my subscription " * 50_000)
+    assert time.process_time() - started < 0.5
+    assert read.category == "sales_new"

@@ -1,0 +1,186 @@
+"""Money: what a chunk may spend, reserved before each call and settled when the chunk is done."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from leadline_ai.budget.prices import NANO_PER_USD, Price
+from leadline_ai.metrics import AiMetrics
+from leadline_ai.providers.port import Question, Usage
+from leadline_ai.store import AiStore, Budget
+from leadline_contracts.errors import LeadlineError, Unavailable
+from leadline_contracts.scoring import AiSpend
+
+log = structlog.get_logger()
+
+
+class BudgetSpent(LeadlineError):
+    """A budget has no room for the next call; the text names it and says what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """Opens accounts for chunks; `run_limit` and `day_limit` (UTC days, all owners) are in 10^-9 dollars."""
+
+    store: AiStore
+    price: Price
+    source: str
+    model: str
+    run_limit: int
+    day_limit: int
+    metrics: AiMetrics
+    clock: Callable[[], datetime]
+    _purses: dict[tuple[str, str], "_Purse"] = field(default_factory=dict)
+
+    @property
+    def today(self) -> str:
+        """The name of the present day's budget."""
+        return f"day:{self.clock():%Y-%m-%d}"
+
+    @contextlib.asynccontextmanager
+    async def account(self, owner: str, run_id: str, planned: int) -> AsyncIterator["Account"]:
+        """Open a chunk's account, which expects to spend up to `planned`, and settle it at the end.
+
+        After that the account's `spend` is the whole run's.
+        """
+        today = self.today
+        purse = self._purses.get((run_id, today))
+        if purse is None:
+            budgets = (Budget(f"run:{run_id}", self.run_limit), Budget(today, self.day_limit))
+            purse = self._purses[run_id, today] = _Purse(self.store, budgets)
+        purse.accounts += 1
+        account = Account(self, purse, planned, AiSpend(source=self.source, assessor=self.model))
+        try:
+            yield account
+        finally:
+            purse.accounts -= 1
+            if not purse.accounts:
+                del self._purses[run_id, today]
+            await asyncio.shield(account.settle(owner, run_id, purse.left_over()))
+
+
+@dataclass(slots=True)
+class _Purse:
+    """What this process has reserved for a run; the chunks of the run that are under way share it."""
+
+    store: AiStore
+    budgets: tuple[Budget, ...]
+    accounts: int = 0
+    granted: int = 0
+    held: int = 0
+    spent: int = 0
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hold(self, amount: int, planned: int) -> None:
+        """Set `amount` aside, reserving what is lacking; see Account.hold."""
+        async with self._turn:
+            while (lacking := self.held + self.spent + amount - self.granted) > 0:
+                self._changed.clear()
+                full = await self._reserve(lacking, planned)
+                if full is None:
+                    break
+                # A call that is under way holds what it may cost at most, several times what most cost.
+                if not (self.held or self._changed.is_set()):
+                    raise BudgetSpent(_spent(full))
+                await self._changed.wait()
+            self.held += amount
+
+    def release(self, amount: int, cost: int) -> None:
+        """Put `cost` in place of what was set aside."""
+        self.held -= amount
+        self.spent += cost
+        self._changed.set()
+
+    def left_over(self) -> int:
+        """Return what is to be given back once no chunk is under way, and before that nothing."""
+        return 0 if self.accounts else self.granted - self.spent
+
+    async def _reserve(self, lacking: int, planned: int) -> Budget | None:
+        """Reserve for a whole chunk at once where that fits, so that its calls need no more trips."""
+        if planned > lacking and await self.store.reserve(self.budgets, planned) is None:
+            self.granted += planned
+            return None
+        full = await self.store.reserve(self.budgets, lacking)
+        if full is None:
+            self.granted += lacking
+        return full
+
+
+@dataclass(slots=True)
+class Account:
+    """What one chunk spends. Calls made side by side share it."""
+
+    _spending: Spending
+    _purse: _Purse
+    _planned: int
+    spend: AiSpend
+
+    async def hold(self, question: Question) -> int:
+        """Set aside what asking may cost at most, and return it; give it to `charge` afterwards.
+
+        Waits for calls of the run that are under way where only they keep it from having room. Raises
+        BudgetSpent where a budget has no room for it, Unavailable.
+        """
+        amount = self._spending.price.bound(question)
+        await self._purse.hold(amount, self._planned)
+        self._planned = 0
+        return amount
+
+    def charge(self, held: int, usage: Usage | None, *, failed: bool) -> None:
+        """Count a call and what it took in place of what was held; `usage` is None where none was made."""
+        cost = 0 if usage is None else self._spending.price.cost(usage)
+        self._purse.release(held, cost)
+        if usage is None:
+            return
+        self._spending.metrics.count_usage(self._spending.model, usage, cost)
+        self._add(
+            calls=1,
+            failed_calls=int(failed),
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cache_read_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            nano_usd=cost,
+        )
+
+    def count_failed(self) -> None:
+        """Count a call that was charged as good as failed: its answer could not be used."""
+        self._add(failed_calls=1)
+
+    def count_cached(self, leads: int) -> None:
+        """Count leads that were answered from what was bought before."""
+        self._spending.metrics.count_cached(leads)
+        self._add(cached=leads)
+
+    async def settle(self, owner: str, run_id: str, unused: int) -> None:
+        """Store what was spent, and give `unused` of what was reserved back."""
+        if not (self.spend.calls or self.spend.cached or unused):
+            return
+        store, budgets = self._spending.store, self._purse.budgets
+        try:
+            self.spend = await store.settle(owner, run_id, self.spend, budgets, unused)
+        except Unavailable as error:
+            # What was reserved stays committed: the budget errs to the safe side, the run shows too little.
+            log.error("spend_not_stored", run_id=run_id, nano_usd=self.spend.nano_usd, error=str(error))
+
+    def _add(self, **figures: int) -> None:
+        self.spend = self.spend.model_copy(
+            update={name: getattr(self.spend, name) + figure for name, figure in figures.items()}
+        )
+
+
+def _spent(budget: Budget) -> str:
+    whose, setting = (
+        ("the run", "LEADLINE_AI_RUN_BUDGET_USD")
+        if budget.name.startswith("run:")
+        else ("today (UTC)", "LEADLINE_AI_DAY_BUDGET_USD")
+    )
+    dollars = f"${budget.limit / NANO_PER_USD:,.10g}"
+    return (
+        f"the AI budget of {dollars} for {whose} has no room for a request; raise {setting} and score again"
+    )

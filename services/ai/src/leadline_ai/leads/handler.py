@@ -1,0 +1,48 @@
+"""One chunk of accepted leads in, the AI layer's answers for it out."""
+
+from collections.abc import Sequence
+
+from leadline_ai.leads.answers import Failure
+from leadline_ai.leads.policy import Policy, Scored
+from leadline_ai.metrics import AiMetrics
+from leadline_common.broker.chunks import chunk_message, split_chunk
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent
+from leadline_contracts.scoring import AiChunkScored, LeadsAccepted
+
+
+class AiHandler:
+    """Judges chunks by the policy it is given."""
+
+    def __init__(self, policy: Policy, metrics: AiMetrics) -> None:
+        self._policy = policy
+        self._metrics = metrics
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Judge every lead of every chunk."""
+        answers = []
+        for message in messages:
+            chunk = LeadsAccepted.decode(message.body)
+            scored = await self._policy.score(chunk, message.attempt)
+            self._metrics.count(scored.scores)
+            answers.append(chunk_message(_answer(chunk, scored), message.trace))
+        return answers
+
+    def split(self, message: Message) -> list[Message]:
+        """Halve the chunk, so that one bad lead ends up alone."""
+        return split_chunk(message)
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """Answer without the chosen assessor, so that the run does not wait for these leads."""
+        try:
+            chunk = LeadsAccepted.decode(message.body)
+        except Permanent:
+            return []
+        failures = {lead.id: Failure(lead.id, "unavailable", error) for lead in chunk.leads}
+        scores = list(self._policy.without_answer(chunk, failures).values())
+        self._metrics.count(scores)
+        return [chunk_message(_answer(chunk, Scored(scores)), message.trace)]
+
+
+def _answer(chunk: LeadsAccepted, scored: Scored) -> AiChunkScored:
+    return AiChunkScored.about(chunk, scores=scored.scores, spend=scored.spend)

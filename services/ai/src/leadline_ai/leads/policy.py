@@ -1,0 +1,115 @@
+"""Who answers for a chunk: the chosen assessor, and where it fails the offline one or nobody."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.leads.answers import Answer, Failure, Judged
+from leadline_ai.leads.offline import OFFLINE, assess_offline
+from leadline_ai.store import StoredAnswer
+from leadline_contracts.scoring import AiScored, AiSpend, Lead, LeadsAccepted
+
+OnFailure = Literal["fallback", "fail"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One score a lead, in the order of the chunk; what its run has spent, None where nothing is bought."""
+
+    scores: list[AiScored]
+    spend: AiSpend | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """`bought` is the language model's part, None where the offline assessor is the chosen one.
+
+    A lead without an answer gets the offline assessor's, marked with the reason (`fallback`), or the error
+    (`fail`). One that a budget kept from being asked about gets neither: its score is by rules alone.
+    """
+
+    bought: BoughtAnswers | None = None
+    on_failure: OnFailure = "fallback"
+
+    async def score(self, chunk: LeadsAccepted, attempt: int) -> Scored:
+        """Score a chunk in the `attempt`-th delivery of its message. Raises as BoughtAnswers.of does."""
+        if self.bought is None:
+            return Scored([_by_offline(answer) for answer in _offline(chunk, chunk.leads)])
+        bought = await self.bought.of(chunk, attempt)
+        failures = {
+            lead_id: outcome for lead_id, outcome in bought.outcomes.items() if isinstance(outcome, Failure)
+        }
+        scores = {
+            lead_id: _by_model(lead_id, outcome)
+            for lead_id, outcome in bought.outcomes.items()
+            if isinstance(outcome, StoredAnswer)
+        }
+        if failures:
+            scores |= self.without_answer(chunk, failures)
+        told = bought.spend if bought.spend.calls or bought.spend.cached else None
+        return Scored([scores[lead.id] for lead in chunk.leads], told)
+
+    def without_answer(self, chunk: LeadsAccepted, failures: dict[str, Failure]) -> dict[str, AiScored]:
+        """Return the scores of leads that the chosen assessor gave no answer for, by lead id."""
+        fallen = [
+            lead
+            for lead in chunk.leads
+            if lead.id in failures
+            and failures[lead.id].kind != "skipped_budget"
+            and self.on_failure == "fallback"
+        ]
+        instead = {
+            answer.lead_id: _by_offline(answer, failures[answer.lead_id].error)
+            for answer in _offline(chunk, fallen)
+        }
+        return {lead_id: self._failed(lead_id, failure) for lead_id, failure in failures.items()} | instead
+
+    def _failed(self, lead_id: str, failure: Failure) -> AiScored:
+        source, assessor, prompt = self._chosen()
+        return AiScored(
+            lead_id=lead_id,
+            status="skipped_budget" if failure.kind == "skipped_budget" else "failed",
+            source=source,
+            assessor=assessor,
+            prompt=prompt,
+            error=failure.error,
+        )
+
+    def _chosen(self) -> tuple[str, str, str]:
+        if self.bought is None:
+            return OFFLINE.source, OFFLINE.assessor, OFFLINE.prompt
+        assessor = self.bought.assessor
+        return assessor.asker.provider.name, assessor.asker.provider.model, assessor.prompt.version
+
+
+def _offline(chunk: LeadsAccepted, leads: Sequence[Lead]) -> list[Answer]:
+    return assess_offline(chunk.offer, chunk.model, leads)
+
+
+def _by_offline(answer: Answer, fallback: str | None = None) -> AiScored:
+    return AiScored(
+        lead_id=answer.lead_id,
+        status="answered" if fallback is None else "fallback",
+        intent=answer.intent,
+        confidence=answer.confidence,
+        reasoning=answer.reasoning,
+        source=OFFLINE.source,
+        assessor=OFFLINE.assessor,
+        prompt=OFFLINE.prompt,
+        fallback=fallback,
+    )
+
+
+def _by_model(lead_id: str, answer: StoredAnswer) -> AiScored:
+    judged = Judged.model_validate_json(answer.answer)
+    return AiScored(
+        lead_id=lead_id,
+        status="answered",
+        intent=judged.intent,
+        confidence=judged.confidence,
+        reasoning=judged.reasoning,
+        source=answer.source,
+        assessor=answer.assessor,
+        prompt=answer.prompt,
+    )

@@ -1,0 +1,87 @@
+"""One call to a provider: reserve, wait for the gate, ask within a deadline, and count what it took."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from leadline_ai.budget.prices import input_tokens
+from leadline_ai.budget.reservations import Account
+from leadline_ai.limiter.limiter import Gate, TurnedAway
+from leadline_ai.metrics import AiMetrics
+from leadline_ai.providers.port import Provider, ProviderFailure, Question, Reply, Stop, Usage
+
+T = TypeVar("T")
+
+
+def backoff(made: int, first: float, longest: float) -> float:
+    """Return how many seconds to wait after the `made`-th call to a provider in trouble.
+
+    `first`, doubled each time up to `longest`, and up to a quarter more, so that replicas do not return
+    as one.
+    """
+    return min(first * 2.0 ** (made - 1), longest) * random.uniform(1.0, 1.25)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asker:
+    """Makes single calls; `call_seconds` is the whole time from sending to the last byte."""
+
+    provider: Provider
+    gate: Gate
+    metrics: AiMetrics
+    call_seconds: float
+
+    async def ask(
+        self, question: Question, account: Account, deadline: float, take: Callable[[Reply], Awaitable[T]]
+    ) -> T:
+        """Make one call, the gate letting it through before `deadline` (time.monotonic()); return what
+        `take` makes of the reply.
+
+        The call keeps its place until `take` has returned: what it stores is never more than the calls under
+        way behind. Raises ProviderFailure where the call failed; BudgetSpent and TurnedAway where none was
+        made; and what `take` raises.
+        """
+        held = await self._hold(question, account, deadline)
+        usage: Usage | None = None
+        failed = True
+        try:
+            async with self.gate.passing(deadline):
+                usage = Usage(input_tokens=input_tokens(question))  # as long as the provider has not told it
+                try:
+                    reply = await self._call(question)
+                except ProviderFailure as failure:
+                    usage = usage if failure.charged else Usage()
+                    raise
+                usage, failed = reply.usage, reply.stop is not Stop.COMPLETE
+                self.gate.answered(reply.rest)
+                return await take(reply)
+        finally:
+            account.charge(held, usage, failed=failed)
+
+    async def _hold(self, question: Question, account: Account, deadline: float) -> int:
+        try:
+            async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                return await account.hold(question)
+        except TimeoutError:
+            raise TurnedAway("the time for its chunk was over before there was money", later=True) from None
+
+    async def _call(self, question: Question) -> Reply:
+        started = time.monotonic()
+        outcome = "cancelled"
+        try:
+            async with asyncio.timeout(self.call_seconds):
+                reply = await self.provider.ask(question)
+            outcome = reply.stop.value
+        except TimeoutError:
+            outcome = "unavailable"
+            said = f"{self.provider.name} gave no answer within {self.call_seconds:g} s"
+            raise ProviderFailure("unavailable", said, charged=True) from None
+        except ProviderFailure as failure:
+            outcome = failure.kind
+            raise
+        finally:
+            self.metrics.count_call(self.provider.model, outcome, time.monotonic() - started)
+        return reply

@@ -1,0 +1,64 @@
+"""The offline assessor's part in a message's workflow, and the guard rails of every routing."""
+
+from dataclasses import asdict
+
+from pydantic import TypeAdapter
+
+from leadline_contracts.inbound import (
+    ClassifyStep,
+    ExtractStep,
+    Judgement,
+    JudgeStep,
+    Routing,
+    StepSource,
+    checked_output,
+)
+from leadline_inbound.classify import classify
+from leadline_inbound.extract import extract
+from leadline_inbound.guard_rails import guard_rails
+from leadline_inbound.prioritise import judge
+
+Output = dict[str, object]
+"""A step's output as JSON has it."""
+
+_FIELDS = TypeAdapter(dict[str, object])
+
+OFFLINE_STEPS = StepSource(source="offline", assessor="offline", prompt="offline.v1")
+"""How the offline assessor's outputs are marked."""
+
+
+def step_offline(step: ClassifyStep | ExtractStep | JudgeStep) -> Output:
+    """Return what the offline assessor answers at a step: the same to the same step, at once, always."""
+    match step:
+        case ClassifyStep():
+            return _checked(step, asdict(classify(step.input.message)))
+        case ExtractStep(classification=known, input=message):
+            fields = extract(
+                message.message,
+                known.category,
+                message.contact_channel,
+                message.name,
+                step.received_at.date(),
+            )
+            return _checked(step, asdict(fields))
+        case JudgeStep(classification=known):
+            judged = judge(known.category, known.confidence, step.extraction, step.default)
+            return Judgement.model_validate(asdict(judged)).model_dump(mode="json")
+
+
+def route_of(step: JudgeStep, proposed: Output) -> Output:
+    """Return the route that holds of a proposed judgement; where a guard rail changed it, both are kept."""
+    judged, known = Judgement.model_validate(proposed), step.classification
+    guarded = guard_rails(known.category, known.confidence, step.extraction.language, judged, step.default)
+    return Routing.model_validate(
+        {
+            **asdict(guarded.judgement),
+            "default": step.default,
+            "proposed": judged if guarded.changes else None,
+            "guard_rails": list(guarded.changes),
+        }
+    ).model_dump(mode="json")
+
+
+def _checked(step: ClassifyStep | ExtractStep, fields: Output) -> Output:
+    return checked_output(step.step, _FIELDS.dump_python(fields, mode="json"))

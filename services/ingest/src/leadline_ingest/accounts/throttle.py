@@ -1,0 +1,57 @@
+"""How often one may try to get in, so that passwords cannot be guessed nor accounts be made by the thousand.
+
+An attempt counts from before its password is checked until it has succeeded. So attempts made at the same
+time are all counted, and a success gives back its own alone: who has an account cannot refill the count of
+an address, nor does a user's log-in refill that of somebody who guesses at the same time. An email is counted
+whether or not it has an account. Who fails often enough keeps its user out as well, until the count ends.
+"""
+
+from datetime import datetime, timedelta
+from math import ceil
+from typing import NamedTuple
+
+import structlog
+
+from leadline_contracts.errors import Problem
+from leadline_ingest.accounts.store import AccountStore, Attempt
+
+log = structlog.get_logger()
+
+
+class Limit(NamedTuple):
+    """So many attempts within a time; `said` tells the one who is refused what there were too many of."""
+
+    name: str
+    most: int
+    window: timedelta
+    said: str
+
+
+_QUARTER = timedelta(minutes=15)
+LOGINS_FROM_ADDRESS = Limit("login_address", 100, _QUARTER, "failed log-ins from your address")
+LOGINS_OF_EMAIL = Limit("login_email", 10, _QUARTER, "failed log-ins with this email")
+SIGNUPS_FROM_ADDRESS = Limit("signup_address", 20, timedelta(hours=1), "sign-ups from your address")
+
+
+async def count(store: AccountStore, limit: Limit, who: str, now: datetime) -> Attempt:
+    """Count an attempt. Raises Problem (429) where there were too many."""
+    attempt = await store.count_attempt(_key(limit, who), limit.most, now, limit.window)
+    if not attempt.counted:
+        log.warning("attempts_limited", limit=limit.name)
+        seconds = max(1, ceil((attempt.until - now).total_seconds()))
+        raise Problem(
+            429,
+            "Too many attempts",
+            f"There were too many {limit.said}; try again in {seconds} seconds.",
+            retry_after=seconds,
+        )
+    return attempt
+
+
+async def take_back(store: AccountStore, limit: Limit, who: str, attempt: Attempt) -> None:
+    """Count an attempt that has succeeded no longer."""
+    await store.take_back(_key(limit, who), attempt)
+
+
+def _key(limit: Limit, who: str) -> str:
+    return f"{limit.name}:{who}"

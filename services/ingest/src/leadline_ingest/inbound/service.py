@@ -1,0 +1,46 @@
+"""Taking a message in: its sender is told the id of its workflow, the same however often it is sent."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Broker
+from leadline_common.ids import derived_id, new_id
+from leadline_contracts.inbound import MessageAccepted, MessageSpec
+from leadline_ingest.store import IngestStore
+
+
+class Messages:
+    """Accepts messages, whichever door they come through."""
+
+    def __init__(self, store: IngestStore, broker: Broker, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+
+    async def accept(self, owner: str, spec: MessageSpec, key: str | None) -> str:
+        """Return the id of the message's workflow once the message is durable in the broker.
+
+        The same key again begins no second workflow: the first text counts and its id is returned. It is
+        published again all the same, as the same message, since a crash may have come between keeping and
+        publishing it. Without a key nothing is stored. Raises Unavailable; trying again is then safe with a
+        key, and may without one begin a second workflow.
+        """
+        now = self._clock()  # before the id is made: `since` goes by the id's time
+        message = MessageAccepted(owner=owner, workflow_id=new_id(), input=spec, received_at=now)
+        if key is not None:
+            message = await self._store.first_message(key, message)
+        await self._broker.publish([message_of(message, f"{message.workflow_id}:{message.TYPE}")])
+        return message.workflow_id
+
+
+def external_key(owner: str, spec: MessageSpec) -> str | None:
+    """Return the idempotency key of a message that its sender's system gave an id; None for any other."""
+    if spec.external_message_id is None:
+        return None
+    return derived_id("external", owner, spec.contact_channel, spec.external_message_id)
+
+
+def delivery_key(owner: str, message_id: str) -> str:
+    """Return the idempotency key of a message that is known only by the id it was published under."""
+    return derived_id("published", owner, message_id)

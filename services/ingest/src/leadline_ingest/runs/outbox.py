@@ -1,0 +1,173 @@
+"""The outbox: turns stored runs into chunks in the broker, and takes up again what a crash left half done."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+import structlog
+
+from leadline_common.broker.chunks import chunk_message, cut, message_of
+from leadline_common.broker.port import Broker, Message
+from leadline_common.process.tasks import start_task
+from leadline_common.telemetry.tracing import continued, within
+from leadline_contracts.errors import LeadlineError
+from leadline_contracts.scoring import LeadsAccepted, RunPublished, RunStarted, text_bytes
+from leadline_ingest.metrics import IngestMetrics
+from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
+
+LEASE = timedelta(seconds=10)
+_WINDOW_ROWS = 2_000
+"""Rows claimed at a time."""
+_RUNS_AT_ONCE = 8
+"""Runs published at a time; the others take their lease when it is their turn."""
+_END = Cursor("~", 0)
+"""Past every upload: what comes in from here on is the next run's, so that a total once told stands."""
+_SWEEP_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+class LeaseLost(LeadlineError):
+    """Another replica publishes this run now."""
+
+
+class Publisher:
+    """Publishes runs. A chunk's content and id depend on the claims alone, so that publishing it again,
+    after a crash or by another replica, brings the same message.
+
+    One page of prospects is in memory and in flight at a time, whatever runs there are: runs take turns.
+    """
+
+    def __init__(
+        self, store: IngestStore, broker: Broker, clock: Callable[[], datetime], metrics: IngestMetrics
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._metrics = metrics
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(_RUNS_AT_ONCE)
+        self._turn = asyncio.Lock()
+
+    def start(self, run_id: str) -> None:
+        """Begin to publish a stored run in the background, unless that is under way."""
+        if run_id not in self._tasks:
+            task = start_task(self._publish_or_leave(run_id), f"publisher of run {run_id}")
+            self._tasks[run_id] = task
+            task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+
+    async def resume_forever(self) -> None:
+        """Start what nobody publishes, every few seconds; on cancellation stop what is under way."""
+        try:
+            while True:
+                try:
+                    for run_id in await self._store.publishable_runs(self._clock()):
+                        self.start(run_id)
+                except LeadlineError as error:
+                    log.warning("sweep_failed", error=str(error))
+                await asyncio.sleep(_SWEEP_SECONDS)
+        finally:
+            tasks = list(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def publish(self, run_id: str) -> None:
+        """Claim the run's prospects and publish their chunks, from where it stands to its end.
+
+        Does nothing where another replica holds the run. Raises Unavailable or LeaseLost; the run is then
+        taken up again when its lease has ended.
+        """
+        now = self._clock()
+        lease = await self._store.lease_run(run_id, now, now + LEASE)
+        if lease is None:
+            return
+        with within(continued(lease.run.trace)):
+            await self._publish(lease)
+
+    async def _publish(self, lease: Lease) -> None:
+        run = lease.run
+        started = RunStarted(
+            owner=run.owner, run_id=run.id, offer=run.offer, model=run.model, refresh=run.refresh
+        )
+        await self._broker.publish([message_of(started, f"{run.id}:{RunStarted.TYPE}")])
+        queued = await self._publish_uploads(lease)
+        await self._advance(lease, _END, queued)
+        published = RunPublished(
+            owner=run.owner, run_id=run.id, offer_id=run.offer.id, model=run.model, total=queued
+        )
+        await self._broker.publish([message_of(published, f"{run.id}:{RunPublished.TYPE}")])
+        await self._store.finish_publishing(lease)
+        log.info("run_published", run_id=run.id, total=queued)
+
+    async def _publish_or_leave(self, run_id: str) -> None:
+        try:
+            async with self._slots:
+                await self.publish(run_id)
+        except LeadlineError as error:
+            log.warning("run_not_published", run_id=run_id, error=str(error))
+
+    async def _publish_uploads(self, lease: Lease) -> int:
+        run, queued = lease.run, lease.run.queued
+        after, row = None, 1
+        if run.cursor is not None:
+            begun = await self._store.upload(run.owner, run.cursor.upload_id)
+            after, row = run.cursor.upload_id, run.cursor.row
+            if begun is not None:
+                queued = await self._publish_upload(lease, begun, row, queued)
+        while (upload := await self._store.next_upload(run, after)) is not None:
+            # Before any claim: once another run covers the upload, only the cursor leads back to it.
+            await self._advance(lease, Cursor(upload.id, 1), queued)
+            queued = await self._publish_upload(lease, upload, 1, queued)
+            after = upload.id
+        return queued
+
+    async def _publish_upload(self, lease: Lease, upload: Upload, row: int, queued: int) -> int:
+        for first, last in _windows(row, upload.last_row):
+            pages = self._store.claim(lease.run, upload, first, last)
+            while True:
+                async with self._turn:
+                    page = await anext(pages, None)
+                    if page is None:
+                        break
+                    chunks = cut((prospect, text_bytes(prospect.lead)) for prospect in page)
+                    await self._broker.publish([_chunk_message(lease.run, upload, chunk) for chunk in chunks])
+                self._metrics.count_accepted(lease.run.model, len(page))
+                queued += len(page)
+                # After each page, so that the lease holds however long the texts or slow the broker.
+                await self._advance(lease, Cursor(upload.id, page[-1].row), queued)
+            await self._advance(lease, Cursor(upload.id, last), queued)
+        await self._store.cover(lease.run, upload.id)
+        return queued
+
+    async def _advance(self, lease: Lease, cursor: Cursor, queued: int) -> None:
+        if not await self._store.advance(lease, cursor, queued, self._clock() + LEASE):
+            raise LeaseLost("another replica took the run over")
+
+
+def _windows(row: int, last_row: int) -> Iterator[tuple[int, int]]:
+    """Yield the first and last row of each window after the row.
+
+    A window ends where it would have, had the publisher begun at the top: a chunk that ends with its window
+    ends there again.
+    """
+    while row < last_row:
+        end = min(row + _WINDOW_ROWS - (row - 1) % _WINDOW_ROWS, last_row)
+        yield row + 1, end
+        row = end
+
+
+def _chunk_message(run: Run, upload: Upload, prospects: list[Prospect]) -> Message:
+    return chunk_message(
+        LeadsAccepted.model_construct(
+            owner=run.owner,
+            run_id=run.id,
+            chunk=f"{upload.id}-{prospects[0].row}",
+            offer_id=run.offer.id,
+            model=run.model,
+            upload_id=upload.id,
+            offer=run.offer,
+            leads=[prospect.lead for prospect in prospects],
+            refresh=run.refresh,
+        )
+    )

@@ -1,0 +1,128 @@
+"""Asking for a run: which offer, which prospects, and how far it has come."""
+
+import asyncio
+import time
+from typing import Annotated
+
+from pydantic import BeforeValidator, ConfigDict, Field
+
+from leadline_common.ids import new_id
+from leadline_common.telemetry.tracing import current_traceparent
+from leadline_contracts.errors import NotFound, Problem
+from leadline_contracts.scoring import ModelName, Offer, Wire
+from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.store import IngestStore, Run, RunState, Upload
+
+_POLL_SECONDS = 0.05
+
+
+def _true_or_false(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+_TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false)]
+"""Litestar asks pydantic to be lenient even where a field is strict, and this one costs money."""
+
+
+class RunRequest(Wire):
+    """What to score: without `offer_id` the newest offer, without `upload_id` every open prospect."""
+
+    # A misspelt field must not start, and pay for, another run than the one that was meant.
+    model_config = ConfigDict(extra="forbid")
+
+    offer_id: str | None = None
+    upload_id: str | None = None
+    model: ModelName = "standard"
+    refresh: _TrueOrFalse = Field(
+        default=False,
+        description="score once more what was scored before, with new AI answers, which cost anew; "
+        "what an unfinished run holds is left to it",
+    )
+
+
+class RunProgress(Wire):
+    """How far a run is: `queued` are claimed so far, `processed` done, `failed` of those in vain."""
+
+    run_id: str
+    queued: int
+    processed: int
+    failed: int
+
+
+class Runs:
+    """Starts runs and waits for them."""
+
+    def __init__(self, store: IngestStore, publisher: Publisher) -> None:
+        self._store = store
+        self._publisher = publisher
+
+    async def start(self, owner: str, request: RunRequest) -> Run:
+        """Store a run, which is from then on certain to be published, and begin.
+
+        Raises NotFound for an offer or upload that is not this owner's, Problem (409) where there is no
+        offer or no prospect yet, Problem (422) where the upload belongs to another offer.
+        """
+        upload = await self._upload(owner, request.upload_id)
+        offer = await self._offer(owner, request.offer_id or (upload.offer_id if upload else None))
+        if upload is not None and upload.offer_id not in {None, offer.id}:
+            raise Problem(
+                422,
+                "Upload of another offer",
+                f"Upload {upload.id} is for offer {upload.offer_id} only; leave offer_id out to score it.",
+            )
+        if not await self._store.has_prospects(owner):
+            raise Problem(409, "No prospects", "Upload a CSV with POST /leads/upload first, then score it.")
+        run = Run(
+            id=new_id(),
+            owner=owner,
+            offer=offer,
+            model=request.model,
+            upload_id=upload.id if upload else None,
+            refresh=request.refresh,
+            trace=current_traceparent(),
+        )
+        await self._store.add_run(run)
+        self._publisher.start(run.id)
+        return run
+
+    async def wait(self, run: Run, seconds: float) -> tuple[RunProgress, bool]:
+        """Wait for the run to finish, at most so long; return how far it is and whether it is finished."""
+        deadline = time.monotonic() + seconds
+        while True:
+            current = await self._store.run(run.owner, run.id) or run
+            finished = current.state is RunState.FINISHED
+            if finished or time.monotonic() >= deadline:
+                return _progress(current), finished
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _upload(self, owner: str, upload_id: str | None) -> Upload | None:
+        if upload_id is None:
+            return None
+        upload = await self._store.upload(owner, upload_id)
+        if upload is None:
+            raise NotFound(
+                f"There is no upload {upload_id[:64]!r}; POST /leads/upload answers the id of each upload."
+            )
+        return upload
+
+    async def _offer(self, owner: str, offer_id: str | None) -> Offer:
+        if offer_id is not None:
+            return await known_offer(self._store, owner, offer_id)
+        offer = await self._store.newest_offer(owner)
+        if offer is None:
+            raise Problem(409, "No offer", "Create one with POST /offer first, then score against it.")
+        return offer
+
+
+async def known_offer(store: IngestStore, owner: str, offer_id: str) -> Offer:
+    """Return the owner's offer of that id. Raises NotFound."""
+    offer = await store.offer(owner, offer_id)
+    if offer is None:
+        raise NotFound(f"There is no offer {offer_id[:64]!r}; POST /offer answers the id of each offer.")
+    return offer
+
+
+def _progress(run: Run) -> RunProgress:
+    return RunProgress(run_id=run.id, queued=run.queued, processed=run.scored + run.failed, failed=run.failed)

@@ -1,0 +1,90 @@
+"""Runs in SQLite."""
+
+from datetime import datetime
+
+from leadline_ingest.store import Cursor, Lease, Run
+from leadline_ingest.stores.sqlite_tables import Tables, Value, read_run
+
+# A conflict writes a column over itself, so that the row there is comes back.
+_ADD = """
+INSERT INTO runs (
+    id, owner, submission, offer, model, upload_id, refresh, trace,
+    state, queued, cursor_upload, cursor_row, scored, failed
+)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET token = token
+RETURNING *
+"""
+_LEASE = """
+UPDATE runs SET token = token + 1, leased_until = ?
+WHERE id = ? AND state = 'publishing' AND leased_until <= ?
+RETURNING *
+"""
+_ADVANCE = """
+UPDATE runs SET cursor_upload = ?, cursor_row = ?, queued = ?, leased_until = ?
+WHERE id = ? AND token = ? AND state = 'publishing'
+"""
+# The end of a run may be told before its publisher comes to note that all is out.
+_FINISH_PUBLISHING = """
+UPDATE runs SET state = CASE state WHEN 'publishing' THEN 'published' ELSE state END
+WHERE id = ? AND token = ?
+"""
+_NOTE_PROGRESS = """
+UPDATE runs SET scored = ?, failed = ? WHERE id = ? AND state <> 'finished'
+"""
+_FINISH = """
+UPDATE runs SET scored = ?, failed = ?, state = 'finished', newest_at_end = (SELECT max(number) FROM runs)
+WHERE id = ? AND state <> 'finished'
+"""
+
+
+class SqliteRuns(Tables):
+    """What the port says of runs and of the right to publish them."""
+
+    async def add_run(self, run: Run) -> None:
+        await self._written(_ADD, *_columns(run, submission=None))
+
+    async def add_submission_run(self, run: Run) -> Run:
+        [row] = await self._written(_ADD, *_columns(run, submission=run.upload_id))
+        return read_run(row)
+
+    async def run(self, owner: str, run_id: str) -> Run | None:
+        row = await self._one("SELECT * FROM runs WHERE owner = ? AND id = ?", owner, run_id)
+        return read_run(row) if row else None
+
+    async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
+        leased = await self._written(_LEASE, until.timestamp(), run_id, now.timestamp())
+        return Lease(read_run(leased[0]), leased[0]["token"]) if leased else None
+
+    async def publishable_runs(self, now: datetime) -> list[str]:
+        query = "SELECT id FROM runs WHERE state = 'publishing' AND leased_until <= ? ORDER BY id"
+        return [row["id"] for row in await self._all(query, now.timestamp())]
+
+    async def end_leases(self) -> None:
+        """End every lease; for the one process that holds the data directory, at its start."""
+        await self._change("UPDATE runs SET leased_until = 0")
+
+    async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
+        changed = await self._change(_ADVANCE, *cursor, queued, until.timestamp(), lease.run.id, lease.token)
+        return changed > 0
+
+    async def finish_publishing(self, lease: Lease) -> bool:
+        return await self._change(_FINISH_PUBLISHING, lease.run.id, lease.token) > 0
+
+    async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
+        await self._change(_FINISH if finished else _NOTE_PROGRESS, scored, failed, run_id)
+
+
+def _columns(run: Run, *, submission: str | None) -> tuple[Value, ...]:
+    return (
+        *(run.id, run.owner, submission, run.offer.model_dump_json(), run.model, run.upload_id),
+        *(
+            run.refresh,
+            run.trace,
+            run.state,
+            run.queued,
+            *(run.cursor or (None, None)),
+            run.scored,
+            run.failed,
+        ),
+    )

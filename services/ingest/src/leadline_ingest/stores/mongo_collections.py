@@ -1,0 +1,74 @@
+"""The collections of the MongoDB store and their indexes."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo import IndexModel
+
+from leadline_common.storage.mongo import Database, Document, building_indexes
+from leadline_ingest.store import Run, Upload
+
+_INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "offers": [IndexModel(["owner", "_id"], name="newest", partialFilterExpression={"inline": False})],
+    "uploads": [
+        IndexModel(["owner", "offer_id", "_id"], name="ready", partialFilterExpression={"ready": True}),
+        IndexModel(["alive_at"], name="open", partialFilterExpression={"ready": False}),
+    ],
+    "prospects": [IndexModel(["upload_id", "row"], name="by_row")],
+    "run_requests": [
+        IndexModel(["state", "_id"], name="publishable", partialFilterExpression={"state": "publishing"}),
+        IndexModel(
+            ["submission"],
+            name="submission",
+            unique=True,
+            partialFilterExpression={"submission": {"$exists": True}},
+        ),
+    ],
+    "users": [IndexModel(["email_key"], name="email", unique=True)],
+    # Later than the count's end, since the server's clock may be ahead of those who count.
+    "attempts": [IndexModel(["until"], name="ended", expireAfterSeconds=3600)],
+}
+
+
+class Collections:
+    """What the store keeps, one attribute a collection.
+
+    Offers have their id as `_id`, `owner`, `inline` and the `offer`.
+    Uploads have also `alive_at`, `covered` (the claim keys for which none of their prospects is open),
+    `releases` (how often some were released) and `dropped` while they are being deleted.
+    Prospects have their lead's id as `_id`, its other fields, `owner`, `upload_id`, `row` and `claims`: the
+    id of the run that holds them, by claim key.
+    Runs have also `token`, `leased_until`, `stored_at` and `finished_at` (in the server's cluster time, which
+    orders them whoever wrote them) and, where they score a queue submission, its upload's id as `submission`.
+    First messages have their idempotency key as `_id` and the `message` as JSON text.
+    Users have their id as `_id`.
+    Attempts have what they are counted under as `_id`, `count`, `until` when, and whether the last one was
+    `counted`.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._offers: AsyncIOMotorCollection[Document] = database["offers"]
+        self._uploads: AsyncIOMotorCollection[Document] = database["uploads"]
+        self._prospects: AsyncIOMotorCollection[Document] = database["prospects"]
+        self._runs: AsyncIOMotorCollection[Document] = database["run_requests"]
+        self._first_messages: AsyncIOMotorCollection[Document] = database["first_messages"]
+        self._users: AsyncIOMotorCollection[Document] = database["users"]
+        self._attempts: AsyncIOMotorCollection[Document] = database["attempts"]
+
+    async def _create_indexes(self) -> None:
+        with building_indexes():
+            await asyncio.gather(
+                *(self._database[name].create_indexes(indexes) for name, indexes in _INDEXES.items())
+            )
+
+
+def read_upload(document: Document) -> Upload:
+    """Read an upload from its whole document."""
+    return Upload.model_validate(document | {"id": document["_id"]})
+
+
+def read_run(document: Document) -> Run:
+    """Read a run from its whole document."""
+    return Run.model_validate(document | {"id": document["_id"]})

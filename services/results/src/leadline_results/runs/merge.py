@@ -1,0 +1,118 @@
+"""Accepted leads and partial scores in, stored results and the events about them out."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from leadline_common.broker.chunks import split_chunk
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent, Transient
+from leadline_contracts.scoring import RunPublished, RunStarted
+from leadline_results.metrics import ResultMetrics
+from leadline_results.runs.chunk_join import InStep
+from leadline_results.runs.events import events_about
+from leadline_results.runs.record import PARTS, Key, PartMessage, Parts, Record, conclude, gather, merge
+from leadline_results.runs.spend import spend_of
+from leadline_results.runs.store import ResultStore
+from leadline_results.runs.tracker import Tracker
+
+_ROUNDS = 20
+"""How often a batch is merged again after losing a race before it is put back."""
+
+
+class MergeHandler:
+    """Folds a batch in memory first, so that a lead whose parts arrive together costs one insert."""
+
+    def __init__(
+        self, store: ResultStore, tracker: Tracker, clock: Callable[[], datetime], metrics: ResultMetrics
+    ) -> None:
+        self._store = store
+        self._tracker = tracker
+        self._clock = clock
+        self._metrics = metrics
+        self.in_step = InStep()
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Merge the batch into the store and return the events about every lead that is done by it.
+
+        A redelivered message changes nothing in the store and returns the same events again.
+        """
+        parts = [_decode(message) for message in messages]
+        if spent := spend_of(parts):
+            # Before its leads can be done, so that whoever sees a run finished sees all it has taken.
+            await self._store.see_spend(spent)
+        done = [record for record in await self._store_parts(gather(parts)) if record.done]
+        await self._store.settle_latest(done)
+        self._tracker.touched({part.run_id for part in parts})
+        self.in_step.went(messages)
+        traces = {part.run_id: message.trace for part, message in zip(parts, messages, strict=True)}
+        return events_about(done, traces)
+
+    def split(self, message: Message) -> list[Message]:
+        """Halve a chunk of leads, so that one that cannot be stored ends up alone; scores stay whole."""
+        return split_chunk(message)
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """Nothing can stand in for a part that is unreadable; the run's deadline ends the wait for it."""
+        return []
+
+    async def _store_parts(self, arrived: dict[Key, Parts]) -> list[Record]:
+        """Write what arrived, on top of what is known; return every touched record as it stands now."""
+        fresh = [key for key, record in arrived.items() if record.lead is not None]
+        known: dict[Key, Record] = {}
+        wanted: set[Key] = arrived.keys() - set(fresh)
+        standing: dict[Key, Record] = {}
+        for _ in range(_ROUNDS):
+            known = await self._store.load(wanted) if wanted else {}
+            open_keys = arrived.keys() - standing.keys()
+            merged = {key: self._merged(known.get(key), arrived[key]) for key in open_keys}
+            lost = await self._write(known, merged)
+            written = {key: record for key, record in merged.items() if key not in lost}
+            self._count_done(known, written.values())
+            standing |= written
+            if not lost:
+                return list(standing.values())
+            wanted = lost
+        raise Transient(f"{len(lost)} records kept changing under this batch")
+
+    def _count_done(self, known: dict[Key, Record], written: Iterable[Record]) -> None:
+        before = {key for key, record in known.items() if record.done}
+        self._metrics.count_done([one for one in written if one.done and one.key not in before])
+
+    def _merged(self, known: Record | None, arrived: Parts) -> Record:
+        merged = merge(known, arrived)
+        return known if merged is known and known is not None else conclude(merged, self._clock())
+
+    async def _write(self, known: dict[Key, Record], merged: dict[Key, Record]) -> set[Key]:
+        new = [record for key, record in merged.items() if key not in known]
+        changed = [record for key, record in merged.items() if key in known and record is not known[key]]
+        lost = await self._store.insert(new) if new else set()
+        return lost | (await self._store.replace(changed) if changed else set())
+
+
+class RunsHandler:
+    """Learns of runs apart from leads: a run is known at once, however many leads wait before its own."""
+
+    def __init__(self, tracker: Tracker) -> None:
+        self._tracker = tracker
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Take in what each event tells of its run."""
+        for message in messages:
+            kind = RunStarted if message.type == RunStarted.TYPE else RunPublished
+            await self._tracker.learn(kind.decode(message.body), message.trace)
+        return []
+
+    def split(self, message: Message) -> list[Message]:
+        """An event is small."""
+        return []
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """Nothing can stand in for it."""
+        return []
+
+
+def _decode(message: Message) -> PartMessage:
+    kind = PARTS.get(message.type)
+    if kind is None:
+        raise Permanent(f"results does not know the type {message.type}")
+    return kind.decode(message.body)

@@ -1,0 +1,192 @@
+"""Rescuing runs: those another replica left behind, and those that stand still."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+from itertools import accumulate
+
+import structlog
+
+from leadline_common.broker.chunks import ChunkCutter, chunk_message
+from leadline_common.broker.port import Broker
+from leadline_common.telemetry.tracing import continued, within
+from leadline_contracts.errors import LeadlineError
+from leadline_contracts.scoring import (
+    AiChunkScored,
+    AiScored,
+    ChunkRef,
+    LeadsAccepted,
+    Offer,
+    RuleScored,
+    RulesScored,
+    text_bytes,
+)
+from leadline_contracts.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, Queue
+from leadline_results.metrics import ResultMetrics
+from leadline_results.runs.record import Record
+from leadline_results.runs.store import Counts, Layer, ResultStore, Run
+from leadline_results.runs.tracker import Tracker
+from leadline_scoring.models import load_model
+
+PATIENCE = timedelta(minutes=10)
+"""How long a run may stand still before it is pushed."""
+NUDGES = 2
+"""How often what is missing is asked for again before it is failed as timed out."""
+TIMED_OUT = "timed_out"
+_SWEEP_SECONDS = 5.0
+_QUEUES: dict[Layer, tuple[Queue, Queue]] = {"rules": (RULES, RESULT_RULES), "ai": (AI, RESULT_AI)}
+"""Where a layer's work waits, and where its answers do."""
+
+log = structlog.get_logger()
+
+
+class Rescue:
+    """Sees to it that every run ends whose total is known; without it, ingest still publishes the run."""
+
+    def __init__(
+        self,
+        store: ResultStore,
+        broker: Broker,
+        tracker: Tracker,
+        clock: Callable[[], datetime],
+        metrics: ResultMetrics,
+        *,
+        patience: timedelta = PATIENCE,
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._tracker = tracker
+        self._clock = clock
+        self._metrics = metrics
+        self._patience = patience
+        self._started = clock()  # while nobody was here, nothing could move
+
+    async def sweep_forever(self) -> None:
+        """Sweep every few seconds, through failures of broker and store."""
+        while True:
+            try:
+                await self.sweep()
+            except LeadlineError as error:
+                self._metrics.unfinished.set(math.nan)
+                log.warning("sweep_failed", error=str(error))
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+    async def sweep(self) -> None:
+        """Look once after every run that has not ended or whose end is not announced.
+
+        Runs are worked off in turn, so one stands still only when those before it do as well.
+        """
+        runs = sorted(await self._store.unfinished_runs(), key=lambda run: run.run_id)
+        self._tracker.touched([run.run_id for run in runs])
+        unfinished = [run for run in runs if run.finished_at is None]
+        self._metrics.unfinished.set(len(unfinished))
+        stuck = self._stuck(unfinished)
+        if stuck:
+            layers = [layer for layer in _QUEUES if await self._idle(layer)]
+            for run in stuck:
+                with within(continued(run.trace)):
+                    await self._push(run, layers)
+
+    def _stuck(self, runs: list[Run]) -> list[Run]:
+        last_moves = accumulate((run.progress_at for run in runs), max)
+        since = self._clock() - self._patience
+        return [
+            run
+            for run, moved_at in zip(runs, last_moves, strict=True)
+            if run.total is not None and max(moved_at, self._started) <= since
+        ]
+
+    async def _idle(self, layer: Layer) -> bool:
+        """Tell whether nothing waits for the layer or from it: what waits is late, not lost."""
+        return not any([await self._broker.depth(queue.name) for queue in _QUEUES[layer]])
+
+    async def _push(self, run: Run, layers: list[Layer]) -> None:
+        push = run.nudges + 1
+        if not await self._store.mark_nudged(run.run_id, push, self._clock()):
+            return
+        log.warning("run_stands_still", run_id=run.run_id, push=push)
+        if push <= NUDGES:
+            self._metrics.count_run("pushed")
+            await self._ask_again(run, layers)
+        elif not await self._fail_missing(run):
+            await self._end(run)
+
+    async def _ask_again(self, run: Run, layers: list[Layer]) -> None:
+        if run.offer is None:
+            return
+        for layer in layers:
+            work, _ = _QUEUES[layer]
+            async for part, records in self._missing(run, layer):
+                chunk = _leads(part, run.offer, run.refresh, records)
+                await self._broker.send(work.name, [chunk_message(chunk)])
+
+    async def _fail_missing(self, run: Run) -> bool:
+        """Answer in place of the layers; False where nothing is missing that is known of.
+
+        The answers take the way of all answers, behind those that may still wait there.
+        """
+        found = False
+        for layer in _QUEUES:
+            async for part, records in self._missing(run, layer):
+                await self._broker.publish([chunk_message(_timed_out(part, layer, records))])
+                found = True
+        return found
+
+    async def _end(self, run: Run) -> None:
+        """Finish a run some of whose leads never arrived here; they count as failed."""
+        if await self._broker.depth(RESULT_LEADS.name):
+            return
+        total, scored = run.total or 0, (await self._store.count_run(run.run_id)).scored
+        if await self._store.finish_run(run.run_id, Counts(scored, total - scored), self._clock()):
+            self._metrics.count_run("ended_short")
+        log.error("run_ended_short", run_id=run.run_id, total=total, scored=scored)
+        self._tracker.touched([run.run_id])
+
+    async def _missing(self, run: Run, layer: Layer) -> AsyncIterator[tuple[ChunkRef, list[Record]]]:
+        """Yield what the layer has not answered, as chunks with names of their own."""
+        number, at = 0, int(self._clock().timestamp())
+        async for records in _chunks(self._store.missing(run.run_id, layer)):
+            part = ChunkRef(
+                owner=run.owner,
+                run_id=run.run_id,
+                chunk=f"push-{at}-{layer}-{number}",
+                offer_id=run.offer_id,
+                model=run.model,
+            )
+            yield part, records
+            number += 1
+
+
+async def _chunks(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]:
+    cutter: ChunkCutter[Record] = ChunkCutter()
+    async for record in records:
+        if ended := cutter.add(record, text_bytes(record.lead) if record.lead else 0):
+            yield ended
+    if rest := cutter.rest():
+        yield rest
+
+
+def _leads(part: ChunkRef, offer: Offer, refresh: bool, records: list[Record]) -> LeadsAccepted:
+    return LeadsAccepted.about(
+        part,
+        upload_id=records[0].upload_id or "",
+        offer=offer,
+        leads=[record.lead for record in records if record.lead is not None],
+        refresh=refresh,
+    )
+
+
+def _timed_out(part: ChunkRef, layer: Layer, records: list[Record]) -> RulesScored | AiChunkScored:
+    ids = [record.lead_id for record in records]
+    if layer == "rules":
+        version = load_model(part.model).version
+        failures = [RuleScored(lead_id=lead_id, error=TIMED_OUT) for lead_id in ids]
+        return RulesScored.about(part, model_version=version, scores=failures)
+    unanswered = [
+        AiScored(
+            lead_id=lead_id, status="failed", source="none", assessor="none", prompt="none", error=TIMED_OUT
+        )
+        for lead_id in ids
+    ]
+    return AiChunkScored.about(part, scores=unanswered)

@@ -1,0 +1,190 @@
+"""Reading results and runs over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Annotated, Any, get_args
+
+from litestar import Request, Response, get
+from litestar.di import NamedDependency, Provide
+from litestar.params import FromPath, QueryParameter
+from litestar.response import Stream
+from litestar.types import ControllerRouterHandler
+
+from leadline_contracts.errors import FieldError, Problem
+from leadline_contracts.scoring import Intent, text_bytes
+from leadline_results.runs.export import ExportFormat, export
+from leadline_results.runs.record import Record, Status
+from leadline_results.runs.store import Position, Query, ResultStore, Run, position_of
+from leadline_results.runs.views import ResultView, RunView, result_view, run_view
+from leadline_results.web.pagination import next_link, read_cursor, write_cursor
+from leadline_results.web.polling import await_known
+
+OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]
+RunId = Annotated[
+    str | None, QueryParameter(min_length=1, description="the results of this run instead of the newest ones")
+]
+UploadId = Annotated[str | None, QueryParameter(min_length=1, description="only prospects of this upload")]
+# Text, so that the refusal of another value can name the choices; Litestar's own does not.
+OfIntent = Annotated[
+    str | None, QueryParameter(description="only this intent", schema_extra={"enum": list(get_args(Intent))})
+]
+MinScore = Annotated[int | None, QueryParameter(ge=0, le=100, description="only this score or more")]
+OfStatus = Annotated[
+    str | None, QueryParameter(description="only this status", schema_extra={"enum": list(Status)})
+]
+Format = Annotated[
+    str | None,
+    QueryParameter(name="format", description="kind of file", schema_extra={"enum": list(ExportFormat)}),
+]
+
+_PAGES_AT_ONCE = 4
+_PAGE_BYTES = 4_194_304
+_READ_AT_ONCE = 128
+"""Records asked of the store at a time, however many a page may hold: they may be long."""
+
+
+def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[ControllerRouterHandler]:
+    """Return the routes that read from the store."""
+    pages_at_once = asyncio.Semaphore(_PAGES_AT_ONCE)
+
+    @get("/results", summary="Ranked results", tags=["results"], dependencies={"wanted": Provide(_wanted)})
+    async def list_results(
+        *,
+        request: Request[Any, Any, Any],
+        wanted: NamedDependency[Query],
+        limit: Annotated[int, QueryParameter(ge=1, le=1000, description="results on a page")] = 100,
+        cursor: Annotated[str | None, QueryParameter(description="from the Link header")] = None,
+    ) -> Response[list[ResultView]]:
+        """Newest result of each prospect per offer, best first; the next page is in the Link header.
+
+        A page of very long texts ends early.
+        """
+        after = None if cursor is None else read_cursor(cursor)
+        async with pages_at_once:
+            (records, more), total = await asyncio.gather(
+                _page(store, wanted, after, limit), store.count(wanted)
+            )
+            headers = {"X-Total-Count": str(total)}
+            if more:
+                query = request.query_params.multi_items()
+                headers["Link"] = next_link(request.url.path, query, write_cursor(position_of(records[-1])))
+            return Response([result_view(record) for record in records], headers=headers)
+
+    @get(
+        "/results/export",
+        summary="Results as a file",
+        tags=["results"],
+        dependencies={"wanted": Provide(_wanted)},
+    )
+    async def export_results(
+        *,
+        request: Request[Any, Any, Any],
+        wanted: NamedDependency[Query],
+        named: Format = None,
+    ) -> Stream:
+        """All results the filters leave, best first; the format also by the Accept header, else CSV."""
+        kind = _accepted_format(request) if named is None else _named_format(named)
+        pieces = export(store.stream(wanted), kind)
+        first = await anext(pieces, "")  # before the status is sent, so that an outage can still be told
+        return Stream(
+            _resumed(first, pieces),
+            media_type=kind.media_type,
+            headers={"Content-Disposition": f'attachment; filename="results.{kind.value}"'},
+        )
+
+    @get("/runs/{run_id:str}", summary="How far a run is", tags=["runs"])
+    async def show_run(
+        *,
+        owner: NamedDependency[str],
+        run_id: FromPath[str],
+        wait: Annotated[float, QueryParameter(ge=0, le=60, description="seconds to wait for its end")] = 0.0,
+    ) -> RunView:
+        """A run's counts and AI costs; with `wait`, when the run ends, at the latest after that time."""
+        run = await _await_run(store, owner, run_id, wait)
+        return run_view(run, await store.spend(run_id), clock())
+
+    return [list_results, export_results, show_run]
+
+
+async def _wanted(
+    *,
+    owner: NamedDependency[str],
+    offer_id: OfferId = None,
+    run_id: RunId = None,
+    upload_id: UploadId = None,
+    intent: OfIntent = None,
+    min_score: MinScore = None,
+    status: OfStatus = None,
+) -> Query:
+    return Query.model_validate(
+        {
+            "owner": owner,
+            "offer_id": offer_id,
+            "run_id": run_id,
+            "upload_id": upload_id,
+            "intent": intent,
+            "min_score": min_score,
+            "status": status,
+        }
+    )
+
+
+async def _await_run(store: ResultStore, owner: str, run_id: str, wait: float) -> Run:
+    async def find() -> Run | None:
+        run = await store.run(run_id)
+        return run if run and run.owner == owner else None
+
+    return await await_known(
+        find,
+        "run",
+        run_id,
+        "POST /score answers the id of each run it starts",
+        settled=lambda run: run.finished_at is not None,
+        wait=wait,
+    )
+
+
+async def _page(
+    store: ResultStore, wanted: Query, after: Position | None, limit: int
+) -> tuple[list[Record], bool]:
+    """Return the next records, up to `limit` and about `_PAGE_BYTES` of text; and whether there are more."""
+    page: list[Record] = []
+    size = 0
+    while True:
+        asked = min(_READ_AT_ONCE, limit + 1 - len(page))
+        records = await store.page(wanted, after, asked)
+        for record in records:
+            if len(page) == limit or size > _PAGE_BYTES:
+                return page, True
+            page.append(record)
+            size += text_bytes(record.lead) if record.lead else 0
+        if len(records) < asked:
+            return page, False
+        after = position_of(records[-1])
+
+
+async def _resumed(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for piece in rest:
+        yield piece
+
+
+def _named_format(name: str) -> ExportFormat:
+    try:
+        return ExportFormat(name)
+    except ValueError:
+        wrong = FieldError("format", f"Input should be one of {', '.join(ExportFormat)}")
+        raise Problem(
+            422, "Invalid fields", "Correct the fields named in `errors` and send it again.", errors=[wrong]
+        ) from None
+
+
+def _accepted_format(request: Request[Any, Any, Any]) -> ExportFormat:
+    offered = {"text/csv": "csv", "application/x-ndjson": "ndjson", "application/json": "json"}
+    best = request.accept.best_match(list(offered), default=None)
+    if best is None:
+        raise Problem(
+            406, "Not acceptable", "Exports are text/csv, application/x-ndjson or application/json."
+        )
+    return ExportFormat(offered[best])

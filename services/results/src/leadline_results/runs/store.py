@@ -1,0 +1,169 @@
+"""The port to what the results service owns: records (one a lead and run), runs, and what these spent."""
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple, Protocol
+
+from leadline_contracts.scoring import Intent, ModelName, Offer, Wire
+from leadline_results.runs.record import Key, Record, Status
+from leadline_results.runs.spend import RunSpend
+
+Layer = Literal["rules", "ai", "any"]
+
+
+class Query(Wire):
+    """Which results a caller asks for, within one owner; None filters nothing.
+
+    Without `run_id` only the latest result of each prospect and offer is meant; with it, those of that run.
+    Without `status` every done result is meant; with `pending` the pending records of that run, or of all.
+    `min_score` leaves out what has no score.
+    """
+
+    owner: str
+    offer_id: str | None = None
+    run_id: str | None = None
+    upload_id: str | None = None
+    intent: Intent | None = None
+    min_score: int | None = None
+    status: Status | None = None
+
+
+class Position(NamedTuple):
+    """A place in the ranked list: just after the record with this score (-1 for none) and these ids."""
+
+    score: int
+    lead_id: str
+    run_id: str
+
+
+class Run(Wire):
+    """What results knows of a run. `total` is None until all its chunks are published.
+
+    `refresh` tells that new AI answers were asked for where stored ones would do; `trace` is the traceparent
+    of what asked for it.
+    `failed` counts partial and failed leads. `progress_at` is when a count last changed; `nudges` is how
+    often what was missing has been asked for again; `announced` tells that its end was published.
+    """
+
+    run_id: str
+    owner: str
+    offer_id: str
+    model: ModelName
+    offer: Offer | None = None
+    refresh: bool = False
+    trace: str | None = None
+    total: int | None = None
+    scored: int = 0
+    failed: int = 0
+    started_at: datetime
+    progress_at: datetime
+    finished_at: datetime | None = None
+    nudges: int = 0
+    announced: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every lead of the run is done."""
+        return self.total is not None and self.scored + self.failed >= self.total
+
+
+class Counts(NamedTuple):
+    """How many leads of a run are done: fully scored, and partial or failed."""
+
+    scored: int
+    failed: int
+
+
+def position_of(record: Record) -> Position:
+    """Return the position just after the record."""
+    return Position(-1 if record.score is None else record.score, record.lead_id, record.run_id)
+
+
+class ResultStore(Protocol):
+    """Durable and shared by every replica of the service.
+
+    Writes have been acknowledged by a majority where the store is replicated. Every method raises
+    Unavailable where the store does not answer; a write may then have happened or not, and doing it again
+    is safe.
+    """
+
+    async def insert(self, records: Sequence[Record]) -> set[Key]:
+        """Write records that are new, each with revision 1; return the keys that were there already.
+
+        Those are left as they were.
+        """
+
+    async def replace(self, records: Sequence[Record]) -> set[Key]:
+        """Write each record over the one stored with the same key and the same revision, adding 1 to it.
+
+        Returns the keys where the stored revision was another one, or nothing was stored: they are left as
+        they were; load them and merge again. A done record must not be replaced by a pending one.
+        """
+
+    async def load(self, keys: Collection[Key]) -> dict[Key, Record]:
+        """Return the records there are; a key that is not known is left out."""
+
+    async def settle_latest(self, records: Sequence[Record]) -> None:
+        """Leave `latest` on one done record of each (owner, offer, lead) named: that of the newest run.
+
+        Idempotent. Two replicas that settle the same lead at the same time end up with the same one. A record
+        that loses the mark gets a new revision, so that nobody writes it back from an earlier reading.
+        """
+
+    async def page(self, query: Query, after: Position | None, limit: int) -> list[Record]:
+        """Return up to `limit` records after a position, by score descending (none last), lead id, run id."""
+
+    async def count(self, query: Query) -> int:
+        """Return how many records the query means."""
+
+    def stream(self, query: Query) -> AsyncIterator[Record]:
+        """Yield every record the query means in the order of `page`, holding a few hundred at a time."""
+
+    async def see_run(self, run: Run) -> bool:
+        """Make the run known; where it is, only add `total`, `offer` and `refresh` if it lacks them.
+
+        Returns whether it was not known before.
+        """
+
+    async def run(self, run_id: str) -> Run | None:
+        """Return a run."""
+
+    async def unfinished_runs(self) -> list[Run]:
+        """Return the runs whose end is not announced, whether they are finished or not."""
+
+    async def count_run(self, run_id: str) -> Counts:
+        """Count the run's done leads from its records."""
+
+    async def save_progress(self, run_id: str, counts: Counts, at: datetime) -> None:
+        """Store counts that differ from those stored, with `progress_at`, and set `nudges` to 0.
+
+        A finished run stays as it is.
+        """
+
+    async def finish_run(self, run_id: str, counts: Counts, at: datetime) -> bool:
+        """Store the final counts and `finished_at`; False, changing nothing, where it is finished."""
+
+    async def mark_announced(self, run_id: str) -> None:
+        """Note that the end of a finished run was published."""
+
+    async def mark_nudged(self, run_id: str, nudges: int, at: datetime) -> bool:
+        """Raise `nudges` from `nudges - 1` and set `progress_at`; False where another replica was first."""
+
+    async def see_spend(self, spent: Sequence[RunSpend]) -> None:
+        """Keep the highest of each figure ever seen, for each run, source and assessor.
+
+        Neither order nor repetition matters, nor which replica writes. No two of `spent` are of the same
+        run, source and assessor.
+        """
+
+    async def spend(self, run_id: str) -> list[RunSpend]:
+        """Return what a run has spent, by source and assessor; nothing where no model was asked."""
+
+    def missing(self, run_id: str, layer: Layer) -> AsyncIterator[Record]:
+        """Yield the run's pending records: those whose lead is known and that lack this layer's part."""
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the store answers within two seconds."""
+
+    async def close(self) -> None:
+        """Let go of the store."""

@@ -1,0 +1,155 @@
+"""Following runs: count what is done, tell how far each run is, and announce its end once."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+
+from leadline_common.broker.chunks import message_of
+from leadline_common.broker.port import Broker
+from leadline_common.telemetry.tracing import continued, within
+from leadline_contracts.errors import LeadlineError
+from leadline_contracts.scoring import RunFinished, RunProgressed, RunPublished, RunStarted
+from leadline_results.metrics import ResultMetrics
+from leadline_results.runs.store import Counts, ResultStore, Run
+
+_COUNT_SHARE = 20
+"""A run rests twenty times as long as its last count took, within these bounds."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Tracker:
+    """Keeps the runs' counts. Counts are taken from the records, never added up, so a repeat does no harm."""
+
+    def __init__(
+        self, store: ResultStore, broker: Broker, clock: Callable[[], datetime], metrics: ResultMetrics
+    ) -> None:
+        self._store = store
+        self._broker = broker
+        self._clock = clock
+        self._metrics = metrics
+        self._touched: set[str] = set()
+        self._due: dict[str, float] = {}
+        self._wake = asyncio.Event()
+
+    async def learn(self, event: RunStarted | RunPublished, trace: str | None = None) -> None:
+        """Take in that there is a run, or how many leads it has; in any order, and as often as it comes.
+
+        What is told of the run goes on in the trace of that traceparent.
+        """
+        run = Run(
+            run_id=event.run_id,
+            owner=event.owner,
+            offer_id=event.offer.id if isinstance(event, RunStarted) else event.offer_id,
+            model=event.model,
+            offer=event.offer if isinstance(event, RunStarted) else None,
+            refresh=isinstance(event, RunStarted) and event.refresh,
+            total=event.total if isinstance(event, RunPublished) else None,
+            trace=trace,
+            started_at=_made_at(event.run_id),
+            progress_at=self._clock(),
+        )
+        if await self._store.see_run(run):
+            self._metrics.count_run("started")
+        self.touched([event.run_id])
+
+    def touched(self, run_ids: Iterable[str]) -> None:
+        """Have these runs looked after soon."""
+        self._touched.update(run_ids)
+        self._wake.set()
+
+    async def follow(self) -> None:
+        """Look after touched runs for ever: tell how far each is, and announce those that end."""
+        while True:
+            await self._until_one_is_due()
+            await self.look_after_due()
+
+    async def look_after_due(self) -> None:
+        """Look once after every touched run that is due; where broker or store fail, again in a second."""
+        now = time.monotonic()
+        for run_id in [run_id for run_id in self._touched if self._due_at(run_id) <= now]:
+            self._touched.discard(run_id)
+            try:
+                await self._look_after(run_id)
+            except LeadlineError as error:
+                log.warning("run_not_counted", run_id=run_id, error=str(error))
+                self._due[run_id] = time.monotonic() + _RETRY_SECONDS
+                self.touched([run_id])
+
+    async def _until_one_is_due(self) -> None:
+        """Return once a touched run is due; one that is touched meanwhile may be due before the others."""
+        while True:
+            self._wake.clear()
+            first = min(map(self._due_at, self._touched), default=None)
+            pause = None if first is None else first - time.monotonic()
+            if pause is not None and pause <= 0:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+
+    def _due_at(self, run_id: str) -> float:
+        return self._due.get(run_id, 0.0)
+
+    async def _look_after(self, run_id: str) -> None:
+        run = await self._store.run(run_id)
+        if run is None:
+            return
+        with within(continued(run.trace)):
+            if run.finished_at is None and not await self._ends(run):
+                return
+            await self._announce(run_id)
+        self._due.pop(run_id, None)
+
+    async def _ends(self, run: Run) -> bool:
+        """Count the run; finish it where all of it is done, otherwise tell of what has changed."""
+        counts = await self._count(run.run_id)
+        now = self._clock()
+        if run.model_copy(update=counts._asdict()).complete:
+            if await self._store.finish_run(run.run_id, counts, now):
+                self._metrics.count_run("finished")
+            return True
+        if counts != (run.scored, run.failed):
+            progress = RunProgressed(owner=run.owner, run_id=run.run_id, **counts._asdict())
+            message_id = f"{run.run_id}:{counts.scored}+{counts.failed}:{RunProgressed.TYPE}"
+            await self._broker.publish([message_of(progress, message_id)])
+            await self._store.save_progress(run.run_id, counts, now)
+        return False
+
+    async def _count(self, run_id: str) -> Counts:
+        started = time.monotonic()
+        counts = await self._store.count_run(run_id)
+        counted = time.monotonic()
+        pause = _COUNT_SHARE * (counted - started)
+        self._due[run_id] = counted + min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, pause))
+        return counts
+
+    async def _announce(self, run_id: str) -> None:
+        """Publish the end of a finished run, unless that is known to have happened."""
+        run = await self._store.run(run_id)
+        if run is None or run.finished_at is None or run.announced:
+            return
+        event = RunFinished(
+            owner=run.owner,
+            run_id=run_id,
+            total=run.total or 0,
+            scored=run.scored,
+            failed=run.failed,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+        )
+        await self._broker.publish([message_of(event, f"{run_id}:{RunFinished.TYPE}")])
+        await self._store.mark_announced(run_id)
+        log.info("run_finished", run_id=run_id, total=run.total, scored=run.scored, failed=run.failed)
+
+
+def _made_at(run_id: str) -> datetime:
+    """Return when a run was asked for; its id is a UUIDv7, whose first 48 bits are milliseconds."""
+    return datetime.fromtimestamp((UUID(run_id).int >> 80) / 1000, UTC)

@@ -1,0 +1,177 @@
+"""Results and runs as callers see them."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Literal
+
+from leadline_common.telemetry.tracing import trace_id_of
+from leadline_contracts.scoring import AiScored, AiSpend, AiStatus, Factor, Intent, ModelName, Wire
+from leadline_results.runs.record import Record, Status
+from leadline_results.runs.store import Run
+
+_NANO = 1_000_000_000
+
+
+class AiView(Wire):
+    """The AI layer's answer for a lead, or what there is in its place.
+
+    `source` is the assessor, `model` the AI model, `prompt` the prompt's version. `intent` and `confidence`
+    (0..1) are what the assessor said, None where there is no answer. `reason` is why another assessor than
+    the chosen one answered, or why none did.
+    """
+
+    status: AiStatus
+    source: str
+    model: str
+    prompt: str
+    intent: Intent | None
+    confidence: float | None
+    reason: str | None
+
+
+class ResultView(Wire):
+    """One lead's result. `factors` add up to `score`; `error` tells why a score is partial or missing.
+
+    `model` and `model_version` are the scoring model's; `ai` is None until the AI layer has answered.
+    """
+
+    lead_id: str
+    name: str
+    role: str
+    company: str
+    industry: str
+    location: str
+    intent: Intent | None
+    score: int | None
+    reasoning: str
+    rule_score: int
+    ai_points: int
+    factors: list[Factor]
+    status: Status
+    error: str | None
+    offer_id: str
+    run_id: str
+    upload_id: str | None
+    scored_at: datetime | None
+    model: ModelName
+    model_version: str | None
+    ai: AiView | None
+
+
+class SpendView(Wire):
+    """What a run's AI answers have taken so far with one model.
+
+    `calls` are requests sent, `failed_calls` those of them that brought nothing usable; `cached` are leads
+    answered from what was bought before. `input_tokens` are without those read from or written to the
+    provider's cache.
+    """
+
+    source: str
+    model: str
+    calls: int
+    failed_calls: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    cost_usd: float
+
+
+class RunView(Wire):
+    """How far a run is. `total` is None until all of it is queued; `failed` counts partial results too.
+
+    `seconds_left` is estimated from the pace so far, None where there is none to go by. `ai` has an entry
+    for each model that was asked. `trace_id` finds the run in logs and traces.
+    """
+
+    run_id: str
+    status: Literal["running", "finished"]
+    total: int | None
+    scored: int
+    failed: int
+    started_at: datetime
+    finished_at: datetime | None
+    seconds_left: float | None
+    trace_id: str | None
+    ai: list[SpendView]
+
+
+def result_view(record: Record) -> ResultView:
+    """Show a record whose lead is known."""
+    lead = record.lead
+    return ResultView(
+        lead_id=record.lead_id,
+        name=lead.name if lead else "",
+        role=lead.role if lead else "",
+        company=lead.company if lead else "",
+        industry=lead.industry if lead else "",
+        location=lead.location if lead else "",
+        intent=record.intent,
+        score=record.score,
+        reasoning=reasoning_of(record),
+        rule_score=record.rule_points,
+        ai_points=record.ai_points,
+        factors=record.factors,
+        status=record.status,
+        error=record.error,
+        offer_id=record.offer_id,
+        run_id=record.run_id,
+        upload_id=record.upload_id,
+        scored_at=record.scored_at,
+        model=record.model,
+        model_version=record.model_version,
+        ai=None if record.ai is None else _ai_view(record.ai),
+    )
+
+
+def reasoning_of(record: Record) -> str:
+    """Return the assessor's words, or what is known in their place."""
+    if record.status is Status.PARTIAL:
+        return f"Scored by rules alone: {record.error or 'no AI answer'}."
+    if record.status is Status.FAILED:
+        return f"Not scored: {record.error or 'no answer'}."
+    return record.ai.reasoning if record.ai else ""
+
+
+def run_view(run: Run, spent: Iterable[AiSpend], now: datetime) -> RunView:
+    """Show a run at a time, and what it has spent."""
+    return RunView(
+        run_id=run.run_id,
+        status="finished" if run.finished_at else "running",
+        total=run.total,
+        scored=run.scored,
+        failed=run.failed,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+        seconds_left=_seconds_left(run, now),
+        trace_id=trace_id_of(run.trace),
+        ai=[_spend_view(spend) for spend in spent],
+    )
+
+
+def _ai_view(answer: AiScored) -> AiView:
+    return AiView(
+        status=answer.status,
+        source=answer.source,
+        model=answer.assessor,
+        prompt=answer.prompt,
+        intent=answer.intent,
+        confidence=None if answer.intent is None else answer.confidence,
+        reason=answer.error or answer.fallback,
+    )
+
+
+def _spend_view(spend: AiSpend) -> SpendView:
+    shown = {**vars(spend), "model": spend.assessor, "cost_usd": spend.nano_usd / _NANO}
+    return SpendView.model_validate(shown)
+
+
+def _seconds_left(run: Run, now: datetime) -> float | None:
+    if run.finished_at is not None:
+        return 0.0
+    done = run.scored + run.failed
+    if run.total is None or done == 0:
+        return None
+    elapsed = (now - run.started_at).total_seconds()
+    return round(elapsed * (run.total - done) / done, 1)

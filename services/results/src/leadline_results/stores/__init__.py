@@ -1,1 +1,0 @@
-"""The adapters of the ResultStore port: SQLite on a laptop, MongoDB shared by replicas."""

@@ -1,0 +1,46 @@
+"""Waiting for what a request names, since the message that brings it may still be on its way."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from leadline_common.ids import age_of
+from leadline_contracts.errors import NotFound, Problem
+
+_POLL_SECONDS = 0.05
+_YOUNG_SECONDS = 60.0
+_PATIENCE_SECONDS = 2.0
+"""How long what has an id younger than a minute is waited for."""
+
+T = TypeVar("T")
+
+
+async def await_known(
+    find: Callable[[], Awaitable[T | None]],
+    what: str,
+    identifier: str,
+    origin: str,
+    *,
+    settled: Callable[[T], bool] = lambda _: True,
+    wait: float = 0.0,
+) -> T:
+    """Return what `find` finds: once it is settled, or as it is when `wait` seconds are over.
+
+    Raises NotFound where there is none, saying what the identifier is of and where such ids come from; where
+    it is a UUIDv7 younger than a minute, after two seconds a Problem (404) that says to ask again.
+    """
+    started = time.monotonic()
+    # The clock of whoever made the id may be a little ahead of ours.
+    patience = _PATIENCE_SECONDS if abs(age_of(identifier, time.time())) < _YOUNG_SECONDS else 0.0
+    while True:
+        waited = time.monotonic() - started
+        found = await find()
+        if found is not None and (settled(found) or waited >= wait):
+            return found
+        if found is None and waited >= patience:
+            if patience:
+                detail = f"{what.capitalize()} {identifier} is not known yet; ask again."
+                raise Problem(404, "Not found", detail, retry_after=1)
+            raise NotFound(f"There is no {what} {identifier[:64]!r}; {origin}.")
+        await asyncio.sleep(_POLL_SECONDS)

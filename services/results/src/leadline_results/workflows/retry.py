@@ -1,0 +1,44 @@
+"""Trying a failed workflow again because somebody asks for it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import structlog
+
+from leadline_common.broker.port import Broker
+from leadline_contracts.errors import Unavailable
+from leadline_results.workflows.machine import Workflow, retry
+from leadline_results.workflows.messages import step_message
+from leadline_results.workflows.store import WorkflowStore
+from leadline_results.workflows.writer import Change, WorkflowWriter
+
+log = structlog.get_logger()
+
+
+class WorkflowRetry:
+    """Opens a new epoch and asks for its first step."""
+
+    def __init__(
+        self, store: WorkflowStore, writer: WorkflowWriter, broker: Broker, clock: Callable[[], datetime]
+    ) -> None:
+        self._store = store
+        self._writer = writer
+        self._broker = broker
+        self._clock = clock
+
+    async def retry(self, workflow: Workflow) -> Workflow:
+        """Start again from the failed step; return the workflow as it is then.
+
+        Of two that ask at once, one starts it. Raises Problem (409) where no step failed, Unavailable where
+        the store does not answer. Once written, the retry holds: what the broker does not take now, the sweep
+        publishes.
+        """
+        again = retry(workflow, self._clock())
+        while await self._writer.write([Change(workflow, again)]):
+            workflow = (await self._store.load([workflow.workflow_id]))[workflow.workflow_id]
+            again = retry(workflow, self._clock())
+        try:
+            await self._broker.publish([step_message(again)])
+        except Unavailable as error:
+            log.warning("retry_left_to_sweep", workflow_id=again.workflow_id, error=str(error))
+        return again
