@@ -9,6 +9,7 @@ import sys
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,37 @@ async def test_a_retry_survives_a_restart(tmp_path: Path) -> None:
     broker = EmbeddedBroker(tmp_path / "broker.db")
     delivery = await receive(await broker.subscribe(SUBMISSIONS, 1))
     assert (delivery.message.id, delivery.attempt) == ("a", 2)
+    await broker.close()
+
+
+async def test_what_is_set_aside_waits_for_the_next_opening(tmp_path: Path) -> None:
+    """Messages with that header reach nobody, whatever queue they wait in; later they are where they were."""
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    await broker.publish([replace(one, headers={"run_id": one.id}) for one in submitted("tried", "a", "b")])
+    await broker.publish(submitted("c"))
+    await (await receive(await broker.subscribe(SUBMISSIONS, 1))).retry(1, "later")
+    await broker.close()
+
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    await broker.set_aside("run_id", ["a", "tried"])
+    assert await broker.depth(SUBMISSIONS.name) == 2
+    subscription = await broker.subscribe(SUBMISSIONS, 10)
+    assert [(await receive(subscription)).message.id for _ in range(2)] == ["b", "c"]
+    await asyncio.sleep(1.2)  # until the retry is due
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await subscription.receive()
+    await broker.close()
+
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    subscription = await broker.subscribe(SUBMISSIONS, 10)
+    deliveries = [await receive(subscription) for _ in range(4)]
+    assert [(one.message.id, one.attempt) for one in deliveries] == [
+        ("a", 1),
+        ("b", 1),
+        ("c", 1),
+        ("tried", 2),
+    ]
     await broker.close()
 
 

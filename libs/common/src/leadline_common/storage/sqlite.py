@@ -40,7 +40,7 @@ _PASSING = frozenset(
 
 
 class Column(NamedTuple):
-    """A column that may be NULL."""
+    """A column that may be NULL or has a default, which rows of an earlier version get."""
 
     table: str
     name: str

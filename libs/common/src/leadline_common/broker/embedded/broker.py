@@ -52,6 +52,12 @@ class EmbeddedBroker(Broker):
         self._subscriptions[queue.name].add(subscription)
         return subscription
 
+    async def set_aside(self, header: str, values: Sequence[str]) -> None:
+        """Deliver none of the messages there are now whose header of that name has one of the values, as long
+        as this broker lives. To be called before anybody subscribes. Raises Unavailable.
+        """
+        await self._database.write(lambda connection: journal.set_aside(connection, header, values))
+
     async def depth(self, queue: str) -> int:
         """Count the messages that wait in a queue."""
         _require(queue)

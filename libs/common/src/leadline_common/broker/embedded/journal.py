@@ -1,12 +1,13 @@
 """The embedded broker's queues as rows of SQLite: what happens inside one transaction.
 
-A message is held while it is in a consumer's hands. What is still held when the journal is opened was in
+A message is held (1) while it is in a consumer's hands. What is still held when the journal is opened was in
 the hands of a process that died: that is a crash, and after DELIVERY_LIMIT of them the message is dead.
+A message that is set aside (2) is delivered to nobody until the journal is opened again.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from leadline_common.broker import headers
 from leadline_common.broker.port import Message
@@ -40,7 +41,7 @@ CREATE INDEX IF NOT EXISTS ready ON messages (queue, seq) WHERE held = 0;
 CREATE INDEX IF NOT EXISTS waiting ON messages (due) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS crashed ON messages (crashes) WHERE crashes > 0;
 
-UPDATE messages SET crashes = crashes + 1, held = 0 WHERE held = 1;
+UPDATE messages SET crashes = crashes + (held = 1), held = 0 WHERE held > 0;
 UPDATE messages SET
     crashes = 0,
     queue = queue || '.dead',
@@ -119,6 +120,14 @@ def let_go(connection: sqlite3.Connection, seqs: Iterable[int]) -> None:
 def let_all_go(connection: sqlite3.Connection) -> None:
     """Give every held message back."""
     connection.execute("UPDATE messages SET held = 0 WHERE held = 1")
+
+
+def set_aside(connection: sqlite3.Connection, header: str, values: Sequence[str]) -> None:
+    """Set every message aside whose header of that name has one of the values."""
+    connection.execute(
+        "UPDATE messages SET held = 2 WHERE headers ->> ? IN (SELECT value FROM json_each(?))",
+        (f'$."{header}"', json.dumps(values)),
+    )
 
 
 def move(connection: sqlite3.Connection, seq: int, queue: str, marked: Message, now: float) -> None:
