@@ -208,7 +208,7 @@ async def test_an_upload_is_abandoned_once_nothing_came_for_long(store: IngestSt
 
 async def test_a_run_is_kept_whole_and_only_once(store: IngestStore) -> None:
     """A repeated request cannot change what a run scores."""
-    run = run_of(new_id())
+    run = run_of(new_id()).model_copy(update={"foreground": True})
     await store.add_run(run)
     await store.add_run(run.model_copy(update={"model": "standard"}))
 

@@ -282,6 +282,19 @@ async def test_a_run_that_is_still_published_is_left_alone(place: Place) -> None
     assert (await place.run(leads.run_id)).announced
 
 
+async def test_a_paused_run_is_left_alone(place: Place) -> None:
+    """However long it stands still nobody is asked for what it lacks, and it holds up no other run."""
+    paused = await place.hear(chunk("a", run_id=new_id()), total=1)
+    await place.hear(chunk("b", run_id=new_id()), total=1)
+    rescue = Rescue(
+        place.store, place.broker, place.tracker, place.clock, place.metrics, paused=frozenset([paused])
+    )
+    place.clock.advance(minutes=10)
+    await rescue.sweep()
+    assert lead_ids(await place.asked(AI)) == ["b"]
+    assert (await place.run(paused)).nudges == 0
+
+
 async def test_of_two_replicas_one_asks(place: Place) -> None:
     """Replicas that sweep at the same time do not ask, and pay, twice."""
     await place.hear(chunk("a", run_id=new_id()), total=1)

@@ -1,5 +1,6 @@
 """The composition root of the ingest service."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -50,10 +51,10 @@ class Ingest:
     metrics: IngestMetrics
 
 
-def build(broker: Broker, store: IngestStore, metrics: Metrics) -> Ingest:
-    """Return the service over the given broker and store."""
+def build(broker: Broker, store: IngestStore, metrics: Metrics, *, paused: Collection[str] = ()) -> Ingest:
+    """Return the service over the given broker and store, which leaves the runs with these ids alone."""
     ingest_metrics = IngestMetrics(metrics.registry)
-    publisher = Publisher(store, broker, now, ingest_metrics)
+    publisher = Publisher(store, broker, now, ingest_metrics, paused=paused)
     submissions = Consumer(
         broker,
         SubmissionHandler(store, broker, publisher, now, ingest_metrics),

@@ -60,6 +60,8 @@ class Run(Wire):
     """A request to score: every open prospect against one offer, or those of one upload only.
 
     A `refresh` run also scores again what is held by runs that were finished when it was stored.
+    A `foreground` run belongs to the command that started it: nobody was promised its end, so that whatever
+    runs after that command leaves it alone unless asked for it.
     `trace` is the W3C traceparent of the request or message that asked for it, None where that had none.
     `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are what
     results last told.
@@ -71,6 +73,7 @@ class Run(Wire):
     model: ModelName
     upload_id: str | None = None
     refresh: bool = False
+    foreground: bool = False
     trace: str | None = None
     state: RunState = RunState.PUBLISHING
     queued: int = 0

@@ -1,5 +1,6 @@
 """The composition root of the results service."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -58,11 +59,11 @@ class Workflows:
     retries: WorkflowRetry
 
 
-def build(broker: Broker, store: ResultStore, metrics: Metrics) -> Service:
-    """Return the service over the given broker and store."""
+def build(broker: Broker, store: ResultStore, metrics: Metrics, *, paused: Collection[str] = ()) -> Service:
+    """Return the service over the given broker and store, which leaves the runs with these ids alone."""
     result_metrics = ResultMetrics(metrics.registry)
     tracker = Tracker(store, broker, now, result_metrics)
-    rescue = Rescue(store, broker, tracker, now, result_metrics)
+    rescue = Rescue(store, broker, tracker, now, result_metrics, paused=paused)
     queues = [RESULT_LEADS, RESULT_RULES, RESULT_AI]
     handler = MergeHandler(store, tracker, now, result_metrics)
     merging = Consumer(

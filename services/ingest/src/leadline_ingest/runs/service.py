@@ -58,8 +58,10 @@ class Runs:
         self._store = store
         self._publisher = publisher
 
-    async def start(self, owner: str, request: RunRequest) -> Run:
+    async def start(self, owner: str, request: RunRequest, *, foreground: bool = False) -> Run:
         """Store a run, which is from then on certain to be published, and begin.
+
+        A `foreground` run is published by this process alone, see `Run`.
 
         Raises NotFound for an offer or upload that is not this owner's, Problem (409) where there is no
         offer or no prospect yet, Problem (422) where the upload belongs to another offer.
@@ -81,6 +83,7 @@ class Runs:
             model=request.model,
             upload_id=upload.id if upload else None,
             refresh=request.refresh,
+            foreground=foreground,
             trace=current_traceparent(),
         )
         await self._store.add_run(run)

@@ -8,10 +8,10 @@ from leadline_ingest.stores.sqlite_tables import Tables, Value, read_run
 # A conflict writes a column over itself, so that the row there is comes back.
 _ADD = """
 INSERT INTO runs (
-    id, owner, submission, offer, model, upload_id, refresh, trace,
+    id, owner, submission, offer, model, upload_id, refresh, foreground, trace,
     state, queued, cursor_upload, cursor_row, scored, failed
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET token = token
 RETURNING *
 """
@@ -35,6 +35,10 @@ UPDATE runs SET scored = ?, failed = ? WHERE id = ? AND state <> 'finished'
 _FINISH = """
 UPDATE runs SET scored = ?, failed = ?, state = 'finished', newest_at_end = (SELECT max(number) FROM runs)
 WHERE id = ? AND state <> 'finished'
+"""
+_UNFINISHED = """
+SELECT runs.*, (SELECT count(*) FROM prospects WHERE prospects.upload_id = runs.upload_id) AS prospects
+FROM runs WHERE foreground AND state <> 'finished' ORDER BY id
 """
 
 
@@ -64,6 +68,13 @@ class SqliteRuns(Tables):
         """End every lease; for the one process that holds the data directory, at its start."""
         await self._change("UPDATE runs SET leased_until = 0")
 
+    async def unfinished_foreground_runs(self) -> list[tuple[Run, int]]:
+        """Return the foreground runs whose end was not noted, each with how many prospects its upload has.
+
+        For the one process that holds the data directory, at its start: their commands have ended.
+        """
+        return [(read_run(row), row["prospects"]) for row in await self._all(_UNFINISHED)]
+
     async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
         changed = await self._change(_ADVANCE, *cursor, queued, until.timestamp(), lease.run.id, lease.token)
         return changed > 0
@@ -80,6 +91,7 @@ def _columns(run: Run, *, submission: str | None) -> tuple[Value, ...]:
         *(run.id, run.owner, submission, run.offer.model_dump_json(), run.model, run.upload_id),
         *(
             run.refresh,
+            run.foreground,
             run.trace,
             run.state,
             run.queued,

@@ -61,7 +61,8 @@ CREATE TABLE IF NOT EXISTS runs (
     token INTEGER NOT NULL DEFAULT 0,
     leased_until REAL NOT NULL DEFAULT 0,
     newest_at_end INTEGER,
-    trace TEXT
+    trace TEXT,
+    foreground INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS runs_publishable ON runs (id) WHERE state = 'publishing';
 
@@ -99,7 +100,7 @@ CREATE TABLE IF NOT EXISTS attempts (
 CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (until);
 """
 
-ADDED = (Column("runs", "trace", "TEXT"),)
+ADDED = (Column("runs", "trace", "TEXT"), Column("runs", "foreground", "INTEGER NOT NULL DEFAULT 0"))
 
 Value = str | int | float | None
 

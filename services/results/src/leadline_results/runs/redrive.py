@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import datetime, timedelta
 from itertools import accumulate
 
@@ -53,13 +53,16 @@ class Rescue:
         metrics: ResultMetrics,
         *,
         patience: timedelta = PATIENCE,
+        paused: Collection[str] = (),
     ) -> None:
+        """`paused` are the ids of runs that nobody works on now."""
         self._store = store
         self._broker = broker
         self._tracker = tracker
         self._clock = clock
         self._metrics = metrics
         self._patience = patience
+        self._paused = paused
         self._started = clock()  # while nobody was here, nothing could move
 
     async def sweep_forever(self) -> None:
@@ -77,7 +80,8 @@ class Rescue:
 
         Runs are worked off in turn, so one stands still only when those before it do as well.
         """
-        runs = sorted(await self._store.unfinished_runs(), key=lambda run: run.run_id)
+        known = [run for run in await self._store.unfinished_runs() if run.run_id not in self._paused]
+        runs = sorted(known, key=lambda run: run.run_id)
         self._tracker.touched([run.run_id for run in runs])
         unfinished = [run for run in runs if run.finished_at is None]
         self._metrics.unfinished.set(len(unfinished))
