@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from leadline_common.process.service import run_main, spare_collector
 from leadline_common.telemetry.logs import configure_logging
-from leadline_contracts.errors import LeadlineError, SettingsError
+from leadline_contracts.errors import LeadlineError, NotFound, SettingsError
 from leadline_contracts.scoring import ModelName, OfferSpec
 from leadline_standalone import __version__
 from leadline_standalone.all_routes import whole_document
@@ -25,12 +26,13 @@ from leadline_standalone.evaluate import Task, evaluate_file
 from leadline_standalone.evaluate_report import percent, show_evaluation
 from leadline_standalone.inputs import BadFile, output_format, read_offer
 from leadline_standalone.report import show, show_notes
-from leadline_standalone.score import Order, score_file
+from leadline_standalone.score import Order, Outcome, resume_run, score_file
 from leadline_standalone.serve import serve as serve_until_stopped
 
 EXIT_BAD_FILE = 2
 EXIT_SOME_FAILED = 3
 EXIT_TOO_INACCURATE = 4
+EXIT_INTERRUPTED = 130
 
 T = TypeVar("T")
 OfferFile = Annotated[
@@ -49,6 +51,7 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Keep the data in this directory; without it, nothing is kept."),
 ]
+Output = Annotated[Path | None, typer.Option(help="Write all results to this .csv, .json or .ndjson file.")]
 
 app = typer.Typer(
     help="Score prospects against an offer, 0-100 with High/Medium/Low intent and the reasons.",
@@ -75,9 +78,7 @@ def score(
     offer: OfferFile,
     *,
     model: ScoringModel = "standard",
-    output: Annotated[
-        Path | None, typer.Option(help="Write all results to this .csv, .json or .ndjson file.")
-    ] = None,
+    output: Output = None,
     data_dir: DataDir = None,
     estimate: Annotated[
         bool,
@@ -90,6 +91,9 @@ def score(
     OPENAI_API_KEY), else from the offline assessor (LEADLINE_AI=offline chooses it in any case). Answers
     that are kept in the data directory are not bought again.
 
+    Cut short, by Ctrl-C or a crash, the run stays in the data directory as it is. No other command works on
+    it or pays for it; `leadline resume` finishes it.
+
     Exit code: 0 all rows scored, 1 something else failed, 2 a file or setting is wrong, 3 some rows were
     not taken or not scored in full, 130 interrupted.
     """
@@ -99,7 +103,8 @@ def score(
             _estimate(leads, spec, data_dir, errors)
         else:
             _check_output(output, {leads, offer})
-            _score(Order(leads=leads, offer=spec, model=model, output=output, data_dir=data_dir), errors)
+            order = Order(leads=leads, offer=spec, model=model, output=output, data_dir=data_dir)
+            _show(_run(errors, lambda progress: score_file(order, progress)), output, errors)
 
 
 @app.command()
@@ -131,6 +136,9 @@ def evaluate(
     assessor is chosen as for `leadline score`; from the second run on its answers are bought anew. As a gate
     set LEADLINE_AI_ON_FAILURE=fail as well, or the offline assessor's answers count where a model fails.
 
+    Cut short, its run waits in the data directory as one of `leadline score` does; evaluate again for the
+    figures.
+
     Exit code: 0 all rows scored, 1 something else failed, 2 a file or setting is wrong, 3 some rows were
     not taken or not scored in full, 4 the accuracy is below --min-accuracy, 130 interrupted.
     """
@@ -144,6 +152,29 @@ def evaluate(
         raise typer.Exit(EXIT_TOO_INACCURATE)
     if not evaluation.complete:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+@app.command()
+def resume(
+    run_id: Annotated[str, typer.Argument(metavar="RUN_ID", help="The run, as the commands name it.")],
+    data_dir: Annotated[
+        Path,
+        typer.Option("--data-dir", exists=True, file_okay=False, help="The directory that has the run."),
+    ],
+    *,
+    output: Output = None,
+) -> None:
+    """Finish a run of `leadline score` or `evaluate` that was cut short, and show it ranked, with reasons.
+
+    Only what is missing is scored: answers that were bought are not bought again. The assessor is chosen as
+    for `leadline score`.
+
+    Exit code: 0 all leads scored, 1 something else failed, 2 no such run, or a file or setting is wrong,
+    3 some leads were not scored in full, 130 interrupted.
+    """
+    with _one_line_errors() as errors:
+        _check_output(output, set())
+        _show(_run(errors, lambda progress: resume_run(run_id, data_dir, output, progress)), output, errors)
 
 
 @app.command()
@@ -175,15 +206,20 @@ def openapi() -> None:
 
 @contextmanager
 def _one_line_errors() -> Iterator[Console]:
-    """Yield the console for errors, and end the command with one line on it for whatever Leadline raises."""
+    """Yield the console for errors, and end the command with one line on it for whatever Leadline raises,
+    and where it is interrupted.
+    """
     configure_logging("leadline", "ERROR")
     errors = Console(stderr=True)
     try:
         yield errors
     except LeadlineError as error:
         _say(errors, str(error))
-        wrong = isinstance(error, BadFile | SettingsError)
+        wrong = isinstance(error, BadFile | SettingsError | NotFound)
         raise typer.Exit(EXIT_BAD_FILE if wrong else 1) from None
+    except KeyboardInterrupt:
+        _say(errors, "interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _say(errors: Console, text: str) -> None:
@@ -198,11 +234,10 @@ def _check_output(output: Path | None, inputs: set[Path]) -> None:
         raise BadFile(f"{output}: is an input; choose another name for the results")
 
 
-def _score(order: Order, errors: Console) -> None:
-    outcome = _run(errors, lambda progress: score_file(order, progress))
-    show(outcome, Console(), order.output)
-    if order.output is not None and outcome.upload.inserted:
-        errors.print(Text(f"All results are in {order.output}."))
+def _show(outcome: Outcome, output: Path | None, errors: Console) -> None:
+    show(outcome, Console(), output)
+    if output is not None and outcome.upload.inserted:
+        errors.print(Text(f"All results are in {output}."))
     if not outcome.complete:
         raise typer.Exit(EXIT_SOME_FAILED)
 
@@ -218,7 +253,7 @@ def _estimate(leads: Path, offer: OfferSpec, data_dir: Path | None, errors: Cons
 
 
 def _run(console: Console, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> T:
-    """Do the work with its progress shown."""
+    """Do the work with its progress shown. SIGTERM interrupts it as Ctrl-C does: raises KeyboardInterrupt."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -227,16 +262,22 @@ def _run(console: Console, work: Callable[[Progress], Coroutine[Any, Any, T]]) -
     )
     spare_collector()
     with Progress(*columns, console=console) as progress:
-        return asyncio.run(work(progress))
+        try:
+            return asyncio.run(_interruptible(work(progress)))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
+
+
+async def _interruptible(work: Coroutine[Any, Any, T]) -> T:
+    """Do the work; SIGTERM cancels it, as asyncio has SIGINT do."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 def main() -> None:
     """Run the command."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        sys.stderr.write("leadline: interrupted; no results were written\n")
-        sys.exit(130)
+    app()
 
 
 if __name__ == "__main__":

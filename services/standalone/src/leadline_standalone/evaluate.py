@@ -93,8 +93,8 @@ async def evaluate_file(task: Task, progress: Progress) -> Evaluation:
     labelled = _read(task.labelled)
     if not labelled.rows:
         return Evaluation(labelled, [])
-    async with session(task.data_dir, task.offer, progress) as current:
-        offer_id = current.offer.id
+    async with session(task.data_dir, progress) as current:
+        offer_id = (await current.keep_offer(task.offer)).id
         upload_id = await _upload(current.runtime.ingest_store, offer_id, labelled.rows)
         runs = []
         for number in range(task.runs):
@@ -126,7 +126,7 @@ async def _run(
     current: Session, request: RunRequest, rows: Sequence[LabelledRow], progress: Progress
 ) -> EvaluatedRun:
     runtime = current.runtime
-    started = await runtime.runs.start(LOCAL_OWNER, request)
+    started = await current.start(request)
     await current.follow(started.id, len(rows), progress)
     _, ended = await runtime.runs.wait(started, _END_SECONDS)
     if not ended:  # a refresh would leave it what it holds

@@ -37,11 +37,15 @@ from leadline_results.workflows.retry import WorkflowRetry
 from leadline_results.workflows.sqlite import SqliteWorkflowStore
 from leadline_results.workflows.store import WorkflowStore
 from leadline_rules.app import build as build_rules
+from leadline_standalone.unfinished import UnfinishedRun, chosen
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What callers in this process use of the running services."""
+    """What callers in this process use of the running services.
+
+    `resumed` is the run that was asked for, `left_alone` are the other unfinished ones, oldest first.
+    """
 
     ingest_store: IngestStore
     result_store: ResultStore
@@ -53,16 +57,19 @@ class Runtime:
     ai_watch: Watch | None
     health: Health
     metrics: Metrics
+    resumed: UnfinishedRun | None
+    left_alone: list[UnfinishedRun]
 
 
 @asynccontextmanager
 async def embedded(
-    data_dir: Path, assessor: AssessorSettings, drain_seconds: float
+    data_dir: Path, assessor: AssessorSettings, drain_seconds: float, *, resume: str | None = None
 ) -> AsyncIterator[Runtime]:
     """Run the services over the data directory, which is made where it is missing.
 
-    What an earlier process accepted and left undone is finished. On leaving, work under way is drained.
-    Raises SettingsError where the directory cannot be used or another process uses it.
+    What an earlier process accepted and left undone is finished; but the runs of a command that has ended are
+    left alone, save the one to `resume`. On leaving, work under way is drained. Raises SettingsError where
+    the directory cannot be used or another process uses it, NotFound where there is no such run to resume.
     """
     with locked(data_dir):
         async with AsyncExitStack() as stack:
@@ -79,16 +86,22 @@ async def embedded(
             stack.push_async_callback(result_store.close)
             workflow_store = SqliteWorkflowStore(data_dir / "workflows.db")
             stack.push_async_callback(workflow_store.close)
+            unfinished = await _unfinished_runs(ingest_store, result_store)
+            resumed = chosen(unfinished, resume, data_dir) if resume is not None else None
+            left_alone = [run for run in unfinished if run != resumed]
+            paused = [run.run_id for run in left_alone]
             broker = EmbeddedBroker(data_dir / "broker.db")
             stack.push_async_callback(broker.close)
-            ingest = build_ingest(broker, ingest_store, metrics)
+            if paused:
+                await broker.set_aside("run_id", paused)
+            ingest = build_ingest(broker, ingest_store, metrics, paused=paused)
             ai = build_ai(broker, ai_store, provider, assessor, metrics)
             workflows = build_workflows(broker, workflow_store, metrics)
             services = [
                 ingest.service,
                 build_rules(broker, metrics),
                 ai.service,
-                build_results(broker, result_store, metrics),
+                build_results(broker, result_store, metrics, paused=paused),
                 workflows.service,
             ]
             health = await stack.enter_async_context(running(services, drain_seconds))
@@ -103,7 +116,21 @@ async def embedded(
                 ai_watch=ai.watch,
                 health=health,
                 metrics=metrics,
+                resumed=resumed,
+                left_alone=left_alone,
             )
+
+
+async def _unfinished_runs(ingest: SqliteIngestStore, results: ResultStore) -> list[UnfinishedRun]:
+    """Return the runs whose command has ended before them, oldest first."""
+    unfinished = []
+    for run, prospects in await ingest.unfinished_foreground_runs():
+        known = await results.run(run.id)
+        # The end is known to results first: a command that saw it may be gone before ingest was told.
+        if known is None or known.finished_at is None:
+            scored = (await results.count_run(run.id)).scored
+            unfinished.append(UnfinishedRun(run.id, run.upload_id or "", run.offer.name, scored, prospects))
+    return unfinished
 
 
 @dataclass(frozen=True, slots=True)

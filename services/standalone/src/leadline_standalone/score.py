@@ -1,4 +1,4 @@
-"""`leadline score`: one file against one offer, with progress, a ranked table and an exit code that tells."""
+"""`leadline score` and `leadline resume`: one file against one offer, or a run of it to its end."""
 
 import asyncio
 from collections import Counter
@@ -12,12 +12,13 @@ from leadline_ingest.prospects.uploads import UploadReport
 from leadline_ingest.runs.service import RunRequest
 from leadline_results.runs.export import ExportFormat, export
 from leadline_results.runs.record import Record, Status
-from leadline_results.runs.store import Query, ResultStore
+from leadline_results.runs.store import Query, ResultStore, Run
 from leadline_standalone.inputs import BadFile, output_format, upload
 from leadline_standalone.session import session
 
 SHOWN = 25
 """Ranked leads shown, and failed ones named."""
+_LEFT_OUT = "rows of the file that could not be taken are named by `leadline score` of it with --estimate."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,25 +75,49 @@ async def score_file(order: Order, progress: Progress) -> Outcome:
 
     Raises BadFile where a file cannot be used, SettingsError where a setting is wrong.
     """
-    async with session(order.data_dir, order.offer, progress) as current:
-        runtime = current.runtime
-        report = await upload(runtime.ingest_store, order.leads, current.offer.id, progress)
+    async with session(order.data_dir, progress) as current:
+        offer = await current.keep_offer(order.offer)
+        report = await upload(current.runtime.ingest_store, order.leads, offer.id, progress)
         if not report.inserted:
             return Outcome(upload=report)
-        request = RunRequest(offer_id=current.offer.id, upload_id=report.upload_id, model=order.model)
-        started = await runtime.runs.start(LOCAL_OWNER, request)
+        request = RunRequest(offer_id=offer.id, upload_id=report.upload_id, model=order.model)
+        started = await current.start(request)
         run = await current.follow(started.id, report.inserted, progress)
-        query = Query(owner=LOCAL_OWNER, run_id=run.run_id)
-        if order.output is not None:
-            await _write(runtime.result_store, query, order.output)
-        return Outcome(
-            upload=report,
-            best=await runtime.result_store.page(query, None, SHOWN),
-            scored=run.scored,
-            failed=run.failed,
-            spent=[*await runtime.result_store.spend(run.run_id)],
-            shortfall=await _shortfall(runtime.result_store, query) if run.failed else Shortfall(),
+        return await _outcome(current.runtime.result_store, run, report, order.output)
+
+
+async def resume_run(run_id: str, data_dir: Path, output: Path | None, progress: Progress) -> Outcome:
+    """Finish a run whose command ended before it did, and write all its results where `output` says.
+
+    Raises NotFound where the data directory has no such run, BadFile where the output cannot be written,
+    SettingsError where a setting is wrong.
+    """
+    async with session(data_dir, progress, resume=run_id) as current:
+        unfinished = current.runtime.resumed
+        assert unfinished is not None  # noqa: S101 - the session has it, or has raised
+        run = await current.follow(run_id, unfinished.total, progress)
+        report = UploadReport(
+            upload_id=unfinished.upload_id,
+            inserted=unfinished.total,
+            rejected=[],
+            rejected_count=0,
+            warnings=[_LEFT_OUT],
         )
+        return await _outcome(current.runtime.result_store, run, report, output)
+
+
+async def _outcome(store: ResultStore, run: Run, report: UploadReport, output: Path | None) -> Outcome:
+    query = Query(owner=LOCAL_OWNER, run_id=run.run_id)
+    if output is not None:
+        await _write(store, query, output)
+    return Outcome(
+        upload=report,
+        best=await store.page(query, None, SHOWN),
+        scored=run.scored,
+        failed=run.failed,
+        spent=[*await store.spend(run.run_id)],
+        shortfall=await _shortfall(store, query) if run.failed else Shortfall(),
+    )
 
 
 async def _write(store: ResultStore, query: Query, output: Path) -> None:

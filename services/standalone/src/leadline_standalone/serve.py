@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from leadline_ai.settings import AssessorSettings
 from leadline_common.http.api import build_app
@@ -16,6 +17,7 @@ from leadline_standalone.all_routes import TITLE, all_routes
 from leadline_standalone.runtime import embedded
 from leadline_standalone.secret import kept_secret
 from leadline_standalone.settings import ServeSettings
+from leadline_standalone.unfinished import notices
 
 DRAIN_SECONDS = 20.0
 
@@ -35,8 +37,11 @@ async def serve(host: str, port: int, data_dir: Path) -> None:
         routes = all_routes(runtime, accounts, settings.trusted_proxies)
         authentication = Authentication(tokens, open_to_all=settings.auth == "open")
         app = build_app(TITLE, routes, runtime.health, runtime.metrics, authentication)
+        console = Console(stderr=True)
+        for line in notices(runtime.left_alone, data_dir):
+            console.print(Text(f"leadline: {line}", style="yellow"), soft_wrap=True)
         async with serving(app, host, port, DRAIN_SECONDS) as address:
-            Console(stderr=True).print(
+            console.print(
                 f"Leadline is at {address} (try {address}/schema); data in {data_dir}. Ctrl-C stops it.",
                 highlight=False,
             )

@@ -16,22 +16,38 @@ from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import LOCAL_OWNER, Offer, OfferSpec
+from leadline_ingest.runs.service import RunRequest
+from leadline_ingest.store import Run as StartedRun
 from leadline_results.runs.store import Run
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
+from leadline_standalone.unfinished import advice, notices, scored_text
 
 _DRAIN_SECONDS = 5.0
+"""For paid answers that are under way when the command is stopped: they arrive and are kept."""
 _POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Session:
-    """The running services, and the command's offer, which they keep."""
+    """The running services; `run_id` is the run that was last followed, `total` how many leads it has."""
 
     runtime: Runtime
-    offer: Offer
+    run_id: str | None = None
+    total: int = 0
+
+    async def keep_offer(self, spec: OfferSpec) -> Offer:
+        """Store the command's offer and return it. Raises Unavailable."""
+        offer = Offer(id=new_id(), **spec.model_dump())
+        await self.runtime.ingest_store.add_offer(LOCAL_OWNER, offer, inline=True)
+        return offer
+
+    async def start(self, request: RunRequest) -> StartedRun:
+        """Start a run that belongs to this command. Raises Unavailable."""
+        return await self.runtime.runs.start(LOCAL_OWNER, request, foreground=True)
 
     async def follow(self, run_id: str, total: int, progress: Progress) -> Run:
         """Show the progress of a run until it is finished, and return it. Raises Unavailable."""
+        self.run_id, self.total = run_id, total
         task = progress.add_task("Scoring", total=total)
         while True:
             if not self.runtime.health.alive():
@@ -45,23 +61,53 @@ class Session:
 
 
 @asynccontextmanager
-async def session(data_dir: Path | None, offer: OfferSpec, progress: Progress) -> AsyncIterator[Session]:
+async def session(
+    data_dir: Path | None, progress: Progress, *, resume: str | None = None
+) -> AsyncIterator[Session]:
     """Run the services over the data directory, over a temporary one where none is named.
 
-    Where another assessor will answer than one may expect, one line on the progress's console says so and
-    what to set. Raises SettingsError.
+    Lines on the progress's console say where another assessor will answer than one may expect and what to
+    set, which unfinished runs are left alone, and, when the command is cancelled, what becomes of its run.
+    Raises SettingsError; NotFound where there is no such run to resume.
     """
     assessor = load_settings(AssessorSettings)
+    drain_seconds = _DRAIN_SECONDS if data_dir else 0.0  # there is nobody to keep the answers for
     async with (
         data_dir_or_temporary(data_dir) as folder,
-        embedded(folder, assessor, _DRAIN_SECONDS) as runtime,
+        embedded(folder, assessor, drain_seconds, resume=resume) as runtime,
     ):
         said = await _misconfigured(runtime.ai_watch, assessor) if runtime.ai_watch else _no_key(assessor)
-        if said:
-            progress.console.print(Text(f"leadline: {said}", style="yellow"), soft_wrap=True)
-        kept = Offer(id=new_id(), **offer.model_dump())
-        await runtime.ingest_store.add_offer(LOCAL_OWNER, kept, inline=True)
-        yield Session(runtime, kept)
+        for line in [*([said] if said else []), *notices(runtime.left_alone, folder)]:
+            _say(progress, line)
+        current = Session(runtime)
+        try:
+            yield current
+        except asyncio.CancelledError:
+            # At once: what is under way takes some seconds to end, and a second Ctrl-C cuts that off.
+            _say(progress, f"stopping{await _what_becomes_of(current, data_dir)}")
+            raise
+
+
+async def _what_becomes_of(current: Session, data_dir: Path | None) -> str:
+    if current.run_id is None:
+        return "; no results were written. No run had begun, so nothing was asked or paid for."
+    if data_dir is None:
+        return "; no results were written, and nothing is kept, since no --data-dir was named."
+    store = current.runtime.result_store
+    run = await store.run(current.run_id)
+    if run is not None and run.finished_at is not None:
+        return f"; run {run.run_id} is finished and kept in {data_dir}; not all of it may have been written."
+    how_far = scored_text((await store.count_run(current.run_id)).scored, current.total)
+    return (
+        f" once the leads in hand are done, in {_DRAIN_SECONDS:.0f} seconds at most; no results were "
+        f"written. Run {current.run_id} is kept in {data_dir}, {how_far}, with every answer that was "
+        "paid for. No other command works on it or pays for it. "
+        f"To finish it: {advice(current.run_id, data_dir)}"
+    )
+
+
+def _say(progress: Progress, text: str) -> None:
+    progress.console.print(Text(f"leadline: {text}", style="yellow"), soft_wrap=True)
 
 
 async def _misconfigured(watch: Watch, assessor: AssessorSettings) -> str | None:
