@@ -32,7 +32,8 @@ from leadline_ingest.app import Ingest, build, now
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.routes import ingest_routes
-from leadline_ingest.store import IngestStore, Prospect, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 T = TypeVar("T")

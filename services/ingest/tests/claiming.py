@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import Offer
-from leadline_ingest.store import IngestStore, Prospect, Run, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Run
+from leadline_ingest.store import IngestStore
 
 Uploaded = Callable[..., Awaitable[Upload]]
 

@@ -9,7 +9,8 @@ import pytest
 
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import Lead, Offer
-from leadline_ingest.store import IngestStore, Prospect, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 

@@ -13,7 +13,7 @@ from leadline_common.ids import new_id
 from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_ingest.app import now
 from leadline_ingest.runs.outbox import Publisher
-from leadline_ingest.store import Run, RunState
+from leadline_ingest.runs.store import Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import COUNTED, eventually, leads, offer, uploaded

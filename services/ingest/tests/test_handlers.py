@@ -26,7 +26,7 @@ from leadline_contracts.scoring import (
 )
 from leadline_contracts.topology import RESULT_LEADS, SUBMISSIONS, Queue
 from leadline_ingest.runs.service import RunRequest
-from leadline_ingest.store import Run
+from leadline_ingest.runs.store import Run
 
 from .builders import (
     OFFER,

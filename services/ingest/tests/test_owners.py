@@ -10,7 +10,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from leadline_common.http.service_map import ROUTES
 from leadline_contracts.scoring import LeadsAccepted
-from leadline_ingest.store import RunState
+from leadline_ingest.runs.store import RunState
 
 from .builders import CLOSED, FORM, TOKENS, House, csv_of, drained, eventually, form_of, house
 

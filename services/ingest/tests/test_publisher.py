@@ -15,9 +15,9 @@ from leadline_common.ids import new_id
 from leadline_contracts.errors import LeadlineError, Unavailable
 from leadline_contracts.scoring import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished, RunStarted
 from leadline_contracts.topology import RESULT_RUNS
-from leadline_ingest import store as store_module
+from leadline_ingest.runs import store as store_module
 from leadline_ingest.runs.outbox import LEASE, LeaseLost, Publisher
-from leadline_ingest.store import Cursor, Lease, Run, RunState
+from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import COUNTED, START, drained, eventually, leads, offer, uploaded

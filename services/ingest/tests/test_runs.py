@@ -14,7 +14,8 @@ from leadline_contracts.scoring import LOCAL_OWNER, Offer
 from leadline_ingest.app import now
 from leadline_ingest.runs.outbox import Publisher
 from leadline_ingest.runs.service import RunProgress, RunRequest, Runs
-from leadline_ingest.store import IngestStore, RunState
+from leadline_ingest.runs.store import RunState
+from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import COUNTED, eventually, leads, offer, uploaded

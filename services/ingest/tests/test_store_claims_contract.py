@@ -10,8 +10,10 @@ import pytest
 
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import Lead, Offer
-from leadline_ingest import store as store_module
-from leadline_ingest.store import IngestStore, Prospect, Run, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs import store as store_module
+from leadline_ingest.runs.store import Run
+from leadline_ingest.store import IngestStore
 
 from .claiming import Uploaded, claimed, found, run_for, walk
 

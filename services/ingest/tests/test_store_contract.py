@@ -9,7 +9,9 @@ import pytest
 from leadline_common.ids import new_id
 from leadline_contracts.errors import NotFound
 from leadline_contracts.scoring import IcpSpec, Lead, Offer
-from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, RunState, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
+from leadline_ingest.store import IngestStore
 
 from .claiming import claimed
 

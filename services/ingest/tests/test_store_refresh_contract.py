@@ -9,7 +9,9 @@ import pytest
 
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import Offer
-from leadline_ingest.store import IngestStore, Prospect, Run, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Run
+from leadline_ingest.store import IngestStore
 
 from .claiming import Uploaded, claimed, found, run_for, walk
 

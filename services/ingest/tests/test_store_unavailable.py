@@ -15,7 +15,9 @@ from leadline_common.ids import new_id
 from leadline_contracts.errors import SettingsError, Unavailable
 from leadline_contracts.inbound import MessageAccepted, MessageSpec
 from leadline_contracts.scoring import Lead, Offer
-from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Cursor, Lease, Run
+from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_testing.running import free_port

@@ -10,6 +10,7 @@ import pytest
 from leadline_contracts.errors import NotFound, Problem, Unavailable
 from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_ingest.prospects.csv import CsvRefused
+from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.prospects.uploads import (
     ABANDONED_AFTER,
     UploadMemory,
@@ -17,7 +18,7 @@ from leadline_ingest.prospects.uploads import (
     receiving,
     sweep_uploads,
 )
-from leadline_ingest.store import Prospect, Run, Upload
+from leadline_ingest.runs.store import Run
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import HEADER, START, csv_of, eventually, leads, offer, uploaded

@@ -13,7 +13,8 @@ from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
 from leadline_contracts.scoring import LOCAL_OWNER, Lead, Offer, OfferSpec, text_bytes
 from leadline_ingest.prospects.uploads import UploadReport
-from leadline_ingest.store import IngestStore, Run
+from leadline_ingest.runs.store import Run
+from leadline_ingest.store import IngestStore
 from leadline_standalone.inputs import upload
 from leadline_standalone.runtime import previewing
 

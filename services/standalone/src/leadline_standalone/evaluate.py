@@ -13,8 +13,9 @@ from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import LOCAL_OWNER, AiSpend, AiStatus, ModelName, OfferSpec
 from leadline_ingest.app import now
 from leadline_ingest.prospects.csv import CsvRefused
+from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.service import RunRequest
-from leadline_ingest.store import IngestStore, Prospect, Upload
+from leadline_ingest.store import IngestStore
 from leadline_results.runs.record import Record
 from leadline_results.runs.spend import FIGURES
 from leadline_results.runs.store import Query

@@ -17,7 +17,7 @@ from leadline_common.process.settings import load_settings
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import LOCAL_OWNER, Offer, OfferSpec
 from leadline_ingest.runs.service import RunRequest
-from leadline_ingest.store import Run as StartedRun
+from leadline_ingest.runs.store import Run as StartedRun
 from leadline_results.runs.store import Run
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
 from leadline_standalone.unfinished import advice, notices, scored_text

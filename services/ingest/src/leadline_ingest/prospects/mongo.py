@@ -9,7 +9,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError
 from leadline_common.storage.mongo import DUPLICATE_KEY, Document, reaching_mongo
 from leadline_contracts.errors import NotFound
 from leadline_contracts.scoring import Offer
-from leadline_ingest.store import Prospect, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.stores.mongo_collections import Collections, read_upload
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from leadline_contracts.errors import NotFound
 from leadline_contracts.scoring import LEAD_FIELDS, Offer
-from leadline_ingest.store import Prospect, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.stores.sqlite_tables import Tables, read_upload
 
 _ADD_OFFER = "INSERT INTO offers (id, owner, inline, offer) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"

@@ -22,11 +22,13 @@ from leadline_contracts.scoring import (
     describe,
 )
 from leadline_ingest.metrics import IngestMetrics
+from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.prospects.validation import read_lead
 from leadline_ingest.replies import named_owner, public_event, reply
 from leadline_ingest.runs.outbox import Publisher
 from leadline_ingest.runs.service import known_offer
-from leadline_ingest.store import IngestStore, Prospect, Run, Upload, claim_key
+from leadline_ingest.runs.store import Run, claim_key
+from leadline_ingest.store import IngestStore
 
 MAX_SUBMISSION_BYTES = 4_194_304
 """Of a submission's body; also of all that are worked on at once, since each takes many times its size."""

@@ -11,8 +11,9 @@ from leadline_common.ids import new_id
 from leadline_contracts.errors import LeadlineError, Problem
 from leadline_contracts.scoring import Lead, Wire, text_bytes
 from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
+from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.prospects.validation import check_lead
-from leadline_ingest.store import IngestStore, Prospect, Upload
+from leadline_ingest.store import IngestStore
 
 REJECTIONS_SHOWN = 1_000
 ABANDONED_AFTER = timedelta(minutes=10)

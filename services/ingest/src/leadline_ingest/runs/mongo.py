@@ -9,7 +9,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from leadline_common.storage.mongo import Document, reaching_mongo
-from leadline_ingest.store import Cursor, Lease, Run, RunState
+from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.mongo_collections import Collections, read_run
 
 _NEVER = datetime.fromtimestamp(0, UTC)

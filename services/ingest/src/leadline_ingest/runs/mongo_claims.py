@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from leadline_common.storage.mongo import Document, reaching_mongo
 from leadline_contracts.scoring import Lead, text_bytes
-from leadline_ingest.store import Prospect, Run, Upload, page_is_full
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Run, page_is_full
 from leadline_ingest.stores.mongo_collections import Collections, read_upload
 
 _FEWEST, _MOST = 4, 128

@@ -13,7 +13,9 @@ from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import LeadsAccepted, RunPublished, RunStarted, text_bytes
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.store import Cursor, IngestStore, Lease, Prospect, Run, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Cursor, Lease, Run
+from leadline_ingest.store import IngestStore
 
 LEASE = timedelta(seconds=10)
 _WINDOW_ROWS = 2_000

@@ -10,8 +10,10 @@ from leadline_common.ids import new_id
 from leadline_common.telemetry.tracing import current_traceparent
 from leadline_contracts.errors import NotFound, Problem
 from leadline_contracts.scoring import ModelName, Offer, Wire
+from leadline_ingest.prospects.store import Upload
 from leadline_ingest.runs.outbox import Publisher
-from leadline_ingest.store import IngestStore, Run, RunState, Upload
+from leadline_ingest.runs.store import Run, RunState
+from leadline_ingest.store import IngestStore
 
 _POLL_SECONDS = 0.05
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from leadline_ingest.store import Cursor, Lease, Run
+from leadline_ingest.runs.store import Cursor, Lease, Run
 from leadline_ingest.stores.sqlite_tables import Tables, Value, read_run
 
 # A conflict writes a column over itself, so that the row there is comes back.

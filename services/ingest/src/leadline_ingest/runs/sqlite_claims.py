@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from leadline_contracts.scoring import text_bytes
-from leadline_ingest.store import Prospect, Run, Upload, page_is_full
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Run, page_is_full
 from leadline_ingest.stores.sqlite_tables import Tables, Value, read_prospect, read_upload
 
 _NEXT_UPLOAD = """

@@ -7,7 +7,8 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import IndexModel
 
 from leadline_common.storage.mongo import Database, Document, building_indexes
-from leadline_ingest.store import Run, Upload
+from leadline_ingest.prospects.store import Upload
+from leadline_ingest.runs.store import Run
 
 _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "offers": [IndexModel(["owner", "_id"], name="newest", partialFilterExpression={"inline": False})],

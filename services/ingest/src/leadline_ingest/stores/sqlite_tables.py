@@ -4,7 +4,8 @@ import sqlite3
 
 from leadline_common.storage.sqlite import Column, Database
 from leadline_contracts.scoring import LEAD_FIELDS, Lead, Offer
-from leadline_ingest.store import Cursor, Prospect, Run, Upload
+from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.store import Cursor, Run
 
 # A claim names its prospect by number: a third of the size of a lead id, and in the order of the rows.
 # Runs are numbered as they are stored; `newest_at_end` is the highest number there was when a run finished.

@@ -1,0 +1,146 @@
+"""The port to run requests: the right to publish one, and which of them holds which prospect."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+from leadline_contracts.scoring import ModelName, Offer, Wire
+from leadline_ingest.prospects.store import Prospect, Upload
+
+_PAGE_ROWS = 1_000
+_PAGE_BYTES = 1_048_576
+
+
+def page_is_full(prospects: int, size: int) -> bool:
+    """Tell whether a page of that many claimed prospects, with that many bytes of text, is to end."""
+    return prospects >= _PAGE_ROWS or size >= _PAGE_BYTES
+
+
+class RunState(StrEnum):
+    """How far a run is on ingest's side: its chunks go out, are all out, all leads are done."""
+
+    PUBLISHING = "publishing"
+    PUBLISHED = "published"
+    FINISHED = "finished"
+
+
+class Cursor(NamedTuple):
+    """How far a run's publisher came: everything up to this row of this upload is in the broker."""
+
+    upload_id: str
+    row: int
+
+
+class Run(Wire):
+    """A request to score: every open prospect against one offer, or those of one upload only.
+
+    A `refresh` run also scores again what is held by runs that were finished when it was stored.
+    A `foreground` run belongs to the command that started it: nobody was promised its end, so that whatever
+    runs after that command leaves it alone unless asked for it.
+    `trace` is the W3C traceparent of the request or message that asked for it, None where that had none.
+    `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are what
+    results last told.
+    """
+
+    id: str
+    owner: str
+    offer: Offer
+    model: ModelName
+    upload_id: str | None = None
+    refresh: bool = False
+    foreground: bool = False
+    trace: str | None = None
+    state: RunState = RunState.PUBLISHING
+    queued: int = 0
+    cursor: Cursor | None = None
+    scored: int = 0
+    failed: int = 0
+
+    @property
+    def claim_key(self) -> str:
+        """What a prospect is claimed for: it is scored once for each offer and scoring model."""
+        return claim_key(self.offer.id, self.model)
+
+
+def claim_key(offer_id: str, model: ModelName) -> str:
+    """Return what a prospect is claimed for: an offer and a scoring model."""
+    return f"{offer_id}|{model}"
+
+
+class Lease(NamedTuple):
+    """The right to publish a run until the lease ends; `token` grows by one with each holder."""
+
+    run: Run
+    token: int
+
+
+class RunStore(Protocol):
+    """Run requests, their leases, and the claims on prospects.
+
+    Durable and shared by every replica of the service. Writes have been acknowledged by a majority where the
+    store is replicated. Every method raises Unavailable where the store does not answer; a write may then
+    have happened or not, and doing it again is safe. Whatever takes an `owner` finds that owner's things
+    alone.
+    """
+
+    async def add_run(self, run: Run) -> None:
+        """Keep a run; the same id again changes nothing."""
+
+    async def add_submission_run(self, run: Run) -> Run:
+        """Keep the one run of a queue submission, whose `upload_id` is set, and return it.
+
+        Where this upload has such a run already, that one is returned and nothing changes, whatever
+        replica asks and however often.
+        """
+
+    async def run(self, owner: str, run_id: str) -> Run | None:
+        """Return a run."""
+
+    async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
+        """Take the right to publish a run; None where somebody holds it or nothing is left to publish."""
+
+    async def publishable_runs(self, now: datetime) -> list[str]:
+        """Return the ids of runs that are still to be published and that nobody holds."""
+
+    async def next_upload(self, run: Run, after: str | None) -> Upload | None:
+        """Return the ready upload with the lowest id above `after` where the run may find open prospects.
+
+        That is the run's own upload where it names one, else any of the owner's that is for this offer or
+        for none; uploads covered for the run's claim key are passed over, though not by a refresh run.
+        """
+
+    def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[list[Prospect]]:
+        """Claim the open prospects in these rows for the run; yield all it holds there, by row, in pages.
+
+        A page ends where `page_is_full` says so, and none is empty. Between two pages nothing is held in
+        memory. The same prospects make the same pages.
+
+        A prospect is held by at most one run for a claim key, until it is released. Doing it again yields
+        the same prospects and, where some were released, takes those that are open by then.
+
+        A refresh run, which must be stored, also takes over what is held by runs whose end was noted before
+        it was stored. All others keep what they hold, however late the refresh run comes to it: what was
+        under way when it was asked for is new enough, and two refreshes at once do not pay twice.
+        """
+
+    async def cover(self, run: Run, upload_id: str) -> None:
+        """Note that the upload holds no open prospect for the run's claim key, if that is so.
+
+        Right also when prospects are released at the same time.
+        """
+
+    async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
+        """Store how far the publisher came and lengthen its lease; False, changing nothing, if it lost it."""
+
+    async def finish_publishing(self, lease: Lease) -> bool:
+        """Note that every chunk is out; False, changing nothing, where the lease was lost."""
+
+    async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
+        """Store what results told of a run; a finished run stays finished, with its final counts."""
+
+    async def release(self, run_id: str, claim_key: str, lead_ids: Sequence[str]) -> None:
+        """Give claims back that this run holds, so that a later run takes those prospects again.
+
+        Idempotent; claims that another run holds by now are left alone.
+        """
