@@ -22,8 +22,9 @@ from leadline_ingest.app import build_accounts
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.inbound.service import Messages
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.prospects.routes import ingest_routes
-from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.prospects.routes import prospect_routes
+from leadline_ingest.runs.outbox import Outbox
+from leadline_ingest.runs.routes import run_routes
 from leadline_ingest.runs.service import Runs
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_results.app import build_workflows
@@ -43,12 +44,13 @@ async def routes(tmp_path: Path) -> AsyncIterator[Routes]:
     workflow_store = SqliteWorkflowStore(tmp_path / "workflows.db")
     broker = EmbeddedBroker(tmp_path / "broker.db")
     metrics = IngestMetrics(CollectorRegistry())
-    runs = Runs(ingest_store, Publisher(ingest_store, broker, now, metrics))
+    runs = Runs(ingest_store, Outbox(ingest_store, broker, now, metrics))
     workflows = build_workflows(broker, workflow_store, Metrics(new_registry()))
     yield {
         "ingest": [
             *account_routes(build_accounts(ingest_store, Tokens([]), token_hours=1), trusted_proxies=0),
-            *ingest_routes(ingest_store, runs, now, metrics),
+            *prospect_routes(ingest_store, now, metrics),
+            *run_routes(runs),
             *message_routes(Messages(ingest_store, broker, now)),
         ],
         "results": [

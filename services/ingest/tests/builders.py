@@ -31,8 +31,9 @@ from leadline_ingest.accounts.service import Accounts
 from leadline_ingest.app import Ingest, build, now
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.prospects.routes import ingest_routes
+from leadline_ingest.prospects.routes import prospect_routes
 from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.runs.routes import run_routes
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
@@ -102,7 +103,8 @@ async def house(
         accounts = Accounts(store, Passwords(QUICK_HASHES), TOKENS, timedelta(hours=1), now)
         routes = [
             *account_routes(accounts, trusted_proxies),
-            *ingest_routes(store, ingest.runs, now, ingest.metrics),
+            *prospect_routes(store, now, ingest.metrics),
+            *run_routes(ingest.runs),
             *message_routes(ingest.messages),
         ]
         app = build_app("Leadline ingest", routes, health, metrics, authentication)

@@ -14,7 +14,7 @@ from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
-from .claiming import Uploaded
+from .claims import Uploaded
 
 OpenStore = Callable[[], Awaitable[IngestStore]]
 

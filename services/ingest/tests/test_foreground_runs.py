@@ -12,7 +12,7 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_ingest.app import now
-from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.store import Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
@@ -54,8 +54,8 @@ async def test_a_paused_run_is_published_by_nobody(store: SqliteIngestStore, tmp
     """The sweep takes up every run that is left to publish but those it was told to leave alone."""
     broker = EmbeddedBroker(tmp_path / "broker.db")
     paused, other = await add_run(store, foreground=True), await add_run(store, foreground=True)
-    publisher = Publisher(store, broker, now, COUNTED, paused=[paused.id])
-    sweep = asyncio.create_task(publisher.resume_forever())
+    outbox = Outbox(store, broker, now, COUNTED, paused=[paused.id])
+    sweep = asyncio.create_task(outbox.resume_forever())
 
     async def published() -> bool:
         run = await store.run(LOCAL_OWNER, other.id)

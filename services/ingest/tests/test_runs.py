@@ -12,7 +12,7 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_contracts.errors import NotFound, Problem
 from leadline_contracts.scoring import LOCAL_OWNER, Offer
 from leadline_ingest.app import now
-from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.service import RunProgress, RunRequest, Runs
 from leadline_ingest.runs.store import RunState
 from leadline_ingest.store import IngestStore
@@ -31,9 +31,9 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteIngestStore]:
 @pytest.fixture
 async def runs(store: SqliteIngestStore, tmp_path: Path) -> AsyncIterator[Runs]:
     broker = EmbeddedBroker(tmp_path / "broker.db")
-    publisher = Publisher(store, broker, now, COUNTED)
-    resuming = asyncio.create_task(publisher.resume_forever())
-    yield Runs(store, publisher)
+    outbox = Outbox(store, broker, now, COUNTED)
+    resuming = asyncio.create_task(outbox.resume_forever())
+    yield Runs(store, outbox)
     resuming.cancel()
     await asyncio.gather(resuming, return_exceptions=True)
     await broker.close()

@@ -15,7 +15,7 @@ from leadline_ingest.runs import store as store_module
 from leadline_ingest.runs.store import Run
 from leadline_ingest.store import IngestStore
 
-from .claiming import Uploaded, claimed, found, run_for, walk
+from .claims import Uploaded, claimed, found, run_for, walk
 
 
 async def test_a_run_finds_what_is_for_its_offer_or_for_none(
@@ -40,7 +40,7 @@ async def test_a_run_of_one_upload_finds_that_alone(
 
 
 async def test_a_claim_yields_the_prospects_of_its_rows_in_order(store: IngestStore, offer: Offer) -> None:
-    """A publisher gets each prospect as it was uploaded, however many there are and in whatever order."""
+    """An outbox gets each prospect as it was uploaded, however many there are and in whatever order."""
     upload = Upload(id=new_id(), owner="ann")
     bio = "x" * 1000
     prospects = [
@@ -97,7 +97,7 @@ async def test_a_page_ends_by_rows_and_by_text(
 async def test_claiming_again_yields_the_same_prospects(
     store: IngestStore, replica: IngestStore, uploaded: Uploaded, offer: Offer
 ) -> None:
-    """A publisher that resumes makes the same chunks again."""
+    """An outbox that resumes makes the same chunks again."""
     upload, run = await uploaded(50), run_for(offer)
     first = await claimed(store, run, upload)
 
@@ -108,7 +108,7 @@ async def test_claiming_again_yields_the_same_prospects(
 async def test_a_resumed_claim_also_takes_what_is_open_by_then(
     store: IngestStore, uploaded: Uploaded, offer: Offer
 ) -> None:
-    """Prospects released while the publisher was away are not lost to it."""
+    """Prospects released while the outbox was away are not lost to it."""
     upload, run = await uploaded(5), run_for(offer)
     first = await claimed(store, run, upload)
     await store.release(run.id, run.claim_key, [first[0].lead.id])
@@ -167,7 +167,7 @@ async def test_a_covered_upload_is_passed_over_for_that_key_alone(
 async def test_an_upload_with_an_open_prospect_is_not_covered(
     store: IngestStore, uploaded: Uploaded, offer: Offer
 ) -> None:
-    """A publisher that did not come to all rows cannot hide the rest."""
+    """An outbox that did not come to all rows cannot hide the rest."""
     upload, run = await uploaded(5), run_for(offer)
     await claimed(store, run, upload, 2, 5)
     await store.cover(run, upload.id)

@@ -13,7 +13,7 @@ from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
 from leadline_ingest.store import IngestStore
 
-from .claiming import claimed
+from .claims import claimed
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -13,7 +13,7 @@ from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import Run
 from leadline_ingest.store import IngestStore
 
-from .claiming import Uploaded, claimed, found, run_for, walk
+from .claims import Uploaded, claimed, found, run_for, walk
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
@@ -24,7 +24,7 @@ async def stored(store: IngestStore, run: Run) -> Run:
 
 
 async def refresh_of(store: IngestStore, offer: Offer, upload_id: str | None = None) -> Run:
-    """Store a refresh run, as POST /score does before its publisher begins."""
+    """Store a refresh run, as POST /score does before its outbox begins."""
     return await stored(store, run_for(offer, upload_id, refresh=True))
 
 
@@ -128,7 +128,7 @@ async def test_refreshes_at_once_never_share_a_prospect(
 async def test_an_older_refresh_takes_nothing_of_a_newer_one(
     store: IngestStore, uploaded: Uploaded, offer: Offer
 ) -> None:
-    """A publisher that was long away leaves alone what is newer than what it was asked for."""
+    """An outbox that was long away leaves alone what is newer than what it was asked for."""
     upload = await uploaded(4)
     await scored(store, await stored(store, run_for(offer)))
     older = await refresh_of(store, offer)

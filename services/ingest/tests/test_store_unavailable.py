@@ -23,7 +23,7 @@ from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_testing.running import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 
-from .claiming import claimed
+from .claims import claimed
 
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 

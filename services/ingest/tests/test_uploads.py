@@ -22,7 +22,7 @@ from leadline_ingest.runs.store import Run
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import HEADER, START, csv_of, eventually, leads, offer, uploaded
-from .claiming import claimed
+from .claims import claimed
 
 
 class WatchedStore(SqliteIngestStore):

@@ -28,11 +28,13 @@ from leadline_ingest.inbound.handler import MessageHandler
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.inbound.service import Messages
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.prospects.routes import ingest_routes
-from leadline_ingest.prospects.submissions import RunEventsHandler, SubmissionHandler
+from leadline_ingest.prospects.routes import prospect_routes
 from leadline_ingest.prospects.uploads import sweep_uploads
-from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.runs.events import RunEventsHandler
+from leadline_ingest.runs.outbox import Outbox
+from leadline_ingest.runs.routes import run_routes
 from leadline_ingest.runs.service import Runs
+from leadline_ingest.runs.submissions import SubmissionHandler
 from leadline_ingest.settings import IngestSettings
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
@@ -54,10 +56,10 @@ class Ingest:
 def build(broker: Broker, store: IngestStore, metrics: Metrics, *, paused: Collection[str] = ()) -> Ingest:
     """Return the service over the given broker and store, which leaves the runs with these ids alone."""
     ingest_metrics = IngestMetrics(metrics.registry)
-    publisher = Publisher(store, broker, now, ingest_metrics, paused=paused)
+    outbox = Outbox(store, broker, now, ingest_metrics, paused=paused)
     submissions = Consumer(
         broker,
-        SubmissionHandler(store, broker, publisher, now, ingest_metrics),
+        SubmissionHandler(store, broker, outbox, now, ingest_metrics),
         [SUBMISSIONS],
         metrics,
         prefetch=_SUBMISSION_WORKERS,
@@ -78,7 +80,7 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics, *, paused: Colle
         "ingest",
         consumers=[submissions, inbound, run_events],
         loops=[
-            publisher.resume_forever,
+            outbox.resume_forever,
             lambda: sweep_uploads(store, now),
             QueueWatch(broker, [SUBMISSIONS, MESSAGES, RUN_EVENTS], metrics).look_forever,
             DependencyWatch(told | needed, metrics).look_forever,
@@ -86,7 +88,7 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics, *, paused: Colle
         checks=needed,
         told=told,
     )
-    return Ingest(service, Runs(store, publisher), messages, ingest_metrics)
+    return Ingest(service, Runs(store, outbox), messages, ingest_metrics)
 
 
 def build_accounts(store: AccountStore, tokens: Tokens, token_hours: float) -> Accounts:
@@ -116,7 +118,8 @@ async def main() -> None:
     ingest = build(broker, store, metrics)
     routes = [
         *account_routes(build_accounts(store, tokens, settings.token_hours), settings.trusted_proxies),
-        *ingest_routes(store, ingest.runs, now, ingest.metrics),
+        *prospect_routes(store, now, ingest.metrics),
+        *run_routes(ingest.runs),
         *message_routes(ingest.messages),
     ]
     authentication = Authentication(tokens, open_to_all=settings.auth == "open")

@@ -10,7 +10,8 @@ from leadline_ingest.accounts.routes import account_routes
 from leadline_ingest.accounts.service import Accounts
 from leadline_ingest.app import build_accounts, now
 from leadline_ingest.inbound.routes import message_routes
-from leadline_ingest.prospects.routes import ingest_routes
+from leadline_ingest.prospects.routes import prospect_routes
+from leadline_ingest.runs.routes import run_routes
 from leadline_results.runs.routes import results_routes
 from leadline_results.workflows.routes import workflow_routes
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
@@ -22,7 +23,8 @@ def all_routes(runtime: Runtime, accounts: Accounts, trusted_proxies: int) -> li
     """Return the routes of all services."""
     return [
         *account_routes(accounts, trusted_proxies),
-        *ingest_routes(runtime.ingest_store, runtime.runs, now, runtime.ingest_metrics),
+        *prospect_routes(runtime.ingest_store, now, runtime.ingest_metrics),
+        *run_routes(runtime.runs),
         *message_routes(runtime.messages),
         *results_routes(runtime.result_store, now),
         *workflow_routes(runtime.workflow_store, runtime.workflow_retries, lambda: runtime.health.stopping),

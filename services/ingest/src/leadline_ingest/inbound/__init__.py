@@ -1,0 +1,1 @@
+"""Inbound messages: taken in once, whatever way they come."""

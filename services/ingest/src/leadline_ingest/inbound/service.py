@@ -7,13 +7,13 @@ from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Broker
 from leadline_common.ids import derived_id, new_id
 from leadline_contracts.inbound import MessageAccepted, MessageSpec
-from leadline_ingest.store import IngestStore
+from leadline_ingest.inbound.store import MessageStore
 
 
 class Messages:
     """Accepts messages, whichever door they come through."""
 
-    def __init__(self, store: IngestStore, broker: Broker, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: MessageStore, broker: Broker, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock

@@ -11,9 +11,8 @@ from leadline_common.ids import new_id
 from leadline_contracts.errors import LeadlineError, Problem
 from leadline_contracts.scoring import Lead, Wire, text_bytes
 from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
-from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.prospects.store import Prospect, ProspectStore, Upload
 from leadline_ingest.prospects.validation import check_lead
-from leadline_ingest.store import IngestStore
 
 REJECTIONS_SHOWN = 1_000
 ABANDONED_AFTER = timedelta(minutes=10)
@@ -79,7 +78,7 @@ class UploadReceiver:
     """
 
     def __init__(
-        self, store: IngestStore, owner: str, clock: Callable[[], datetime], memory: UploadMemory
+        self, store: ProspectStore, owner: str, clock: Callable[[], datetime], memory: UploadMemory
     ) -> None:
         self._store = store
         self._clock = clock
@@ -208,7 +207,7 @@ async def receiving(receiver: UploadReceiver) -> AsyncIterator[UploadReceiver]:
         raise
 
 
-async def sweep_uploads(store: IngestStore, clock: Callable[[], datetime]) -> None:
+async def sweep_uploads(store: ProspectStore, clock: Callable[[], datetime]) -> None:
     """Drop interrupted uploads, for ever."""
     while True:
         try:

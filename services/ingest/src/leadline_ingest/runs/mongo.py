@@ -18,7 +18,7 @@ _STAMPED_BY_SERVER = Timestamp(0, 0)
 
 https://www.mongodb.com/docs/manual/reference/bson-types/#timestamps
 """
-# The end of a run may be told before its publisher comes to note that all is out.
+# The end of a run may be told before its outbox comes to note that all is out.
 _STATE_AFTER_PUBLISHING = {
     "$cond": [{"$eq": ["$state", RunState.PUBLISHING.value]}, RunState.PUBLISHED.value, "$state"]
 }

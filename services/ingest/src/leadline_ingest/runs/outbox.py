@@ -33,7 +33,7 @@ class LeaseLost(LeadlineError):
     """Another replica publishes this run now."""
 
 
-class Publisher:
+class Outbox:
     """Publishes runs. A chunk's content and id depend on the claims alone, so that publishing it again,
     after a crash or by another replica, brings the same message.
 
@@ -62,7 +62,7 @@ class Publisher:
     def start(self, run_id: str) -> None:
         """Begin to publish a stored run in the background, unless that is under way."""
         if run_id not in self._tasks:
-            task = start_task(self._publish_or_leave(run_id), f"publisher of run {run_id}")
+            task = start_task(self._publish_or_leave(run_id), f"outbox of run {run_id}")
             self._tasks[run_id] = task
             task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
 
@@ -159,7 +159,7 @@ class Publisher:
 def _windows(row: int, last_row: int) -> Iterator[tuple[int, int]]:
     """Yield the first and last row of each window after the row.
 
-    A window ends where it would have, had the publisher begun at the top: a chunk that ends with its window
+    A window ends where it would have, had the outbox begun at the top: a chunk that ends with its window
     ends there again.
     """
     while row < last_row:

@@ -10,8 +10,9 @@ from leadline_common.ids import new_id
 from leadline_common.telemetry.tracing import current_traceparent
 from leadline_contracts.errors import NotFound, Problem
 from leadline_contracts.scoring import ModelName, Offer, Wire
+from leadline_ingest.prospects.offers import known_offer
 from leadline_ingest.prospects.store import Upload
-from leadline_ingest.runs.outbox import Publisher
+from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.store import Run, RunState
 from leadline_ingest.store import IngestStore
 
@@ -56,9 +57,9 @@ class RunProgress(Wire):
 class Runs:
     """Starts runs and waits for them."""
 
-    def __init__(self, store: IngestStore, publisher: Publisher) -> None:
+    def __init__(self, store: IngestStore, outbox: Outbox) -> None:
         self._store = store
-        self._publisher = publisher
+        self._outbox = outbox
 
     async def start(self, owner: str, request: RunRequest, *, foreground: bool = False) -> Run:
         """Store a run, which is from then on certain to be published, and begin.
@@ -89,7 +90,7 @@ class Runs:
             trace=current_traceparent(),
         )
         await self._store.add_run(run)
-        self._publisher.start(run.id)
+        self._outbox.start(run.id)
         return run
 
     async def wait(self, run: Run, seconds: float) -> tuple[RunProgress, bool]:
@@ -119,14 +120,6 @@ class Runs:
         if offer is None:
             raise Problem(409, "No offer", "Create one with POST /offer first, then score against it.")
         return offer
-
-
-async def known_offer(store: IngestStore, owner: str, offer_id: str) -> Offer:
-    """Return the owner's offer of that id. Raises NotFound."""
-    offer = await store.offer(owner, offer_id)
-    if offer is None:
-        raise NotFound(f"There is no offer {offer_id[:64]!r}; POST /offer answers the id of each offer.")
-    return offer
 
 
 def _progress(run: Run) -> RunProgress:

@@ -24,7 +24,7 @@ _ADVANCE = """
 UPDATE runs SET cursor_upload = ?, cursor_row = ?, queued = ?, leased_until = ?
 WHERE id = ? AND token = ? AND state = 'publishing'
 """
-# The end of a run may be told before its publisher comes to note that all is out.
+# The end of a run may be told before its outbox comes to note that all is out.
 _FINISH_PUBLISHING = """
 UPDATE runs SET state = CASE state WHEN 'publishing' THEN 'published' ELSE state END
 WHERE id = ? AND token = ?

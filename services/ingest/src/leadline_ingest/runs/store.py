@@ -26,7 +26,7 @@ class RunState(StrEnum):
 
 
 class Cursor(NamedTuple):
-    """How far a run's publisher came: everything up to this row of this upload is in the broker."""
+    """How far a run's outbox came: everything up to this row of this upload is in the broker."""
 
     upload_id: str
     row: int
@@ -131,7 +131,7 @@ class RunStore(Protocol):
         """
 
     async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
-        """Store how far the publisher came and lengthen its lease; False, changing nothing, if it lost it."""
+        """Store how far the outbox came and lengthen its lease; False, changing nothing, if it lost it."""
 
     async def finish_publishing(self, lease: Lease) -> bool:
         """Note that every chunk is out; False, changing nothing, where the lease was lost."""

@@ -1,4 +1,4 @@
-"""The queue door: submissions of other systems in; and what results tells about runs."""
+"""The queue entrypoint: leads that other systems submit, each submission a run of its own."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -12,22 +12,19 @@ from leadline_common.semaphore import WeightedSemaphore
 from leadline_contracts.errors import FieldError, NotFound, Permanent
 from leadline_contracts.scoring import (
     Lead,
-    LeadsFailed,
     LeadsRejected,
     LeadsSubmitted,
     Offer,
     RejectedLead,
-    RunFinished,
-    RunProgressed,
     describe,
 )
 from leadline_ingest.metrics import IngestMetrics
+from leadline_ingest.prospects.offers import known_offer
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.prospects.validation import read_lead
 from leadline_ingest.replies import named_owner, public_event, reply
-from leadline_ingest.runs.outbox import Publisher
-from leadline_ingest.runs.service import known_offer
-from leadline_ingest.runs.store import Run, claim_key
+from leadline_ingest.runs.outbox import Outbox
+from leadline_ingest.runs.store import Run
 from leadline_ingest.store import IngestStore
 
 MAX_SUBMISSION_BYTES = 4_194_304
@@ -50,13 +47,13 @@ class SubmissionHandler:
         self,
         store: IngestStore,
         broker: Broker,
-        publisher: Publisher,
+        outbox: Outbox,
         clock: Callable[[], datetime],
         metrics: IngestMetrics,
     ) -> None:
         self._store = store
         self._broker = broker
-        self._publisher = publisher
+        self._outbox = outbox
         self._clock = clock
         self._metrics = metrics
         self._room = WeightedSemaphore(MAX_SUBMISSION_BYTES)
@@ -122,7 +119,7 @@ class SubmissionHandler:
                 trace=message.trace,
             )
         )
-        self._publisher.start(run.id)
+        self._outbox.start(run.id)
         return run.id
 
     async def _offer(self, submitted: LeadsSubmitted) -> Offer:
@@ -136,38 +133,6 @@ class SubmissionHandler:
         offer = Offer(id=derived_id("offer", submitted.owner, content), **submitted.offer.model_dump())
         await self._store.add_offer(submitted.owner, offer, inline=True)
         return offer
-
-
-class RunEventsHandler:
-    """Keeps ingest's picture of its runs: how far they are, and which claims to give back."""
-
-    def __init__(self, store: IngestStore) -> None:
-        self._store = store
-
-    async def handle(self, messages: Sequence[Message]) -> list[Message]:
-        """Store what each event tells."""
-        for message in messages:
-            if message.type == LeadsFailed.TYPE:
-                failed = LeadsFailed.decode(message.body)
-                lead_ids = [lead.lead_id for lead in failed.leads]
-                await self._store.release(failed.run_id, claim_key(failed.offer_id, failed.model), lead_ids)
-            elif message.type == RunFinished.TYPE:
-                end = RunFinished.decode(message.body)
-                await self._store.note_progress(end.run_id, end.scored, end.failed, finished=True)
-            elif message.type == RunProgressed.TYPE:
-                step = RunProgressed.decode(message.body)
-                await self._store.note_progress(step.run_id, step.scored, step.failed, finished=False)
-            else:
-                raise Permanent(f"ingest does not know the type {message.type}")
-        return []
-
-    def split(self, message: Message) -> list[Message]:
-        """An event is small."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
-        """Nobody waits for an answer."""
-        return []
 
 
 def _read(body: bytes) -> LeadsSubmitted:

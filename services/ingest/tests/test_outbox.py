@@ -16,12 +16,12 @@ from leadline_contracts.errors import LeadlineError, Unavailable
 from leadline_contracts.scoring import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished, RunStarted
 from leadline_contracts.topology import RESULT_RUNS
 from leadline_ingest.runs import store as store_module
-from leadline_ingest.runs.outbox import LEASE, LeaseLost, Publisher
+from leadline_ingest.runs.outbox import LEASE, LeaseLost, Outbox
 from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import COUNTED, START, drained, eventually, leads, offer, uploaded
-from .claiming import claimed
+from .claims import claimed
 
 
 class Clock:
@@ -68,7 +68,7 @@ class CutBroker(EmbeddedBroker):
 
 
 class CutStore(SqliteIngestStore):
-    """May be cut before and after each note of how far a publisher came."""
+    """May be cut before and after each note of how far an outbox came."""
 
     fuse = Fuse()
 
@@ -110,8 +110,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def publisher(store: CutStore, broker: CutBroker, clock: Clock) -> Publisher:
-    return Publisher(store, broker, clock, COUNTED)
+def outbox(store: CutStore, broker: CutBroker, clock: Clock) -> Outbox:
+    return Outbox(store, broker, clock, COUNTED)
 
 
 async def add_run(
@@ -163,13 +163,13 @@ def total_in(messages: Sequence[Message]) -> int:
 
 
 async def test_chunks_are_full_and_carry_all_it_takes_to_score_them(
-    store: CutStore, broker: CutBroker, publisher: Publisher
+    store: CutStore, broker: CutBroker, outbox: Outbox
 ) -> None:
     """A consumer needs nothing but the message, and the total comes after all of them."""
     some = leads(2 * CHUNK_SIZE + 10)
     upload = await uploaded(store, some)
     run = await add_run(store)
-    await publisher.publish(run.id)
+    await outbox.publish(run.id)
     messages = await put_out(broker)
     chunks = chunks_in(messages)
     assert [lead for chunk in chunks for lead in chunk.leads] == some
@@ -180,10 +180,10 @@ async def test_chunks_are_full_and_carry_all_it_takes_to_score_them(
     assert await state_of(store, run) is RunState.PUBLISHED
 
 
-async def test_a_run_of_nothing_says_so(store: CutStore, broker: CutBroker, publisher: Publisher) -> None:
+async def test_a_run_of_nothing_says_so(store: CutStore, broker: CutBroker, outbox: Outbox) -> None:
     """Results can finish a run that found no open prospect."""
     run = await add_run(store)
-    await publisher.publish(run.id)
+    await outbox.publish(run.id)
     assert total_in(await put_out(broker)) == 0
 
 
@@ -203,12 +203,12 @@ async def test_cut_short_anywhere_it_resumes_with_the_same_chunks(
         run = await add_run(store)
         broker.fuse = store.fuse = Fuse(step)
         try:
-            await Publisher(store, broker, clock, COUNTED).publish(run.id)
+            await Outbox(store, broker, clock, COUNTED).publish(run.id)
         except Unavailable:
             clock.expire_leases()
         blown = broker.fuse.left <= 0
         broker.fuse = store.fuse = Fuse()
-        await Publisher(store, broker, clock, COUNTED).publish(run.id)
+        await Outbox(store, broker, clock, COUNTED).publish(run.id)
         messages = await put_out(broker)
         found = lead_ids(messages)
         assert (len(found), set(found)) == (2_130, expected), f"cut at step {step}"
@@ -234,13 +234,13 @@ async def test_a_refresh_among_the_claims_of_others_resumes_with_the_same_chunks
         run = await add_run(store, against, refresh=True)
         broker.fuse = store.fuse = Fuse(step)
         try:
-            await Publisher(store, broker, clock, COUNTED).publish(run.id)
+            await Outbox(store, broker, clock, COUNTED).publish(run.id)
         except Unavailable:
             clock.expire_leases()
         blown = broker.fuse.left <= 0
         broker.fuse = store.fuse = Fuse()
         await store.note_progress(under_way.id, 6, 0, finished=True)
-        await Publisher(store, broker, clock, COUNTED).publish(run.id)
+        await Outbox(store, broker, clock, COUNTED).publish(run.id)
         messages = await put_out(broker)
         assert lead_ids(messages) == expected, f"cut at step {step}"
         assert total_in(messages) == 2_124
@@ -248,15 +248,13 @@ async def test_a_refresh_among_the_claims_of_others_resumes_with_the_same_chunks
     assert step > 20
 
 
-async def test_a_refresh_says_so_in_all_it_starts(
-    store: CutStore, broker: CutBroker, publisher: Publisher
-) -> None:
+async def test_a_refresh_says_so_in_all_it_starts(store: CutStore, broker: CutBroker, outbox: Outbox) -> None:
     """Results and the AI layer know that stored answers will not do; for any other run they do."""
     against = offer()
     await uploaded(store, leads(CHUNK_SIZE + 1))
     for refresh in (False, True):
         run = await add_run(store, against, refresh=refresh)
-        await publisher.publish(run.id)
+        await outbox.publish(run.id)
         await store.note_progress(run.id, CHUNK_SIZE + 1, 0, finished=True)
         [started, _] = await drained(broker, RESULT_RUNS)
         assert RunStarted.decode(started.body).refresh is refresh
@@ -264,7 +262,7 @@ async def test_a_refresh_says_so_in_all_it_starts(
 
 
 async def test_what_a_dead_run_claimed_stays_its_own(
-    store: CutStore, broker: CutBroker, publisher: Publisher, clock: Clock
+    store: CutStore, broker: CutBroker, outbox: Outbox, clock: Clock
 ) -> None:
     """A run cut short after its claims publishes them later, though another found nothing open meanwhile."""
     against, some = offer(), leads(30)
@@ -272,16 +270,16 @@ async def test_what_a_dead_run_claimed_stays_its_own(
     dead = await add_run(store, against)
     broker.fuse = Fuse(3)
     with pytest.raises(Unavailable):
-        await publisher.publish(dead.id)
-    await publisher.publish((await add_run(store, against)).id)
+        await outbox.publish(dead.id)
+    await outbox.publish((await add_run(store, against)).id)
     assert total_in(await put_out(broker)) == 0
     clock.expire_leases()
-    await publisher.publish(dead.id)
+    await outbox.publish(dead.id)
     assert lead_ids(await put_out(broker)) == [lead.id for lead in some]
 
 
 async def test_a_total_once_told_stands(
-    store: CutStore, broker: CutBroker, publisher: Publisher, clock: Clock
+    store: CutStore, broker: CutBroker, outbox: Outbox, clock: Clock
 ) -> None:
     """Prospects that come in between a run's last message and its resumption are the next run's."""
     against = offer()
@@ -289,14 +287,14 @@ async def test_a_total_once_told_stands(
     run = await add_run(store, against)
     store.fuse = Fuse(11)  # after the advances to and over the rows, the cover and the last advance
     with pytest.raises(Unavailable):
-        await publisher.publish(run.id)
+        await outbox.publish(run.id)
     assert total_in(await put_out(broker)) == 30
     later = leads(5)
     await uploaded(store, later)
     clock.expire_leases()
-    await publisher.publish(run.id)
+    await outbox.publish(run.id)
     assert total_in(await put_out(broker)) == 30
-    await publisher.publish((await add_run(store, against)).id)
+    await outbox.publish((await add_run(store, against)).id)
     assert lead_ids(await put_out(broker)) == [lead.id for lead in later]
 
 
@@ -306,12 +304,12 @@ async def test_a_replica_that_lost_its_lease_stops(store: CutStore, broker: CutB
     await uploaded(store, some)
     run = await add_run(store)
     broker.gate = asyncio.Event()
-    held_up = asyncio.create_task(Publisher(store, broker, clock, COUNTED).publish(run.id))
+    held_up = asyncio.create_task(Outbox(store, broker, clock, COUNTED).publish(run.id))
     await broker.reached.wait()
-    await Publisher(store, broker, clock, COUNTED).publish(run.id)
+    await Outbox(store, broker, clock, COUNTED).publish(run.id)
     assert await put_out(broker) == []
     clock.expire_leases()
-    await Publisher(store, broker, clock, COUNTED).publish(run.id)
+    await Outbox(store, broker, clock, COUNTED).publish(run.id)
     broker.gate.set()
     with pytest.raises(LeaseLost):
         await held_up
@@ -320,14 +318,12 @@ async def test_a_replica_that_lost_its_lease_stops(store: CutStore, broker: CutB
     assert Counter(message.type for message in messages)[RunPublished.TYPE] == 1
 
 
-async def test_overlapping_runs_share_no_prospect(
-    store: CutStore, broker: CutBroker, publisher: Publisher
-) -> None:
+async def test_overlapping_runs_share_no_prospect(store: CutStore, broker: CutBroker, outbox: Outbox) -> None:
     """Two calls at once never pay for a prospect twice, and together take all."""
     against, some = offer(), leads(3_000)
     await uploaded(store, some)
     runs = [await add_run(store, against) for _ in range(3)]
-    await asyncio.gather(*(publisher.publish(run.id) for run in runs))
+    await asyncio.gather(*(outbox.publish(run.id) for run in runs))
     messages = await put_out(broker)
     assert Counter(lead_ids(messages)) == Counter(lead.id for lead in some)
     totals = [RunPublished.decode(m.body).total for m in messages if m.type == RunPublished.TYPE]
@@ -335,24 +331,24 @@ async def test_overlapping_runs_share_no_prospect(
 
 
 async def test_released_prospects_are_the_next_runs(
-    store: CutStore, broker: CutBroker, publisher: Publisher
+    store: CutStore, broker: CutBroker, outbox: Outbox
 ) -> None:
     """What failed is scored by the next request, and nothing else again."""
     against, some = offer(), leads(60)
     await uploaded(store, some)
     run = await add_run(store, against)
-    await publisher.publish(run.id)
+    await outbox.publish(run.id)
     await put_out(broker)
     failed = [some[3].id, some[40].id]
     await store.release(run.id, run.claim_key, failed)
-    await publisher.publish((await add_run(store, against)).id)
+    await outbox.publish((await add_run(store, against)).id)
     messages = await put_out(broker)
     assert lead_ids(messages) == failed
     assert total_in(messages) == 2
 
 
 async def test_prospects_of_one_offer_are_never_scored_against_another(
-    store: CutStore, broker: CutBroker, publisher: Publisher
+    store: CutStore, broker: CutBroker, outbox: Outbox
 ) -> None:
     """A list bought for one product tells nothing about another."""
     ours, other = offer(), offer()
@@ -360,21 +356,21 @@ async def test_prospects_of_one_offer_are_never_scored_against_another(
     await uploaded(store, bound, offer_id=other.id)
     await uploaded(store, free)
     await uploaded(store, leads(4), owner="somebody else")
-    await publisher.publish((await add_run(store, ours)).id)
+    await outbox.publish((await add_run(store, ours)).id)
     assert lead_ids(await put_out(broker)) == [lead.id for lead in free]
-    await publisher.publish((await add_run(store, other)).id)
+    await outbox.publish((await add_run(store, other)).id)
     assert lead_ids(await put_out(broker)) == [lead.id for lead in (*bound, *free)]
 
 
 async def test_a_run_of_one_upload_takes_that_alone(
-    store: CutStore, broker: CutBroker, publisher: Publisher
+    store: CutStore, broker: CutBroker, outbox: Outbox
 ) -> None:
     """Naming an upload leaves all others for later."""
     await uploaded(store, leads(3))
     wanted = leads(2)
     upload = await uploaded(store, wanted)
     await uploaded(store, leads(3))
-    await publisher.publish((await add_run(store, upload_id=upload.id)).id)
+    await outbox.publish((await add_run(store, upload_id=upload.id)).id)
     messages = await put_out(broker)
     assert lead_ids(messages) == [lead.id for lead in wanted]
     assert total_in(messages) == 2
@@ -390,11 +386,11 @@ async def test_a_run_of_one_upload_takes_that_alone(
     ids=["60 kB bios", "200 kB roles of an older version", "1 MB bios of an older version"],
 )
 async def test_long_texts_make_short_chunks(
-    store: CutStore, broker: CutBroker, publisher: Publisher, texts: dict[str, str], expected: list[int]
+    store: CutStore, broker: CutBroker, outbox: Outbox, texts: dict[str, str], expected: list[int]
 ) -> None:
     """No message grows past what a broker takes, whichever field is long."""
     await uploaded(store, leads(25, **texts))
-    await publisher.publish((await add_run(store)).id)
+    await outbox.publish((await add_run(store)).id)
     messages = await put_out(broker)
     assert [len(chunk.leads) for chunk in chunks_in(messages)] == expected
     assert max(len(message.body) for message in messages) < 1_200_000
@@ -413,17 +409,17 @@ async def test_what_goes_wrong_in_the_background_is_logged_and_tried_again(
                 raise self.faults.pop(0)
 
     store = FaultyStore(tmp_path / "faulty.db")
-    publisher = Publisher(store, broker, clock, COUNTED)
+    outbox = Outbox(store, broker, clock, COUNTED)
     run = await add_run(store)
     with capture_logs() as logs:
         for _ in range(2):
-            publisher.start(run.id)
+            outbox.start(run.id)
             await asyncio.sleep(0.1)
             assert await state_of(store, run) is RunState.PUBLISHING
             clock.expire_leases()
     assert [log["log_level"] for log in logs] == ["critical", "warning"]
     assert all(run.id in str(log) for log in logs)
-    resuming = asyncio.create_task(publisher.resume_forever())
+    resuming = asyncio.create_task(outbox.resume_forever())
 
     async def published() -> bool:
         return await state_of(store, run) is RunState.PUBLISHED
@@ -439,7 +435,7 @@ async def test_stopping_ends_what_is_under_way(store: CutStore, broker: CutBroke
     run = await add_run(store)
     broker.gate = asyncio.Event()
     with capture_logs() as logs:
-        resuming = asyncio.create_task(Publisher(store, broker, clock, COUNTED).resume_forever())
+        resuming = asyncio.create_task(Outbox(store, broker, clock, COUNTED).resume_forever())
         await broker.reached.wait()
         resuming.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -447,7 +443,7 @@ async def test_stopping_ends_what_is_under_way(store: CutStore, broker: CutBroke
     assert logs == []
     assert not [task for task in asyncio.all_tasks() if run.id in task.get_name()]
     clock.expire_leases()
-    await Publisher(store, broker, clock, COUNTED).publish(run.id)
+    await Outbox(store, broker, clock, COUNTED).publish(run.id)
     assert total_in(await put_out(broker)) == 30
 
 
@@ -467,7 +463,7 @@ async def test_a_store_that_is_away_does_not_end_the_sweep(
 
     store = AwayStore(tmp_path / "away.db")
     run = await add_run(store)
-    sweep = asyncio.create_task(Publisher(store, broker, clock, COUNTED).resume_forever())
+    sweep = asyncio.create_task(Outbox(store, broker, clock, COUNTED).resume_forever())
 
     async def published() -> bool:
         return await state_of(store, run) is RunState.PUBLISHED
@@ -478,16 +474,16 @@ async def test_a_store_that_is_away_does_not_end_the_sweep(
 
 
 async def test_the_lease_moves_on_within_a_window(
-    store: CutStore, broker: CutBroker, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    store: CutStore, broker: CutBroker, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A slow publisher keeps its run: what it has published is noted batch by batch."""
+    """A slow outbox keeps its run: what it has published is noted batch by batch."""
     some = leads(250)
     upload = await uploaded(store, some)
     run = await add_run(store)
     monkeypatch.setattr(store_module, "_PAGE_ROWS", 2 * CHUNK_SIZE)
     broker.fuse = Fuse(6)  # before the third page of the first window, after the start and two pages
     with pytest.raises(Unavailable):
-        await publisher.publish(run.id)
+        await outbox.publish(run.id)
     found = await store.run(LOCAL_OWNER, run.id)
     assert found is not None
     assert found.queued in {CHUNK_SIZE * 2, CHUNK_SIZE * 4}

@@ -1,4 +1,4 @@
-"""What a publisher does to the IngestStore port, step by step."""
+"""What an outbox does to the IngestStore port, step by step."""
 
 from collections.abc import Awaitable, Callable
 
@@ -33,7 +33,7 @@ async def found(store: IngestStore, run: Run) -> list[str]:
 
 
 async def walk(store: IngestStore, run: Run) -> list[Prospect]:
-    """Claim whatever is open, upload by upload, as a publisher does."""
+    """Claim whatever is open, upload by upload, as an outbox does."""
     prospects: list[Prospect] = []
     after: str | None = None
     while upload := await store.next_upload(run, after):

@@ -240,7 +240,7 @@ async def test_a_reply_that_cannot_be_delivered_holds_nothing_up(
 
 
 async def test_the_same_message_twice_scores_once(service: House) -> None:
-    """A publisher that is unsure repeats itself: one run, the same ids, nothing to pay for again."""
+    """A sender that is unsure repeats itself: one run, the same ids, nothing to pay for again."""
     for _ in range(2):
         await settled(service, submission())
     await settled(service, submission("m2"))

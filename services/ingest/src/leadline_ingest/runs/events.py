@@ -1,0 +1,40 @@
+"""What results tells of runs: how far they are, and which leads got no full score."""
+
+from collections.abc import Sequence
+
+from leadline_common.broker.port import Message
+from leadline_contracts.errors import Permanent
+from leadline_contracts.scoring import LeadsFailed, RunFinished, RunProgressed
+from leadline_ingest.runs.store import RunStore, claim_key
+
+
+class RunEventsHandler:
+    """Keeps ingest's picture of its runs: how far they are, and which claims to give back."""
+
+    def __init__(self, store: RunStore) -> None:
+        self._store = store
+
+    async def handle(self, messages: Sequence[Message]) -> list[Message]:
+        """Store what each event tells."""
+        for message in messages:
+            if message.type == LeadsFailed.TYPE:
+                failed = LeadsFailed.decode(message.body)
+                lead_ids = [lead.lead_id for lead in failed.leads]
+                await self._store.release(failed.run_id, claim_key(failed.offer_id, failed.model), lead_ids)
+            elif message.type == RunFinished.TYPE:
+                end = RunFinished.decode(message.body)
+                await self._store.note_progress(end.run_id, end.scored, end.failed, finished=True)
+            elif message.type == RunProgressed.TYPE:
+                step = RunProgressed.decode(message.body)
+                await self._store.note_progress(step.run_id, step.scored, step.failed, finished=False)
+            else:
+                raise Permanent(f"ingest does not know the type {message.type}")
+        return []
+
+    def split(self, message: Message) -> list[Message]:
+        """An event is small."""
+        return []
+
+    def give_up(self, message: Message, error: str) -> list[Message]:
+        """Nobody waits for an answer."""
+        return []
