@@ -162,7 +162,7 @@ def test_a_step_that_an_older_results_asked_for_is_answered(old: OldVersion, kin
 
 @pytest.mark.parametrize("kind", [LeadsSubmitted.TYPE, MessageSubmitted.TYPE])
 def test_what_other_systems_submit_as_ever_is_taken(old: OldVersion, client: Client, kind: str) -> None:
-    """The public contracts of the queue door hold."""
+    """The public contracts of the queue entrypoint hold."""
     before = len(client.results()), len(client.workflows())
     old.publish(kind, owner="local", **({"offer_id": None} if kind == LeadsSubmitted.TYPE else {}))
     until(lambda: (len(client.results()), len(client.workflows())) > before or None)

@@ -1,4 +1,4 @@
-"""The doors to an account over HTTP, through the whole application."""
+"""The routes of an account over HTTP, through the whole application."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

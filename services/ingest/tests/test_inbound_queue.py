@@ -1,4 +1,4 @@
-"""The queue door for messages, through a real consumer."""
+"""The queue entrypoint for messages, through a real consumer."""
 
 import json
 from collections.abc import AsyncIterator, Sequence

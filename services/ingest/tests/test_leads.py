@@ -1,4 +1,4 @@
-"""The validation that both doors share."""
+"""The validation that both entrypoints share."""
 
 import pytest
 

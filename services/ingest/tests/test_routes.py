@@ -1,4 +1,4 @@
-"""The REST door, as clients use it."""
+"""The REST entrypoint, as clients use it."""
 
 import asyncio
 import json

@@ -46,7 +46,7 @@ async def offered(store: IngestStore, *, inline: bool = False, owner: str = LOCA
 
 
 async def test_the_newest_offer_made_by_hand_is_the_default(store: SqliteIngestStore, runs: Runs) -> None:
-    """Neither an inline offer of the queue door nor somebody else's ever becomes the default."""
+    """Neither an inline offer of the queue entrypoint nor somebody else's ever becomes the default."""
     await offered(store)
     newest = await offered(store)
     await offered(store, inline=True)

@@ -1,4 +1,4 @@
-"""The queue door, through a real consumer; and what results tells about runs."""
+"""The queue entrypoint, through a real consumer; and what results tells about runs."""
 
 import json
 from collections.abc import AsyncIterator, Sequence

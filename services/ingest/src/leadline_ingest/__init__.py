@@ -1,1 +1,1 @@
-"""The ingest service: the two doors in (REST and queue), offers, uploads, prospects and run requests."""
+"""The ingest service: the two entrypoints (REST and queue), offers, uploads, prospects and run requests."""

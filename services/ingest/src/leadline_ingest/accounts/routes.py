@@ -1,4 +1,4 @@
-"""The doors to an account: sign up, log in, and who am I."""
+"""The routes of an account: sign up, log in, and who am I."""
 
 from typing import Any
 

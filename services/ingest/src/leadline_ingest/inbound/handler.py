@@ -1,4 +1,4 @@
-"""The queue door for inbound messages."""
+"""The queue entrypoint for inbound messages."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The REST door for inbound messages."""
+"""The REST entrypoint for inbound messages."""
 
 from typing import Literal
 

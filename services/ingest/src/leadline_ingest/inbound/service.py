@@ -11,7 +11,7 @@ from leadline_ingest.inbound.store import MessageStore
 
 
 class Messages:
-    """Accepts messages, whichever door they come through."""
+    """Accepts messages, whichever entrypoint they come through."""
 
     def __init__(self, store: MessageStore, broker: Broker, clock: Callable[[], datetime]) -> None:
         self._store = store

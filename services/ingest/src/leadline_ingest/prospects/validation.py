@@ -1,4 +1,4 @@
-"""The one validation that both doors use: what a lead must be before anybody scores it."""
+"""The one validation that both entrypoints use: what a lead must be before anybody scores it."""
 
 from pydantic import ValidationError
 
