@@ -1,4 +1,4 @@
-"""Both doors for messages on two replicas over RabbitMQ and MongoDB."""
+"""Both entrypoints for messages on two replicas over RabbitMQ and MongoDB."""
 
 import asyncio
 import json
