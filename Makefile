@@ -17,7 +17,7 @@ LOCK_SERVICE = printf 'leadline-%s @ ./libs/%s\n' $(foreach lib,contracts common
 	services/$(1)/pyproject.toml -o $(2)services/$(1)/requirements.lock
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run run-services up down logs servers model-server test check lint types lock lock-check manifests bench clean
+.PHONY: help demo run run-services up down logs servers model-server test test-all check lint types lock lock-check manifests bench clean
 
 help: ## List what there is to do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,7 +51,10 @@ servers: $(VENV)/.installed-dev ## Find or start RabbitMQ and MongoDB and print 
 model-server: $(VENV)/.installed-dev ## Start a local server that speaks the providers' APIs, well or badly (ARGS=--help)
 	@$(BIN)/python -m leadline_testing.model_server $(ARGS)
 
-test: $(VENV)/.installed-dev ## Run the tests (those that need servers start their own, or say why they are skipped)
+test: $(VENV)/.installed-dev ## Run the tests but the slow ones (servers are started, or it is said why tests are skipped)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-all: $(VENV)/.installed-dev ## Run all tests, with outages, kill -9, memory limits and deployment
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: lint types lock-check ## Lint, types, and whether the lock files are up to date

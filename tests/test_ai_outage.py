@@ -10,6 +10,8 @@ from tests.support import Leadline, embedded, make_csv, numbered
 from leadline_testing.model_behaviour import OK, SERVER_ERROR
 from leadline_testing.model_server import ModelServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def provider(portal: BlockingPortal) -> Iterator[ModelServer]:

@@ -14,6 +14,8 @@ from leadline_testing.model_behaviour import Behaviour
 from leadline_testing.model_server import ModelServer
 from leadline_testing.services import standalone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def provider(portal: BlockingPortal) -> Iterator[ModelServer]:

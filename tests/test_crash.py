@@ -20,6 +20,8 @@ from leadline_testing.running import RunningServer
 from leadline_testing.services import ServiceProcess, standalone
 from leadline_testing.tcp_proxy import TcpProxy
 
+pytestmark = pytest.mark.slow
+
 KILLS = 4
 FILES = (40, 2_100)
 """Rows of the files, in turn: one that is done in a moment, and one that takes several claims."""

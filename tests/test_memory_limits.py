@@ -26,7 +26,7 @@ from leadline_contracts.topology import EXCHANGE
 from leadline_testing.memory_limit import MemoryLimit, NoMemoryLimits, memory_limit
 from leadline_testing.services import SERVICES, ServiceProcess
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 MANIFESTS = Path(__file__).parents[1] / "deploy" / "k8s" / "base"
 FILES = 8

@@ -19,6 +19,8 @@ from leadline_testing.model_behaviour import Behaviour
 from leadline_testing.model_server import ModelServer
 from leadline_testing.services import ServiceProcess, standalone
 
+pytestmark = pytest.mark.slow
+
 SENDERS = 5
 STEPS = ("classify", "extract", "route")
 ORDERLY = [("accepted", None), *[(event, step) for step in STEPS for event in ("started", "completed")]]

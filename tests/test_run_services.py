@@ -16,7 +16,7 @@ from tests.support import EXAMPLES, OFFLINE
 from leadline_testing.running import free_port
 from leadline_testing.services import ServiceProcess
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from leadline_contracts.scoring import (
 )
 from leadline_contracts.topology import EXCHANGE, RESULT_LEADS
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
 GOLDEN = Path(__file__).parent / "golden"
 T = TypeVar("T")

@@ -20,6 +20,8 @@ from leadline_testing.processes import PrivateServer
 from leadline_testing.pytest_servers import while_running
 from leadline_testing.running import RunningServer, ServerFailed, ServersMissing, free_port, remembered_port
 
+pytestmark = pytest.mark.slow
+
 
 def connect(url: str, patience_ms: int = 10_000) -> MongoClient[dict[str, Any]]:
     """Open a client that waits so long for a server, and for an answer."""

@@ -18,6 +18,8 @@ from leadline_testing.services import standalone
 
 from .conftest import EXAMPLES, Leadline, Ran, command
 
+pytestmark = pytest.mark.slow
+
 OFFER = ("--offer", EXAMPLES / "offer.json")
 KEPT = ("--data-dir", "kept")
 PER_REQUEST = 5

@@ -13,6 +13,8 @@ from leadline_testing.services import standalone
 
 from .conftest import Leadline
 
+pytestmark = pytest.mark.slow
+
 REQUIRED = {"LEADLINE_AI": "offline", "LEADLINE_AUTH": "required"}
 ANN = {"email": "ann@example.com", "password": "correct horse"}
 
