@@ -1,6 +1,7 @@
 """Nothing that was answered with 2xx is lost or done twice, whatever is killed or cut, and whenever."""
 
 import random
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from anyio.from_thread import BlockingPortal
 from tests.conftest import FreshServers, Servers
 from tests.support import OFFLINE, Client, Leadline, behind_gateway, connected, make_csv, numbered
 
+from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, RULES
 from leadline_testing.processes import PrivateServer
 from leadline_testing.running import RunningServer
 from leadline_testing.services import ServiceProcess, standalone
@@ -23,6 +26,8 @@ from leadline_testing.tcp_proxy import TcpProxy
 pytestmark = pytest.mark.slow
 
 KILLS = 4
+KILLS_IN_HAND = DELIVERY_LIMIT + 2
+QUEUED = 6_000
 FILES = (40, 2_100)
 """Rows of the files, in turn: one that is done in a moment, and one that takes several claims."""
 ROWS = 4_000
@@ -81,6 +86,50 @@ def accepted(system: System, portal: BlockingPortal, rabbitmq_server: RunningSer
     if isinstance(rabbitmq_server, PrivateServer):
         rabbitmq_server.restart()
     return runs
+
+
+def test_kills_with_messages_in_hand_dead_letter_nothing(tmp_path: Path) -> None:
+    """Ten and more kills, each right after messages were taken, leave it to the next start to finish all."""
+    data = tmp_path / "data"
+    with standalone(data, OFFLINE) as leadline, connected(leadline.address) as client:
+        run = start_run(client, "Held", QUEUED)
+        await_published(client, run)
+        deaths = -1.0
+        for _ in range(KILLS_IN_HAND):
+            deaths = await_taken(data / "broker.db", deaths)
+            leadline.restart()
+        leadline.await_ready()
+        ended = client.finished_run(run.run_id, 240)
+    assert (ended["scored"], ended["failed"]) == (QUEUED, 0)
+    assert ask(data / "broker.db", "SELECT count(*) FROM messages WHERE queue LIKE '%.dead'") == (0,)
+
+
+@pytest.mark.servers
+def test_kills_of_a_service_with_messages_in_hand_dead_letter_nothing(
+    portal: BlockingPortal, fresh_servers: FreshServers, tmp_path: Path
+) -> None:
+    """The same over RabbitMQ, whose own count of deliveries would have moved what rules held."""
+    with (
+        fresh_servers() as urls,
+        behind_gateway(portal, *urls, tmp_path / "log") as (leadline, processes),
+    ):
+        broker = portal.call(RabbitBroker.connect, urls.broker_url)
+        rules = processes["rules"]
+        rules.kill()
+        run = start_run(leadline.client, "Held", QUEUED)
+        await_published(leadline.client, run)
+        for _ in range(KILLS_IN_HAND):
+            waiting = portal.call(broker.depth, RULES.name)
+            rules.restart()
+            while portal.call(broker.depth, RULES.name) >= waiting:
+                time.sleep(0.001)
+            rules.kill()
+        rules.restart()
+        ended = leadline.client.finished_run(run.run_id, 240)
+        dead = [portal.call(broker.depth, queue.dead) for queue in QUEUES]
+        portal.call(broker.close)
+    assert (ended["scored"], ended["failed"]) == (QUEUED, 0)
+    assert not any(dead)
 
 
 class Load:
@@ -196,9 +245,33 @@ def half_of_a_form(leadline: ServiceProcess) -> Iterator[bytes]:
         yield b"Late,CTO,Late Inc,SaaS,Berlin,Bio\r\n"
 
 
-def start_run(client: Client, name: str) -> Run:
+def await_taken(journal: Path, deaths: float) -> float:
+    """Wait until a process has messages in hand that was started after so many deaths; return how many now.
+
+    Each held message counts its own.
+    """
+    deadline = time.monotonic() + 60
+    while True:
+        held, now = ask(journal, "SELECT total(held), total(crashes) FROM messages")
+        if held and now != deaths:
+            return now
+        assert time.monotonic() < deadline, "no message was taken in time"
+        time.sleep(0.002)
+
+
+def ask(journal: Path, query: str) -> tuple[float, ...]:
+    """Read one row beside the process that writes."""
+    connection = sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=30)
+    try:
+        row: tuple[float, ...] = connection.execute(query).fetchone()
+        return row
+    finally:
+        connection.close()
+
+
+def start_run(client: Client, name: str, rows: int = ROWS) -> Run:
     """Upload prospects and have them scored, without waiting."""
-    upload_id = client.upload_new(make_csv(numbered(name, ROWS)))
+    upload_id = client.upload_new(make_csv(numbered(name, rows)))
     answer = client.post_score(prefer="respond-async", upload_id=upload_id).raise_for_status()
     return Run(upload_id, answer.json()["run_id"])
 

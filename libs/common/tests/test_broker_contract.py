@@ -2,46 +2,106 @@
 
 import asyncio
 import contextlib
+import shutil
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from leadline_common.broker.embedded import broker as embedded
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Broker, Delivery, Message, Subscription
+from leadline_common.broker.rabbitmq import subscription as rabbitmq_consumer
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts import topology
 from leadline_contracts.errors import Permanent, Unavailable
 from leadline_contracts.scoring import LeadsAccepted, LeadsSubmitted, ResultsScored
-from leadline_contracts.topology import AI, RESULT_LEADS, RULES, SUBMISSIONS, Queue
+from leadline_contracts.topology import (
+    AI,
+    DELIVERY_LIMIT,
+    RESULT_LEADS,
+    RULES,
+    SUBMISSIONS,
+    SUSPECT_AFTER,
+    Queue,
+)
 
 pytest_plugins = ["leadline_testing.pytest_servers"]
 
-OpenBroker = Callable[[], Awaitable[Broker]]
+
+class OpenBroker(Protocol):
+    """Opens a broker, each time on the data of one test."""
+
+    async def __call__(self) -> Broker:
+        """Open it."""
+
+    async def after_crash(self, broker: Broker) -> Broker:
+        """Open what is there after the process of this broker, which is closed, was killed."""
+
+
 MISSING = Queue("leadline.nowhere", ())
 DEAD_SUBMISSIONS = Queue(SUBMISSIONS.dead, ())
 
 
+class Embedded(OpenBroker):
+    """Brokers over one journal."""
+
+    def __init__(self, folder: Path, stack: contextlib.AsyncExitStack) -> None:
+        self._folder = folder
+        self._stack = stack
+        self._crashes = 0
+
+    async def __call__(self) -> Broker:
+        broker = EmbeddedBroker(self._folder / "broker.db")
+        self._stack.push_async_callback(broker.close)
+        return broker
+
+    async def after_crash(self, broker: Broker) -> Broker:
+        self._crashes += 1
+        found = self._folder.with_name(f"{self._folder.name}-{self._crashes}")
+        shutil.copytree(self._folder, found)
+        self._folder = found
+        await broker.close()
+        return await self()
+
+
+class Rabbit(OpenBroker):
+    """Brokers over one virtual host."""
+
+    def __init__(self, url: str, stack: contextlib.AsyncExitStack) -> None:
+        self._url = url
+        self._stack = stack
+
+    async def __call__(self) -> Broker:
+        broker = await RabbitBroker.connect(self._url)
+        self._stack.push_async_callback(broker.close)
+        return broker
+
+    async def after_crash(self, broker: Broker) -> Broker:
+        await broker.close()  # all that the server sees of either end
+        return await self()
+
+
 @pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.servers)])
-async def open_broker(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[OpenBroker]:
+async def open_broker(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenBroker]:
     """Opens a broker, each time on the data of this one test."""
     async with contextlib.AsyncExitStack() as stack:
         if request.param == "rabbitmq":
-            url = request.getfixturevalue("rabbitmq_vhost_url")
+            yield Rabbit(request.getfixturevalue("rabbitmq_vhost_url"), stack)
         else:
-            journal = tmp_path_factory.mktemp("broker") / "broker.db"
+            (tmp_path / "start").mkdir()
+            yield Embedded(tmp_path / "start", stack)
 
-        async def open_() -> Broker:
-            rabbit = request.param == "rabbitmq"
-            broker = await RabbitBroker.connect(url) if rabbit else EmbeddedBroker(journal)
-            stack.push_async_callback(broker.close)
-            return broker
 
-        yield open_
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a second in place of one for which a suspect waits after a death."""
+    monkeypatch.setattr(embedded, "_OTHERS_FIRST", 0.1)
+    monkeypatch.setattr(rabbitmq_consumer, "_PAUSE", 0.1)
 
 
 @pytest.fixture
@@ -67,6 +127,29 @@ async def receive_names(subscription: Subscription, count: int) -> list[str]:
         names.append(delivery.message.id)
         await delivery.ack()
     return names
+
+
+async def after_deaths(open_broker: OpenBroker, messages: list[Message], *queues: Queue) -> Broker:
+    """Publish the messages and let so many processes die with them in hand that all are suspects."""
+    broker = await open_broker()
+    await broker.publish(messages)
+    for _ in range(SUSPECT_AFTER):
+        for queue in queues:
+            subscription = await broker.subscribe(queue, len(messages))
+            for _ in messages:
+                await receive(subscription)
+        broker = await open_broker.after_crash(broker)
+    return broker
+
+
+async def receive_all(subscription: Subscription) -> list[Delivery]:
+    """Receive until nothing more comes."""
+    received = [await receive(subscription)]
+    with contextlib.suppress(TimeoutError):
+        while True:
+            async with asyncio.timeout(0.3):
+                received.append(await subscription.receive())
+    return received
 
 
 async def assert_silent(subscription: Subscription) -> None:
@@ -417,3 +500,133 @@ async def test_what_is_published_goes_on_in_the_present_trace(broker: Broker) ->
         "sent": trace.traceparent,
         "outside": None,
     }
+
+
+async def test_suspects_come_one_at_a_time(open_broker: OpenBroker) -> None:
+    """What was in hand at several deaths comes back whole and singly, while others are worked beside it."""
+    suspects = submitted("a", "b", "c")
+    broker = await after_deaths(open_broker, suspects, SUBMISSIONS)
+    await broker.publish(submitted("new 1", "new 2"))
+    subscription = await broker.subscribe(SUBMISSIONS, 10)
+    came = await receive_all(subscription)
+    assert sorted(one.message.id for one in came)[1:] == ["new 1", "new 2"]
+    for _ in range(2):
+        (suspect,) = [one for one in came if one.message in suspects]
+        assert suspect.attempt == 1
+        await suspect.ack()
+        came = await receive_all(subscription)
+        assert len(came) == 1
+    await came[0].ack()
+    await assert_silent(subscription)
+    await assert_depth(broker, SUBMISSIONS.name, 0)
+
+
+async def test_a_process_has_one_suspect_of_all_its_queues(open_broker: OpenBroker) -> None:
+    """Its death can be attributed to one message though it consumes from several queues."""
+    chunk = Message(type=LeadsAccepted.TYPE, id="chunk", body=b"{}")
+    broker = await after_deaths(open_broker, [chunk], RULES, AI)
+    subscriptions = [await broker.subscribe(queue, 5) for queue in (RULES, AI)]
+    receiving = [asyncio.create_task(receive(subscription)) for subscription in subscriptions]
+    done, waiting = await asyncio.wait(receiving, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+    assert len(done) == 1
+    assert not (await asyncio.wait(waiting, timeout=0.3))[0]
+    await done.pop().result().ack()
+    await (await waiting.pop()).ack()
+
+
+async def test_deaths_spare_the_innocent(open_broker: OpenBroker, hasty: None) -> None:
+    """However often a process is killed with messages in hand, they all are delivered when that is over."""
+    names = [f"m{number:02}" for number in range(60)]
+    broker = await open_broker()
+    await broker.publish(submitted(*names))
+    for _ in range(DELIVERY_LIMIT + 2):
+        await receive_all(await broker.subscribe(SUBMISSIONS, 8))
+        broker = await open_broker.after_crash(broker)
+    received = await receive_names(await broker.subscribe(SUBMISSIONS, 8), len(names))
+    assert sorted(received) == names
+    assert await broker.depth(SUBMISSIONS.dead) == 0
+
+
+async def test_messages_that_kill_are_dead_lettered_alone(open_broker: OpenBroker, hasty: None) -> None:
+    """Two that end their process each time are dead after at most DELIVERY_LIMIT deaths each.
+
+    By then all others are done, though they were in the same hands.
+    """
+    poison = {"poison 1", "poison 2"}
+    names = [f"m{number:02}" for number in range(30)]
+    broker = await open_broker()
+    await broker.publish(submitted(*names[:5], "poison 1", *names[5:9], "poison 2", *names[9:]))
+    done: set[str] = set()
+    deaths = done_at_last_death = 0
+    subscription = await broker.subscribe(SUBMISSIONS, 8)
+    while await broker.depth(SUBMISSIONS.dead) < len(poison):
+        try:
+            async with asyncio.timeout(0.5):
+                delivery = await subscription.receive()
+        except TimeoutError:
+            continue
+        if delivery.message.id not in poison:
+            done.add(delivery.message.id)
+            await delivery.ack()
+            continue
+        deaths, done_at_last_death = deaths + 1, len(done)
+        assert deaths <= len(poison) * DELIVERY_LIMIT
+        broker = await open_broker.after_crash(broker)
+        subscription = await broker.subscribe(SUBMISSIONS, 8)
+    assert done_at_last_death == len(names)
+    assert deaths >= DELIVERY_LIMIT
+    dead = await receive_all(await broker.subscribe(DEAD_SUBMISSIONS, 3))
+    assert {one.message.id for one in dead} == poison
+    for one in dead:
+        assert one.message.headers == {
+            "leadline-attempt": "1",
+            "leadline-error": f"its consumer died {DELIVERY_LIMIT} times with it in hand",
+            "leadline-queue": SUBMISSIONS.name,
+        }
+
+
+@pytest.mark.parametrize("suspected", [False, True])
+async def test_a_clean_stop_is_no_death(open_broker: OpenBroker, suspected: bool) -> None:
+    """However often a process stops in good order, what it gave back is delivered again."""
+    if suspected:
+        broker = await after_deaths(open_broker, submitted("a"), SUBMISSIONS)
+    else:
+        broker = await open_broker()
+        await broker.publish(submitted("a"))
+    for _ in range(DELIVERY_LIMIT + 2):
+        subscription = await broker.subscribe(SUBMISSIONS, 1)
+        delivery = await receive(subscription)
+        await subscription.close()
+        await delivery.requeue()
+        await broker.close()
+        broker = await open_broker()
+    assert await receive_names(await broker.subscribe(SUBMISSIONS, 1), 1) == ["a"]
+
+
+async def test_a_suspect_that_answers_is_none_any_more(open_broker: OpenBroker) -> None:
+    """What a suspect leads to other than a death, a retry, is what it leads to for any message."""
+    broker = await after_deaths(open_broker, submitted("a", "b"), SUBMISSIONS)
+    subscription = await broker.subscribe(SUBMISSIONS, 5)
+    for _ in range(2):
+        await (await receive(subscription)).retry(1, "out of luck")
+    again = await receive_all(subscription)
+    assert [one.attempt for one in again] == [2, 2]
+    marks = {"leadline-attempt": "2", "leadline-error": "out of luck"}
+    assert [one.message.headers for one in again] == [marks, marks]
+
+
+async def test_a_closed_subscription_gives_back_its_suspect(open_broker: OpenBroker) -> None:
+    """A suspect that nobody received goes to whoever subscribes next."""
+    broker = await after_deaths(open_broker, submitted("a", "b"), SUBMISSIONS)
+    closing = await broker.subscribe(SUBMISSIONS, 5)
+    await assert_depth(broker, SUBMISSIONS.name, 1)
+    await closing.close()
+    assert sorted(await receive_names(await broker.subscribe(SUBMISSIONS, 5), 2)) == ["a", "b"]
+
+
+async def test_depth_counts_the_suspects_that_wait(open_broker: OpenBroker) -> None:
+    """A queue whose suspects wait for their turn does not look empty."""
+    broker = await after_deaths(open_broker, submitted("a", "b", "c"), SUBMISSIONS)
+    await assert_depth(broker, SUBMISSIONS.name, 3)
+    await receive(await broker.subscribe(SUBMISSIONS, 5))
+    await assert_depth(broker, SUBMISSIONS.name, 2)

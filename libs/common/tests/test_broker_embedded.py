@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Delivery, Message, Subscription
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import LeadsSubmitted
-from leadline_contracts.topology import DELIVERY_LIMIT, SUBMISSIONS, Queue
+from leadline_contracts.topology import DELIVERY_LIMIT, SUBMISSIONS
 
 PUBLISHER = """
 import asyncio, sys, time
@@ -71,34 +70,6 @@ def test_a_killed_process_loses_nothing_it_was_answered_for(tmp_path: Path) -> N
         return names
 
     assert asyncio.run(received())[: len(answered)] == answered
-
-
-async def crash(broker: EmbeddedBroker, journal: Path, number: int) -> tuple[EmbeddedBroker, Path]:
-    """Open what a crash at this moment would leave on the disk, and close the broker that did not crash."""
-    folder = journal.parent.parent / str(number)
-    shutil.copytree(journal.parent, folder)
-    await broker.close()
-    return EmbeddedBroker(folder / journal.name), folder / journal.name
-
-
-async def test_a_message_that_kills_its_consumers_is_dead_lettered(tmp_path: Path) -> None:
-    """DELIVERY_LIMIT crashes with a message in hand move it to the dead queue; its followers are spared."""
-    (tmp_path / "start").mkdir()
-    journal = tmp_path / "start" / "broker.db"
-    broker = EmbeddedBroker(journal)
-    await broker.publish(submitted("poison", "good"))
-    for number in range(DELIVERY_LIMIT):
-        delivery = await receive(await broker.subscribe(SUBMISSIONS, 1))
-        assert (delivery.message.id, delivery.attempt) == ("poison", 1)
-        broker, journal = await crash(broker, journal, number)
-    assert (await receive(await broker.subscribe(SUBMISSIONS, 1))).message.id == "good"
-    dead = (await receive(await broker.subscribe(Queue(SUBMISSIONS.dead, ()), 1))).message
-    assert dead.headers == {
-        "leadline-attempt": "1",
-        "leadline-error": f"its consumer died {DELIVERY_LIMIT} times with it in hand",
-        "leadline-queue": SUBMISSIONS.name,
-    }
-    await broker.close()
 
 
 async def test_a_clean_stop_is_no_crash(tmp_path: Path) -> None:

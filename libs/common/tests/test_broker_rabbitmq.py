@@ -20,7 +20,7 @@ from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.broker.rabbitmq.channels import reaching_rabbitmq
 from leadline_contracts.errors import Permanent, SettingsError, Unavailable
 from leadline_contracts.scoring import LeadsSubmitted, ResultsScored
-from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, SUBMISSIONS, Queue
+from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, RULES, SUBMISSIONS, Queue
 from leadline_testing.running import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 
@@ -236,16 +236,15 @@ async def test_a_routed_type_that_reaches_no_queue_is_permanent(
     await broker.publish([Message(type=ResultsScored.TYPE, id="b", body=b"{}")])
 
 
-async def test_a_message_that_kills_its_consumers_is_dead_lettered(
+async def test_what_never_reaches_our_code_is_dead_lettered_by_the_server(
     broker: RabbitBroker, rabbitmq_vhost_url: str
 ) -> None:
-    """After DELIVERY_LIMIT lost consumers the server moves the message to the dead queue."""
+    """A message whose connection ends before it is read is moved by the server, and told as we tell ours."""
     await broker.publish(submitted("poison"))
     for _ in range(DELIVERY_LIMIT):
-        consumer = await RabbitBroker.connect(rabbitmq_vhost_url)
-        delivery = await receive(await consumer.subscribe(SUBMISSIONS, 1))
-        assert (delivery.message.id, delivery.attempt) == ("poison", 1)
-        await consumer.close()
+        async with await aio_pika.connect(rabbitmq_vhost_url) as connection:
+            queue = await (await connection.channel()).get_queue(SUBMISSIONS.name)
+            await queue.get()
     dead = (await receive(await broker.subscribe(Queue(SUBMISSIONS.dead, ()), 1))).message
     assert (dead.id, dead.body) == ("poison", b"poison")
     assert dead.headers == {
@@ -254,6 +253,34 @@ async def test_a_message_that_kills_its_consumers_is_dead_lettered(
         "leadline-queue": SUBMISSIONS.name,
     }
     assert await broker.depth(SUBMISSIONS.name) == 0
+
+
+async def test_counts_of_another_system_make_no_suspect(
+    broker: RabbitBroker, channel: AbstractRobustChannel
+) -> None:
+    """What a client copied from a message that it received says nothing about the one it publishes."""
+    headers: dict[str, FieldValue] = {"x-delivery-count": 50, "leadline-crashes": "50"}
+    exchange = await channel.get_exchange(EXCHANGE)
+    for name in ("a", "b"):
+        await exchange.publish(aio_pika.Message(b"", message_id=name, headers=headers), LeadsSubmitted.TYPE)
+    subscription = await broker.subscribe(SUBMISSIONS, 2)
+    for name in ("a", "b"):
+        delivery = await receive(subscription)
+        assert (delivery.message.id, delivery.message.headers) == (name, {})
+
+
+async def test_a_deleted_queue_of_suspects_is_declared_again(
+    broker: RabbitBroker, channel: AbstractRobustChannel
+) -> None:
+    """Without it a subscription ends; the next one finds it in place, and nothing is lost."""
+    subscription = await broker.subscribe(SUBMISSIONS, 1)
+    await channel.queue_delete(SUBMISSIONS.suspects)
+    await broker.subscribe(RULES, 1)  # has all suspects looked for
+    with pytest.raises(Unavailable):
+        await receive(subscription)
+    await broker.publish(submitted("a"))
+    assert (await receive(await broker.subscribe(SUBMISSIONS, 1))).message.id == "a"
+    assert await broker.depth(SUBMISSIONS.suspects) == 0
 
 
 async def test_a_bare_message_of_another_system_is_read(

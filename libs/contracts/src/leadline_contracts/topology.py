@@ -9,8 +9,12 @@ EXCHANGE = "leadline"
 RETRY_DELAYS = (1, 5, 30, 120)
 """Seconds before attempt 2, 3, 4 and 5; there is no sixth."""
 MAX_ATTEMPTS = len(RETRY_DELAYS) + 1
+SUSPECT_AFTER = 3
+"""Deaths of its process after which a message is a suspect, of which a process has one in hand at a time."""
 DELIVERY_LIMIT = 10
-"""Deliveries after which the broker dead-letters a message that never settles: it kills its consumer."""
+"""Deaths of its process after which a message is dead-lettered: it kills its consumer."""
+
+SUSPECTS = ".suspects"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,11 @@ class Queue:
     def dead(self) -> str:
         """The queue that keeps what could not be handled."""
         return f"{self.name}.dead"
+
+    @property
+    def suspects(self) -> str:
+        """The queue where RabbitMQ keeps the suspects, to be handed out one at a time."""
+        return f"{self.name}{SUSPECTS}"
 
     def retry(self, delay: int) -> str:
         """The queue where a message waits `delay` seconds before it comes back."""

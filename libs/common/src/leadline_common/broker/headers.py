@@ -15,6 +15,7 @@ ERROR = f"{PREFIX}error"
 QUEUE = f"{PREFIX}queue"
 CRASHED = f"its consumer died {DELIVERY_LIMIT} times with it in hand"
 """The error of a message that the broker itself takes out of a queue."""
+_CRASHES = f"{PREFIX}crashes"
 _PUBLISHED_AT = f"{PREFIX}published-at"
 _ERROR_LENGTH = 2_000
 
@@ -39,6 +40,7 @@ def carried(message: Message) -> dict[str, str]:
 def parted(headers: Mapping[str, str]) -> tuple[dict[str, str], float | None]:
     """Return a received message's own headers, and when it was published where they said so."""
     own = dict(headers)
+    own.pop(_CRASHES, None)
     try:
         at = float(own.pop(_PUBLISHED_AT, "nan"))
     except ValueError:
@@ -48,8 +50,17 @@ def parted(headers: Mapping[str, str]) -> tuple[dict[str, str], float | None]:
 
 def attempt_of(headers: Mapping[str, str]) -> int:
     """Return the attempt a message is at, 1 where its header says nothing that can be read."""
-    text = headers.get(ATTEMPT, "")
-    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 10 else 1
+    return max(1, _number(headers.get(ATTEMPT)))
+
+
+def crashes_of(headers: Mapping[str, object]) -> int:
+    """Return how many deaths a suspect had behind it when it was set aside, 0 where that cannot be read."""
+    return _number(headers.get(_CRASHES))
+
+
+def suspected(message: Message, crashes: int) -> Message:
+    """Return the message as it waits among the suspects."""
+    return _marked(message, {_CRASHES: str(crashes)})
 
 
 def retried(message: Message, error: str) -> Message:
@@ -60,6 +71,10 @@ def retried(message: Message, error: str) -> Message:
 def dead(message: Message, queue: Queue, error: str) -> Message:
     """Return the message as it lies in the dead queue."""
     return _marked(message, {ATTEMPT: str(attempt_of(message.headers)), ERROR: error, QUEUE: queue.name})
+
+
+def _number(text: object) -> int:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
 def _marked(message: Message, ours: Mapping[str, str]) -> Message:

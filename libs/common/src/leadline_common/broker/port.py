@@ -75,7 +75,8 @@ class Delivery(Protocol):
 class Subscription(Protocol):
     """A stream of deliveries from one queue, in the order they were queued, at most `prefetch` unsettled.
 
-    Order holds for first deliveries to a single subscription; what is retried or redelivered comes later.
+    Order holds for first deliveries to a single subscription; what is retried or redelivered comes later. A
+    suspect (see Broker) comes in addition to the `prefetch`.
     """
 
     async def receive(self) -> Delivery:
@@ -90,9 +91,15 @@ class Broker(Protocol):
     """Durable queues laid out by `leadline_contracts.topology`.
 
     Delivery is at least once: whatever crashes, a message that `publish` confirmed is delivered until a
-    consumer settles it, and may be delivered again. A message that ends its consumer's process
-    DELIVERY_LIMIT times without being settled is dead-lettered by the broker; a process that dies counts
-    against everything it held, received or prefetched, so a small `prefetch` spares the innocent.
+    consumer settles it, and may be delivered again.
+
+    A process that dies counts against everything it held, received or prefetched. After SUSPECT_AFTER deaths
+    a message is a suspect, and of all its queues a process holds one suspect at a time, so that further
+    deaths count against that one alone. The one that was held at the last death comes after the other
+    suspects of its queue. At DELIVERY_LIMIT deaths it is dead-lettered, at the latest when a process
+    subscribes to its queue again. Messages that are no suspects are delivered meanwhile; should one of them
+    end the process, that counts against both. A suspect that is settled otherwise is none any more, and
+    giving a message back is no death.
 
     A message published without a `traceparent` gets that of the work that publishes it, where there is one.
     """

@@ -4,18 +4,24 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+import structlog
 
 from leadline_common.broker import headers
 from leadline_common.broker.embedded import journal
 from leadline_common.broker.port import Broker, Delivery, Message, Subscription
+from leadline_common.process.tasks import start_task
 from leadline_common.storage.sqlite import Database, Work
 from leadline_contracts.errors import Permanent, Unavailable
-from leadline_contracts.topology import Queue, queues_for
+from leadline_contracts.topology import DELIVERY_LIMIT, SUSPECT_AFTER, Queue, queues_for
 
 _PAUSE = 1.0  # seconds until a journal that could not be written is tried again
+_OTHERS_FIRST = 1.0  # seconds that others have before a suspect that may have caused the last crash
 _ANSWER = 2.0  # seconds the journal has to answer a ping
+
+log = structlog.get_logger()
 
 
 class EmbeddedBroker(Broker):
@@ -31,6 +37,8 @@ class EmbeddedBroker(Broker):
         self._subscriptions: dict[str, set[EmbeddedSubscription]] = defaultdict(set)
         self._retries_changed = asyncio.Event()
         self._returning = asyncio.create_task(self._return_retries())
+        self._subscribed = asyncio.Event()
+        self._quarantine = start_task(self._hand_out_suspects(), "suspects of the journal")
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Journal every message in each queue bound to its type, in one transaction."""
@@ -50,6 +58,7 @@ class EmbeddedBroker(Broker):
             raise Unavailable("the broker is closed")
         subscription = EmbeddedSubscription(self, queue, prefetch)
         self._subscriptions[queue.name].add(subscription)
+        self._subscribed.set()
         return subscription
 
     async def set_aside(self, header: str, values: Sequence[str]) -> None:
@@ -81,6 +90,7 @@ class EmbeddedBroker(Broker):
                 await subscription.close()
         self.closed = True
         self._returning.cancel()
+        self._quarantine.cancel()
         with contextlib.suppress(Unavailable):
             await self._database.write(journal.let_all_go)
         self._database.close()
@@ -128,9 +138,43 @@ class EmbeddedBroker(Broker):
                 async with asyncio.timeout(None if following is None else following - time.time()):
                     await self._retries_changed.wait()
 
+    async def _hand_out_suspects(self) -> None:
+        """Hand out one suspect after the other, those last that were the only one in hand at a crash."""
+        await self._subscribed.wait()
+        while await self._hand_out_suspect(SUSPECT_AFTER):
+            pass
+        await asyncio.sleep(_OTHERS_FIRST)
+        while True:
+            if not await self._hand_out_suspect(DELIVERY_LIMIT):
+                await self._subscribed.wait()
+
+    async def _hand_out_suspect(self, most: int) -> bool:
+        """Hand out a suspect with at most so many crashes and wait for its end; tell whether to go on."""
+        self._subscribed.clear()
+        queues = [queue for queue, group in self._subscriptions.items() if group]
+        try:
+            suspect = await self._database.write(
+                lambda connection: journal.take_suspect(connection, queues, most)
+            )
+            if suspect is None:
+                return False
+            for subscription in self._subscriptions[suspect.queue]:
+                log.warning(
+                    "suspect_in_hand",
+                    queue=suspect.queue,
+                    message_id=suspect.message.id,
+                    deaths=suspect.crashes,
+                )
+                await subscription.hand_out(suspect.seq, suspect.message)
+                return True
+            await self._database.write(lambda connection: journal.let_go(connection, [suspect.seq]))
+        except Unavailable:
+            await asyncio.sleep(_PAUSE)
+        return True
+
 
 class EmbeddedSubscription(Subscription):
-    """A window of at most `prefetch` unsettled messages over one queue."""
+    """A window of at most `prefetch` unsettled messages over one queue, and maybe a suspect beside it."""
 
     def __init__(self, broker: EmbeddedBroker, queue: Queue, prefetch: int) -> None:
         self.queue = queue
@@ -160,16 +204,26 @@ class EmbeddedSubscription(Subscription):
         await self._filling  # never cancelled: what a fetch took would stay held
         unseen = [self._buffer.get_nowait() for _ in range(self._buffer.qsize())]
         self._buffer.put_nowait(None)
-        seqs = [delivery.seq for delivery in unseen if delivery is not None]
+        given_back = [delivery for delivery in unseen if delivery is not None]
+        seqs = [delivery.seq for delivery in given_back]
         await self._broker.write(
             lambda connection: journal.let_go(connection, seqs), changed=[self.queue.name]
         )
+        for delivery in given_back:
+            delivery.free()
 
-    async def settle(self, work: Work[None], *, changed: Iterable[str] = ()) -> None:
-        """Write a delivery's settlement, which frees its place in the window."""
+    async def hand_out(self, seq: int, suspect: Message) -> None:
+        """Deliver a suspect and return when it is settled."""
+        freed = asyncio.Event()
+        self._buffer.put_nowait(EmbeddedDelivery(self, seq, suspect, freed.set))
+        await freed.wait()
+
+    async def settle(
+        self, delivery: "EmbeddedDelivery", work: Work[None], *, changed: Iterable[str] = ()
+    ) -> None:
+        """Write a delivery's settlement, which frees its place."""
         await self._broker.write(work, changed=changed)
-        self._room += 1
-        self._changed.set()
+        delivery.free()
 
     def wake(self) -> None:
         """Look at the queue again."""
@@ -194,16 +248,24 @@ class EmbeddedSubscription(Subscription):
                 continue
             self._room -= len(taken)
             for seq, message in taken:
-                self._buffer.put_nowait(EmbeddedDelivery(self, seq, message))
+                self._buffer.put_nowait(EmbeddedDelivery(self, seq, message, self._free_place))
+
+    def _free_place(self) -> None:
+        self._room += 1
+        self._changed.set()
 
 
 class EmbeddedDelivery(Delivery):
     """A held message; a second settlement does nothing."""
 
-    __slots__ = ("_message", "_settled", "_subscription", "seq")
+    __slots__ = ("_message", "_settled", "_subscription", "free", "seq")
 
-    def __init__(self, subscription: EmbeddedSubscription, seq: int, message: Message) -> None:
+    def __init__(
+        self, subscription: EmbeddedSubscription, seq: int, message: Message, free: Callable[[], None]
+    ) -> None:
+        """Deliver a message; once it is settled or given back, `free` is called."""
         self.seq = seq
+        self.free = free
         self._message = message
         self._subscription = subscription
         self._settled = False
@@ -250,7 +312,7 @@ class EmbeddedDelivery(Delivery):
         self._settled = True
         try:
             # Shielded: a consumer cancelled here must not leave its window one place short for good.
-            await asyncio.shield(self._subscription.settle(work, changed=changed))
+            await asyncio.shield(self._subscription.settle(self, work, changed=changed))
         except Unavailable:
             self._settled = False
             raise

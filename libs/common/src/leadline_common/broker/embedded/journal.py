@@ -1,17 +1,19 @@
 """The embedded broker's queues as rows of SQLite: what happens inside one transaction.
 
 A message is held (1) while it is in a consumer's hands. What is still held when the journal is opened was in
-the hands of a process that died: that is a crash, and after DELIVERY_LIMIT of them the message is dead.
+the hands of a process that died: that is a crash. After SUSPECT_AFTER of them the message is a suspect, of
+which at most one is held, and after DELIVERY_LIMIT it is dead.
 A message that is set aside (2) is delivered to nobody until the journal is opened again.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from leadline_common.broker import headers
 from leadline_common.broker.port import Message
-from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, RETRY_DELAYS
+from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, RETRY_DELAYS, SUSPECT_AFTER
 
 DEAD = {queue.name: queue.dead for queue in QUEUES}
 RETRIES = {queue.retry(delay): (queue.name, delay) for queue in QUEUES for delay in RETRY_DELAYS}
@@ -21,6 +23,10 @@ _RETURNED_AT_ONCE = 500
 _NEXT = "(SELECT coalesce(max(seq), 0) + 1 FROM messages)"
 
 _WORK_QUEUES = ", ".join(f"'{name}'" for name in DEAD)
+_MESSAGE = "seq, queue, crashes, type, id, body, headers, reply_to, correlation_id"
+_FRESH = f"queue = ? AND held = 0 AND crashes < {SUSPECT_AFTER}"
+# The first term is that of the index `crashed`; the `+` below keeps SQLite from reading whole queues instead.
+_SUSPECT = f"crashes > 0 AND crashes >= {SUSPECT_AFTER}"
 
 # `due` is the Unix time at which a message leaves its retry queue.
 SCHEMA = f"""
@@ -81,17 +87,42 @@ def due(queue: str, now: float) -> float | None:
 
 
 def take(connection: sqlite3.Connection, queue: str, room: int) -> list[tuple[int, Message]]:
-    """Hold the first messages of a queue, at most `room`, and return them with their sequence numbers."""
+    """Hold and return, with their sequence numbers, the first `room` messages of a queue but its suspects."""
     rows = connection.execute(
-        "SELECT seq, type, id, body, headers, reply_to, correlation_id FROM messages"
-        " WHERE queue = ? AND held = 0 ORDER BY seq LIMIT ?",
+        f"SELECT {_MESSAGE} FROM messages WHERE {_FRESH} ORDER BY seq LIMIT ?",  # noqa: S608
         (queue, room),
     ).fetchall()
     if rows:
         connection.execute(
-            "UPDATE messages SET held = 1 WHERE queue = ? AND held = 0 AND seq <= ?", (queue, rows[-1]["seq"])
+            f"UPDATE messages SET held = 1 WHERE {_FRESH} AND seq <= ?",  # noqa: S608
+            (queue, rows[-1]["seq"]),
         )
     return [(row["seq"], _message(row)) for row in rows]
+
+
+class Suspect(NamedTuple):
+    """A suspect that is held now."""
+
+    seq: int
+    queue: str
+    crashes: int
+    message: Message
+
+
+def take_suspect(connection: sqlite3.Connection, queues: Sequence[str], most: int) -> Suspect | None:
+    """Hold and return that suspect of these queues which had the fewest crashes, but no more than `most`.
+
+    So what is innocent is done with before the one at fault is tried again.
+    """
+    row = connection.execute(
+        f"SELECT {_MESSAGE} FROM messages WHERE {_SUSPECT} AND crashes <= ? AND held = 0"  # noqa: S608
+        f" AND +queue IN ({', '.join('?' * len(queues))}) ORDER BY crashes, seq LIMIT 1",
+        (most, *queues),
+    ).fetchone()
+    if row is None:
+        return None
+    connection.execute("UPDATE messages SET held = 1 WHERE seq = ?", (row["seq"],))
+    return Suspect(row["seq"], row["queue"], row["crashes"], _message(row))
 
 
 def _message(row: sqlite3.Row) -> Message:

@@ -9,8 +9,10 @@ from aio_pika.abc import AbstractIncomingMessage, FieldValue, HeadersType
 
 from leadline_common.broker import headers as ours
 from leadline_common.broker.port import Message
+from leadline_contracts.topology import SUSPECTS
 
-_SERVERS_OWN = ("x-acquired-count", "x-death", "x-delivery-count", "x-first-death-", "x-last-death-")
+_DELIVERY_COUNT = "x-delivery-count"
+_SERVERS_OWN = ("x-acquired-count", "x-death", _DELIVERY_COUNT, "x-first-death-", "x-last-death-")
 
 
 def to_amqp(message: Message) -> aio_pika.Message:
@@ -47,13 +49,24 @@ def from_amqp(incoming: AbstractIncomingMessage) -> Message:
     )
 
 
+def returns_of(incoming: AbstractIncomingMessage) -> int:
+    """Return how often the message came back to its queue, as the server counts.
+
+    It counts each end of a connection, before version 4.3 also what is given back. On a first delivery the
+    header may be left from another queue.
+    """
+    count = incoming.headers.get(_DELIVERY_COUNT)
+    return count if incoming.redelivered and isinstance(count, int) else 0
+
+
 def _text_headers(headers: HeadersType) -> dict[str, str]:
     read = {name: _text(value) for name, value in headers.items() if not name.startswith(_SERVERS_OWN)}
     kept = {name: value for name, value in read.items() if value is not None}
     match headers.get("x-death"):
         # The server's own dead lettering, told as ours is.
         case [{"reason": "delivery_limit", "queue": str(queue)}, *_]:
-            return {ours.ATTEMPT: "1", **kept, ours.QUEUE: queue, ours.ERROR: ours.CRASHED}
+            origin = queue.removesuffix(SUSPECTS)
+            return {ours.ATTEMPT: "1", **kept, ours.QUEUE: origin, ours.ERROR: ours.CRASHED}
         case _:
             return kept
 

@@ -16,11 +16,17 @@ async def declare(channel: AbstractChannel) -> None:
     for queue in QUEUES:
         # The queues that take a queue's dead letters come before it.
         await channel.declare_queue(queue.dead, durable=True, arguments=_QUORUM)
+        await declare_suspects(channel, queue)
         work = await channel.declare_queue(queue.name, durable=True, arguments=_work(queue))
         for delay in RETRY_DELAYS:
             await channel.declare_queue(queue.retry(delay), durable=True, arguments=_retry(queue, delay))
         for kind in queue.types:
             await work.bind(exchange, routing_key=kind)
+
+
+async def declare_suspects(channel: AbstractChannel, queue: Queue) -> None:
+    """Declare the queue where the suspects of another wait."""
+    await channel.declare_queue(queue.suspects, durable=True, arguments=_work(queue))
 
 
 def _work(queue: Queue) -> Arguments:
