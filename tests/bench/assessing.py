@@ -16,7 +16,7 @@ from tests.bench.prospects import OFFER, prospects
 
 from leadline_ai.app import build_policy, choose_provider, workers_for
 from leadline_ai.leads.handler import AiHandler
-from leadline_ai.limiter.limiter import Gate
+from leadline_ai.limiter.breaker import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore

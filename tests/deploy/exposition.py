@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics import MetricWrapperBase
 
-from leadline_ai.limiter.limiter import Gate
+from leadline_ai.limiter.breaker import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_ingest.metrics import IngestMetrics

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leadline_ai.limiter import limiter as gate
+from leadline_ai.limiter import breaker as gate
 from leadline_ai.store import AiStore
 from leadline_ai.stores.mongo import MongoAiStore
 from leadline_ai.stores.sqlite import SqliteAiStore

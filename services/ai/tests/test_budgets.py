@@ -17,7 +17,7 @@ from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer
 from leadline_testing.model_usage import count_input_tokens, count_tokens
 
-from .judging import (
+from .lead_cases import (
     OFFER,
     about_each,
     answered_rightly,

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from leadline_ai.leads.policy import Policy
-from leadline_ai.limiter import limiter as gate
+from leadline_ai.limiter import breaker as gate
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.errors import Transient
 from leadline_contracts.scoring import AiScored, Lead
@@ -16,7 +16,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer
 
-from .judging import (
+from .lead_cases import (
     FAILING,
     SLOW,
     about_each,

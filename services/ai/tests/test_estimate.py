@@ -19,7 +19,7 @@ from leadline_testing.model_behaviour import OK, THINKING, Behaviour
 from leadline_testing.model_request import Body
 from leadline_testing.model_server import ModelServer
 
-from .judging import OFFER, bought_of, chunk, judging, leads
+from .lead_cases import OFFER, bought_of, chunk, judging, leads
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 HAIKU = Price.of("claude-haiku-5-5")

@@ -20,7 +20,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer
 
-from .judging import about_each, answered_rightly, chunk, judging, leads, names, sizes
+from .lead_cases import about_each, answered_rightly, chunk, judging, leads, names, sizes
 
 TEN = leads(10)
 UNREADABLE = Message(type=LeadsAccepted.TYPE, id="x", body=b'{"owner": "ann"}')

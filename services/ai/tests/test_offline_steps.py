@@ -22,7 +22,7 @@ from leadline_contracts.inbound import (
     checked_output,
 )
 
-from .stepping import CATEGORIES, JUDGED, classified, classify_step, extract_step, extracted, judge_step
+from .step_cases import CATEGORIES, JUDGED, classified, classify_step, extract_step, extracted, judge_step
 
 QUEUES: tuple[RouteQueue, ...] = ("sales", "support", "ignore", "needs_clarification")
 PRIORITIES: tuple[Priority, ...] = ("p0", "p1", "p2")

@@ -12,7 +12,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer
 
-from .judging import OFFER, about_each, answered_rightly, chunk, judging, leads, names
+from .lead_cases import OFFER, about_each, answered_rightly, chunk, judging, leads, names
 
 PRICE = Price.of("claude-haiku-5-5")
 MANY = leads(50)

@@ -14,7 +14,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer
 
-from .judging import about_each, answered_rightly, asked, chunk, judging, leads, names
+from .lead_cases import about_each, answered_rightly, asked, chunk, judging, leads, names
 
 TEN = leads(10)
 FIFTY = leads(50)

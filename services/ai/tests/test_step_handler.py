@@ -28,7 +28,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer
 
-from .stepping import answer_step, classify_step, extract_step, judge_step, stepping
+from .step_cases import answer_step, classify_step, extract_step, judge_step, stepping
 
 STEPS = [classify_step(), extract_step(), judge_step()]
 MESSAGES = [message_of(step, f"workflow-1:{step.step}:1") for step in STEPS]

@@ -10,7 +10,7 @@ import pytest
 
 from leadline_ai.cache import retry as keeping
 from leadline_ai.leads.answers import Failure
-from leadline_ai.limiter import limiter as gate
+from leadline_ai.limiter import breaker as gate
 from leadline_ai.steps import assessor as step_asking
 from leadline_ai.steps.offline import OFFLINE_STEPS, route_of, step_offline
 from leadline_ai.steps.policy import StepPolicy
@@ -32,8 +32,8 @@ from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_request import Body
 from leadline_testing.model_server import ModelServer
 
-from .judging import FAILING, brief_for
-from .stepping import (
+from .lead_cases import FAILING, brief_for
+from .step_cases import (
     EVERY_STEP,
     JUDGED,
     answer_step,
@@ -44,7 +44,7 @@ from .stepping import (
     judge_step,
     stepping,
 )
-from .test_bought import StoreWithOutages
+from .test_answer_cache import StoreWithOutages
 
 AN_HOUR = replace(behaviour.RATE_LIMITED, retry_after=3_600)
 ALONE = "anthropic asks to be left alone for a while"

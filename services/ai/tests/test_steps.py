@@ -14,7 +14,7 @@ from leadline_contracts.inbound import Category, JudgeStep, MessageSpec, checked
 from leadline_testing.model_server import ModelServer
 
 from .provider_cases import CASES, connected
-from .stepping import (
+from .step_cases import (
     BY_CATEGORY,
     CATEGORIES,
     CLASSIFIED,

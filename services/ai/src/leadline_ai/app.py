@@ -9,12 +9,12 @@ import structlog
 from leadline_ai.budget.collector import BudgetWatch
 from leadline_ai.budget.prices import NANO_PER_USD, Price
 from leadline_ai.budget.reservations import Spending
-from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.leads.answer_cache import BoughtAnswers
 from leadline_ai.leads.assessor import ModelAssessor
 from leadline_ai.leads.handler import AiHandler
 from leadline_ai.leads.policy import Policy
 from leadline_ai.leads.prompt import load_prompt
-from leadline_ai.limiter.limiter import Gate
+from leadline_ai.limiter.breaker import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.asker import Asker
 from leadline_ai.providers.port import Provider

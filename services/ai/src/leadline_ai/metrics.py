@@ -6,7 +6,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from leadline_ai.budget.prices import NANO_PER_USD
-from leadline_ai.limiter.limiter import Gate, State
+from leadline_ai.limiter.breaker import Gate, State
 from leadline_ai.providers.port import Usage
 from leadline_contracts.inbound import StepFinished
 from leadline_contracts.scoring import AiScored

@@ -13,8 +13,8 @@ from filelock import FileLock, Timeout
 
 from leadline_ai.app import build as build_ai
 from leadline_ai.app import build_policy, choose_provider
-from leadline_ai.cache.answers import BoughtAnswers
-from leadline_ai.limiter.limiter import Gate
+from leadline_ai.leads.answer_cache import BoughtAnswers
+from leadline_ai.limiter.breaker import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.probe import Watch
 from leadline_ai.settings import AssessorSettings

@@ -10,7 +10,7 @@ from leadline_ai.budget.prices import Price
 from leadline_ai.budget.reservations import Account, BudgetSpent
 from leadline_ai.leads.answers import Answer, Failure, FailureKind, Outcome
 from leadline_ai.leads.prompt import ANSWER_SCHEMA, Prompt, Reading, read_answers
-from leadline_ai.limiter.limiter import TurnedAway
+from leadline_ai.limiter.breaker import TurnedAway
 from leadline_ai.providers.asker import Asker, backoff
 from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop
 from leadline_contracts.scoring import Lead, Offer

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from leadline_ai.budget.prices import Price
-from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.leads.answer_cache import BoughtAnswers
 from leadline_ai.providers.port import Question, Usage
 from leadline_contracts.scoring import Lead, Offer
 

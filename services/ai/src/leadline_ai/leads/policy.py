@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.leads.answer_cache import BoughtAnswers
 from leadline_ai.leads.answers import Answer, Failure, Judged
 from leadline_ai.leads.offline import OFFLINE, assess_offline
 from leadline_ai.store import StoredAnswer

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from leadline_ai.budget.prices import input_tokens
 from leadline_ai.budget.reservations import Account
-from leadline_ai.limiter.limiter import Gate, TurnedAway
+from leadline_ai.limiter.breaker import Gate, TurnedAway
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.port import Provider, ProviderFailure, Question, Reply, Stop, Usage
 

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from leadline_ai.limiter.limiter import Gate, State
+from leadline_ai.limiter.breaker import Gate, State
 from leadline_ai.providers.port import Provider, ProviderFailure
 from leadline_contracts.errors import Unavailable
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from leadline_ai.budget.reservations import Account, BudgetSpent
 from leadline_ai.leads.answers import Failure, FailureKind
 from leadline_ai.leads.assessor import CHUNK_SECONDS
-from leadline_ai.limiter.limiter import TurnedAway
+from leadline_ai.limiter.breaker import TurnedAway
 from leadline_ai.providers.asker import Asker, backoff
 from leadline_ai.providers.port import ProviderFailure, Reply, Stop
 from leadline_ai.steps.offline import Output

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from leadline_ai.limiter import limiter as gate_module
-from leadline_ai.limiter.limiter import FAILURES_IN_A_ROW, Gate, State, TurnedAway
+from leadline_ai.limiter import breaker as gate_module
+from leadline_ai.limiter.breaker import FAILURES_IN_A_ROW, Gate, State, TurnedAway
 from leadline_ai.providers.port import FailureKind, ProviderFailure
 
 Outcome = ProviderFailure | Exception | None

@@ -20,7 +20,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer
 
-from .judging import (
+from .lead_cases import (
     OFFER,
     about_each,
     answered_rightly,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from leadline_ai.limiter.limiter import FAILURES_IN_A_ROW, Gate, State
+from leadline_ai.limiter.breaker import FAILURES_IN_A_ROW, Gate, State
 from leadline_ai.providers import probe as watching
 from leadline_ai.providers.anthropic import AnthropicProvider
 from leadline_ai.providers.port import ProviderFailure, Question, Reply

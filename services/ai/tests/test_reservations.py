@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from leadline_ai.budget.prices import Price, input_tokens
 from leadline_ai.budget.reservations import Account, BudgetSpent, Spending
-from leadline_ai.limiter.limiter import Gate, TurnedAway
+from leadline_ai.limiter.breaker import Gate, TurnedAway
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.asker import Asker
 from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop, Usage

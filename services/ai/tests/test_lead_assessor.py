@@ -12,7 +12,7 @@ from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_request import Body
 from leadline_testing.model_server import ModelServer
 
-from .judging import (
+from .lead_cases import (
     FAILING,
     SLOW,
     about_each,

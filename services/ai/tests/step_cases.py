@@ -24,7 +24,7 @@ from leadline_contracts.inbound import (
 from leadline_testing.model_request import Body, Request, schema_of
 from leadline_testing.model_server import ModelServer
 
-from .judging import bought_of, judging
+from .lead_cases import bought_of, judging
 
 CATEGORIES: tuple[Category, ...] = ("sales_new", "sales_existing", "support", "spam", "unknown")
 TEXT = "Could you clean our office in Leeds next week, and what would it cost?"

@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from leadline_ai.app import build_policy, choose_provider
-from leadline_ai.cache.answers import BoughtAnswers
+from leadline_ai.leads.answer_cache import BoughtAnswers
 from leadline_ai.leads.policy import Policy
-from leadline_ai.limiter.limiter import Gate
+from leadline_ai.limiter.breaker import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.store import AiStore
