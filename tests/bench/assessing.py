@@ -14,9 +14,8 @@ import httpx
 from prometheus_client import CollectorRegistry
 from tests.bench.prospects import OFFER, prospects
 
-from leadline_ai.app import build_policy, choose_provider, workers_for
+from leadline_ai.app import choose_provider, lead_policy, model_parts, workers_for
 from leadline_ai.leads.handler import AiHandler
-from leadline_ai.limiter.breaker import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
@@ -67,8 +66,8 @@ async def measure_assessing(count: int, leads_per_request: int, latency: float =
         metrics = AiMetrics(CollectorRegistry())
         with tempfile.TemporaryDirectory(prefix="leadline-bench-") as folder:
             store = SqliteAiStore(Path(folder) / "ai.db")
-            gate = Gate(provider.name, settings.ai_concurrency)
-            handler = AiHandler(build_policy(provider, gate, store, settings, metrics), metrics)
+            parts = model_parts(provider, store, settings, metrics)
+            handler = AiHandler(lead_policy(parts, settings), metrics)
             started, worked = time.monotonic(), time.process_time()
             answers = await _handle(handler, _messages(count), workers_for(settings))
             seconds, processor = time.monotonic() - started, time.process_time() - worked

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.metrics import MetricWrapperBase
 
-from leadline_ai.limiter.breaker import Gate
+from leadline_ai.limiter.adaptive import AdaptiveLimiter
+from leadline_ai.limiter.breaker import CircuitBreaker
 from leadline_ai.metrics import AiMetrics
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_ingest.metrics import IngestMetrics
@@ -27,8 +28,8 @@ def registry() -> CollectorRegistry:
     IngestMetrics(made)
     RulesMetrics(made)
     ai = AiMetrics(made)
-    ai.watch("anthropic", Gate("anthropic", 1))
-    ai.watch_budget(1.0)
+    ai.show_limiter("anthropic", AdaptiveLimiter(CircuitBreaker("anthropic"), 1))
+    ai.show_day_budget(1.0)
     ResultMetrics(made)
     WorkflowMetrics(made)
     return made

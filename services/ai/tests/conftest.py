@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from leadline_ai.limiter import breaker as gate
+from leadline_ai.limiter import breaker
 from leadline_ai.store import AiStore
 from leadline_ai.stores.mongo import MongoAiStore
 from leadline_ai.stores.sqlite import SqliteAiStore
@@ -46,8 +46,8 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[ModelServer]:
 @pytest.fixture
 def quick_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a failing provider be asked again at once, so that no lead is spared a call by waiting."""
-    monkeypatch.setattr(gate, "_FIRST_PROBE", 0.0)
-    monkeypatch.setattr(gate, "_LONGEST_PROBE", 0.0)
+    monkeypatch.setattr(breaker, "_FIRST_PROBE_DELAY", 0.0)
+    monkeypatch.setattr(breaker, "_LONGEST_PROBE_DELAY", 0.0)
 
 
 @pytest.fixture

@@ -10,10 +10,9 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
-from leadline_ai.app import build_policy, choose_provider
-from leadline_ai.leads.answer_cache import BoughtAnswers
+from leadline_ai.app import ModelParts, choose_provider, lead_policy, model_parts
+from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.leads.policy import Policy
-from leadline_ai.limiter.breaker import Gate
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.store import AiStore
@@ -56,10 +55,22 @@ def chunk(leads: Sequence[Lead], **changes: Any) -> LeadsAccepted:
 
 
 @asynccontextmanager
-async def judging(
+async def lead_replica(
     server: ModelServer, store: AiStore, metrics: AiMetrics | None = None, **settings: Any
 ) -> AsyncIterator[Policy]:
-    """Open a replica with a gate of its own that asks the server; its waits between calls are short."""
+    """Open a replica's policy for leads, which asks the server; its waits between calls are short."""
+    async with replica_parts(server, store, metrics, **settings) as (parts, told):
+        policy = lead_policy(parts, told)
+        cache = cache_of(policy)
+        assessor = replace(cache.assessor, first_wait=0.005, longest_wait=0.01)
+        yield replace(policy, cache=replace(cache, assessor=assessor))
+
+
+@asynccontextmanager
+async def replica_parts(
+    server: ModelServer, store: AiStore, metrics: AiMetrics | None = None, **settings: Any
+) -> AsyncIterator[tuple[ModelParts, AssessorSettings]]:
+    """Open what a replica has of a model, with a limiter and a breaker of its own, and its settings."""
     told = AssessorSettings(
         ai="anthropic",
         anthropic_api_key=SecretStr("sk-test"),
@@ -67,12 +78,8 @@ async def judging(
     )
     provider = choose_provider(told)
     assert provider is not None
-    gate = Gate(provider.name, told.ai_concurrency)
-    policy = build_policy(provider, gate, store, told, metrics or AiMetrics(CollectorRegistry()))
-    bought = bought_of(policy)
-    assessor = replace(bought.assessor, first_wait=0.005, longest_wait=0.01)
     try:
-        yield replace(policy, bought=replace(bought, assessor=assessor))
+        yield model_parts(provider, store, told, metrics or AiMetrics(CollectorRegistry())), told
     finally:
         await provider.close()
 
@@ -82,10 +89,10 @@ def brief_for(name: str, seconds: float = 0.3) -> dict[str, Any]:
     return {"ai_timeout_seconds": seconds} if name in SLOW else {}
 
 
-def bought_of(policy: Policy) -> BoughtAnswers:
+def cache_of(policy: Policy) -> LeadAnswerCache:
     """Return the language model's part of a policy that has one."""
-    assert policy.bought is not None
-    return policy.bought
+    assert policy.cache is not None
+    return policy.cache
 
 
 def about_each(body: Body) -> Any:

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from leadline_ai.app import step_policy
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.steps.assessor import StepAssessor
-from leadline_ai.steps.policy import BoughtSteps, StepPolicy
+from leadline_ai.steps.policy import StepPolicy
 from leadline_ai.steps.step import AskedStep
 from leadline_ai.store import AiStore
 from leadline_contracts.inbound import (
@@ -24,7 +25,7 @@ from leadline_contracts.inbound import (
 from leadline_testing.model_request import Body, Request, schema_of
 from leadline_testing.model_server import ModelServer
 
-from .lead_cases import bought_of, judging
+from .lead_cases import replica_parts
 
 CATEGORIES: tuple[Category, ...] = ("sales_new", "sales_existing", "support", "spam", "unknown")
 TEXT = "Could you clean our office in Leeds next week, and what would it cost?"
@@ -133,20 +134,15 @@ def _value(name: str, schema: Any) -> Any:
 
 
 @asynccontextmanager
-async def stepping(
+async def step_replica(
     server: ModelServer, store: AiStore, metrics: AiMetrics | None = None, **settings: Any
 ) -> AsyncIterator[StepPolicy]:
-    """Open a replica with a gate of its own that asks the server; its waits between calls are short."""
-    async with judging(server, store, metrics, **settings) as policy:
-        bought = bought_of(policy)
-        assessor = StepAssessor(
-            asker=bought.assessor.asker,
-            calls_a_step=bought.assessor.calls_a_lead,
-            first_wait=0.005,
-            longest_wait=0.01,
-        )
-        steps = BoughtSteps(assessor=assessor, store=store, spending=bought.spending)
-        yield StepPolicy(steps, policy.on_failure)
+    """Open a replica's policy for steps, which asks the server; its waits between calls are short."""
+    async with replica_parts(server, store, metrics, **settings) as (parts, told):
+        policy = step_policy(parts, told)
+        assert policy.cache is not None
+        assessor = replace(policy.cache.assessor, first_wait=0.005, longest_wait=0.01)
+        yield replace(policy, cache=replace(policy.cache, assessor=assessor))
 
 
 def correction_in(request: Request) -> str:

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from leadline_ai.store import AiStore, Budget, StoredAnswer
+from leadline_ai.budget.store import Budget
+from leadline_ai.cache.store import StoredAnswer
+from leadline_ai.store import AiStore
 from leadline_contracts.scoring import AiSpend
 
 OpenStore = Callable[[], Awaitable[AiStore]]
@@ -14,7 +16,7 @@ RUN, DAY = Budget("run:1", 1_000), Budget("day:2026-11-21", 10_000)
 
 def answer(key: str, **changes: object) -> StoredAnswer:
     """An answer with every field set."""
-    bought = StoredAnswer(
+    stored = StoredAnswer(
         key=key,
         run_id="run-1",
         answer='{"reasoning":"Leads growth at a Zürich SaaS firm; \'ideal\'."}',
@@ -22,7 +24,7 @@ def answer(key: str, **changes: object) -> StoredAnswer:
         assessor="claude-haiku-5.5",
         prompt="intent.v2",
     )
-    return bought.model_copy(update=changes)
+    return stored.model_copy(update=changes)
 
 
 def spent(**figures: int) -> AiSpend:

@@ -1,4 +1,4 @@
-"""Answers that were paid for: used again, kept before they are given out, never bought twice."""
+"""The answer cache: what was paid for is stored before it is given out, used again, never paid for twice."""
 
 import asyncio
 import contextlib
@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from leadline_ai.cache import retry as keeping
+from leadline_ai.budget.store import Budget
+from leadline_ai.cache import retry
+from leadline_ai.cache.store import StoredAnswer
 from leadline_ai.leads.policy import Policy
-from leadline_ai.store import Budget, StoredAnswer
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import IcpSpec, LeadsAccepted
@@ -25,9 +26,9 @@ from .lead_cases import (
     about_each,
     answered_rightly,
     asked,
-    bought_of,
+    cache_of,
     chunk,
-    judging,
+    lead_replica,
     leads,
     sizes,
 )
@@ -66,7 +67,7 @@ class StoreWithOutages(SqliteAiStore):
 
 @pytest.fixture
 async def failing_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StoreWithOutages]:
-    monkeypatch.setattr(keeping, "_AGAIN_SECONDS", 0.01)
+    monkeypatch.setattr(retry, "_RETRY_SECONDS", 0.01)
     opened = StoreWithOutages(tmp_path / "failing.db")
     yield opened
     await opened.close()
@@ -87,7 +88,7 @@ async def test_the_same_input_returns_the_stored_answers(
     server: ModelServer, store: SqliteAiStore, again: LeadsAccepted
 ) -> None:
     """What offer and leads say is asked about once; ids, runs and scoring models make no difference."""
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         first = await policy.score(chunk(TEN), 1)
         second = await policy.score(again, 1)
 
@@ -100,11 +101,11 @@ async def test_the_same_input_returns_the_stored_answers(
 
 
 async def test_answers_survive_a_restart(server: ModelServer, tmp_path: Path) -> None:
-    """A process that starts over the same file buys nothing that it holds."""
+    """A process that starts over the same file asks for nothing that it holds."""
     scores = []
     for _ in range(2):
         store = SqliteAiStore(tmp_path / "ai.db")
-        async with judging(server, store) as policy:
+        async with lead_replica(server, store) as policy:
             scores.append((await policy.score(chunk(TEN), 1)).scores)
         await store.close()
 
@@ -127,7 +128,7 @@ async def test_another_input_is_asked_about(
     server: ModelServer, store: SqliteAiStore, changes: dict[str, Any]
 ) -> None:
     """Entries belong to their owner, and nothing the model is told may change without a new question."""
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         await policy.score(chunk(TEN), 1)
         await policy.score(chunk(TEN).model_copy(update=changes), 1)
 
@@ -135,21 +136,21 @@ async def test_another_input_is_asked_about(
 
 
 def with_earlier_prompt(policy: Policy) -> Policy:
-    assessor = bought_of(policy).assessor
+    assessor = cache_of(policy).assessor
     assessor = replace(assessor, prompt=replace(assessor.prompt, version="intent.v0"))
-    return replace(policy, bought=replace(bought_of(policy), assessor=assessor))
+    return replace(policy, cache=replace(cache_of(policy), assessor=assessor))
 
 
 @pytest.mark.parametrize("what", ["model", "endpoint", "prompt"])
 async def test_another_assessor_is_asked(server: ModelServer, store: SqliteAiStore, what: str) -> None:
     """An answer of another model, server or prompt version is not passed off as this one's."""
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         await policy.score(chunk(TEN), 1)
     settings: dict[str, dict[str, Any]] = {
         "model": {"ai_model": "claude-opus-5"},
         "endpoint": {"anthropic_base_url": f"{server.base_url}/"},
     }
-    async with judging(server, store, **settings.get(what, {})) as policy:
+    async with lead_replica(server, store, **settings.get(what, {})) as policy:
         scored = await (with_earlier_prompt(policy) if what == "prompt" else policy).score(chunk(TEN), 1)
 
     assert sizes(server) == [10, 10]
@@ -160,7 +161,7 @@ async def test_another_assessor_is_asked(server: ModelServer, store: SqliteAiSto
 async def test_only_what_is_lacking_is_asked_about(server: ModelServer, store: SqliteAiStore) -> None:
     """A chunk of known and new leads makes requests for the new ones, and comes back in its order."""
     mixed = [lead for pair in zip(TEN, leads(10, first=100), strict=True) for lead in pair]
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         await policy.score(chunk(TEN), 1)
         scored = await policy.score(chunk(mixed), 1)
 
@@ -172,7 +173,7 @@ async def test_only_what_is_lacking_is_asked_about(server: ModelServer, store: S
 async def test_leads_that_say_the_same_are_one_question(server: ModelServer, store: SqliteAiStore) -> None:
     """A row that stands in a file five times is paid for once."""
     doubles = [TEN[0].model_copy(update={"id": f"double-{n}"}) for n in range(5)]
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk([*doubles, TEN[1]]), 1)
 
     assert sizes(server) == [2]
@@ -185,7 +186,7 @@ async def test_a_failed_question_fails_all_that_say_the_same(
     """No lead is lost from its chunk, whichever of the doubles stood for the others."""
     doubles = [TEN[0].model_copy(update={"id": f"double-{n}"}) for n in range(5)]
     server.behave(default=behaviour.REFUSED)
-    async with judging(server, store, ai_on_failure="fail") as policy:
+    async with lead_replica(server, store, ai_on_failure="fail") as policy:
         scored = await policy.score(chunk(doubles), 1)
 
     assert server.count == 1
@@ -195,7 +196,7 @@ async def test_a_failed_question_fails_all_that_say_the_same(
 async def test_failures_are_not_stored(server: ModelServer, store: SqliteAiStore) -> None:
     """An outage is no answer: the next run asks again and gets one."""
     server.behave(default=behaviour.SERVER_ERROR)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         failed = await policy.score(chunk(leads(1)), 1)
         server.behave(default=OK)
         scored = await policy.score(chunk(leads(1), run_id="run-2"), 1)
@@ -206,7 +207,7 @@ async def test_failures_are_not_stored(server: ModelServer, store: SqliteAiStore
 
 async def test_refresh_asks_anew_once_a_run(server: ModelServer, store: SqliteAiStore) -> None:
     """A run that wants new answers pays for them once, however often its messages come; others share them."""
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         await policy.score(chunk(TEN), 1)
         for attempt in (1, 2):
             scored = await policy.score(chunk(TEN, run_id="run-2", refresh=True), attempt)
@@ -222,9 +223,9 @@ async def test_refresh_asks_anew_once_a_run(server: ModelServer, store: SqliteAi
 async def test_an_answer_is_stored_before_it_is_given_out(
     server: ModelServer, failing_store: StoreWithOutages
 ) -> None:
-    """While the store is away paid answers are held, then kept; none is bought a second time."""
+    """While the store is away paid answers are held, then stored; none is paid for a second time."""
     failing_store.script = {"keep_answers": ["away"] * 5}
-    async with judging(server, failing_store, ai_leads_per_request=5) as policy:
+    async with lead_replica(server, failing_store, ai_leads_per_request=5) as policy:
         scored = await policy.score(chunk(TEN), 1)
         assert failing_store.script == {"keep_answers": []}
         again = await policy.score(chunk(TEN), 1)
@@ -237,9 +238,9 @@ async def test_an_answer_is_stored_before_it_is_given_out(
 async def test_a_budget_that_cannot_be_read_stops_calls_and_loses_none(
     server: ModelServer, failing_store: StoreWithOutages
 ) -> None:
-    """Without a reservation nothing is asked; the chunk is held, and what was bought before is used."""
+    """Without a reservation nothing is asked; the chunk is held, and what the cache has is used."""
     failing_store.script = {"reserve": ["away"] * 2}
-    async with judging(server, failing_store, ai_leads_per_request=5) as policy:
+    async with lead_replica(server, failing_store, ai_leads_per_request=5) as policy:
         with pytest.raises(Unavailable):
             await policy.score(chunk(TEN), 1)
         assert server.count == 0
@@ -255,7 +256,7 @@ async def test_an_outage_of_the_store_gives_no_lead_more_calls(
     """A chunk that is held in the middle and handled again goes on counting where it was."""
     failing_store.script = {"reserve": ["there", "away"], "note_calls": ["away"] * 3}
     server.behave(default=behaviour.MALFORMED)
-    async with judging(server, failing_store, ai_attempts=3) as policy:
+    async with lead_replica(server, failing_store, ai_attempts=3) as policy:
         with pytest.raises(Unavailable):
             await policy.score(chunk(leads(1)), 1)
         assert server.count == 1
@@ -266,12 +267,12 @@ async def test_an_outage_of_the_store_gives_no_lead_more_calls(
 
 
 @pytest.mark.parametrize("stored_before", [10, 20, 30])
-async def test_a_crash_buys_only_what_was_under_way_again(
+async def test_a_crash_asks_again_only_for_what_was_under_way(
     server: ModelServer, store: SqliteAiStore, tmp_path: Path, stored_before: int
 ) -> None:
     """A process that ends in the middle of a chunk has what is stored; only the rest is asked about."""
     server.behave(default=Behaviour(latency=0.02))
-    async with judging(server, store, ai_concurrency=2) as policy:
+    async with lead_replica(server, store, ai_concurrency=2) as policy:
         under_way = asyncio.create_task(policy.score(chunk(FIFTY), 1))
         while len(_kept(tmp_path)) < stored_before:  # noqa: ASYNC110 - only the file tells
             await asyncio.sleep(0.002)
@@ -279,7 +280,7 @@ async def test_a_crash_buys_only_what_was_under_way_again(
         with pytest.raises(asyncio.CancelledError):
             await under_way
     kept, sent = _kept(tmp_path), server.count
-    async with judging(server, store, ai_concurrency=2) as policy:
+    async with lead_replica(server, store, ai_concurrency=2) as policy:
         scored = await policy.score(chunk(FIFTY), 1)
 
     assert stored_before <= len(kept) < 50

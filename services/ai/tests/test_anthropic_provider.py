@@ -53,7 +53,7 @@ async def test_the_headers_of_a_used_up_limit_give_the_rest(server: ModelServer,
     """Asking on would only bring refusals."""
     server.behave(default=behaviour.LIMIT_REACHED)
 
-    assert 0.5 < (await provider.ask(QUESTION)).rest <= 1
+    assert 0.5 < (await provider.ask(QUESTION)).cooldown <= 1
 
 
 async def test_the_longest_of_several_used_up_limits_counts() -> None:
@@ -65,9 +65,9 @@ async def test_the_longest_of_several_used_up_limits_counts() -> None:
             f"{datetime.now(UTC) + timedelta(seconds=seconds):%FT%TZ}"
         )
     async with facing(ANTHROPIC, message("end_turn"), headers=headers) as provider:
-        rest = (await provider.ask(QUESTION)).rest
+        cooldown = (await provider.ask(QUESTION)).cooldown
 
-    assert 35 < rest <= 40
+    assert 35 < cooldown <= 40
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from .lead_cases import (
     OFFER,
     about_each,
     answered_rightly,
-    bought_of,
+    cache_of,
     chunk,
-    judging,
+    lead_replica,
     leads,
 )
 
@@ -60,7 +60,7 @@ async def test_spend_is_what_the_server_counted(
 ) -> None:
     """Tokens and money of every call are counted, of those as well that brought nothing usable."""
     server.behave(default=treated)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         spend = (await policy.score(chunk(MANY), 1)).spend
 
     assert spend is not None
@@ -73,8 +73,8 @@ async def test_spend_is_what_the_server_counted(
 
 async def dollars(server: ModelServer, store: SqliteAiStore, requests: float) -> float:
     """Return a budget that has room for so many requests about ten leads each, however long the answers."""
-    async with judging(server, store) as policy:
-        [question] = bought_of(policy).assessor.questions(OFFER, leads(10, first=100))
+    async with lead_replica(server, store) as policy:
+        [question] = cache_of(policy).assessor.questions(OFFER, leads(10, first=100))
     return requests * PRICE.bound(question) / NANO_PER_USD
 
 
@@ -89,7 +89,7 @@ async def test_no_budget_is_passed_whatever_the_concurrency(
     server.behave(default=treated)
     settings: dict[str, Any] = {f"ai_{whose}_budget_usd": budget, "ai_concurrency": concurrency}
     chunks = [chunk(leads(20, first), chunk=str(first)) for first in range(0, 120, 20)]
-    async with judging(server, store, **settings) as one, judging(server, store, **settings) as two:
+    async with lead_replica(server, store, **settings) as one, lead_replica(server, store, **settings) as two:
         scored = await asyncio.gather(
             *(policy.score(each, 1) for policy, each in zip([one, two] * 3, chunks, strict=True))
         )
@@ -112,7 +112,7 @@ async def test_a_budget_of_nothing_asks_nobody(
     server: ModelServer, store: SqliteAiStore, on_failure: str
 ) -> None:
     """Over budget nobody answers in the model's place: the rules alone give the score."""
-    async with judging(server, store, ai_run_budget_usd=0, ai_on_failure=on_failure) as policy:
+    async with lead_replica(server, store, ai_run_budget_usd=0, ai_on_failure=on_failure) as policy:
         scored = await policy.score(chunk(MANY), 1)
 
     assert server.count == 0
@@ -123,16 +123,16 @@ async def test_a_budget_of_nothing_asks_nobody(
 async def test_a_raised_budget_goes_on_where_the_money_ended(
     server: ModelServer, store: SqliteAiStore
 ) -> None:
-    """What was bought is kept; scored again, the rest alone is asked about."""
-    async with judging(server, store, ai_run_budget_usd=await dollars(server, store, 1.2)) as policy:
+    """What was answered is stored; scored again, the rest alone is asked about."""
+    async with lead_replica(server, store, ai_run_budget_usd=await dollars(server, store, 1.2)) as policy:
         first = await policy.score(chunk(MANY), 1)
-    bought = sum(score.status == "answered" for score in first.scores)
-    async with judging(server, store) as policy:
+    answered = sum(score.status == "answered" for score in first.scores)
+    async with lead_replica(server, store) as policy:
         second = await policy.score(chunk(MANY, run_id="run-2"), 1)
 
-    assert 0 < bought < 50
+    assert 0 < answered < 50
     assert second.spend is not None
-    assert second.spend.cached == bought
+    assert second.spend.cached == answered
     assert sum(len(request.leads) for request in server.requests) == 50
     assert answered_rightly(second.scores, MANY)
 
@@ -141,7 +141,7 @@ async def test_a_new_day_has_a_new_budget(server: ModelServer, store: SqliteAiSt
     """The day's budget is shared by runs and owners, and starts anew at midnight UTC."""
     evening = datetime(2026, 11, 21, 23, 59, tzinfo=UTC)
     statuses: list[str] = []
-    async with judging(server, store, ai_day_budget_usd=await dollars(server, store, 1.2)) as policy:
+    async with lead_replica(server, store, ai_day_budget_usd=await dollars(server, store, 1.2)) as policy:
         for n, moment in enumerate([evening] * 12 + [evening + timedelta(minutes=1)]):
             at = at_moment(policy, moment)
             scored = await at.score(chunk(leads(10, 10 * n), owner=f"owner-{n}", run_id=f"run-{n}"), 1)
@@ -153,5 +153,6 @@ async def test_a_new_day_has_a_new_budget(server: ModelServer, store: SqliteAiSt
 
 
 def at_moment(policy: Policy, moment: datetime) -> Policy:
-    bought = bought_of(policy)
-    return replace(policy, bought=replace(bought, spending=replace(bought.spending, clock=lambda: moment)))
+    cache = cache_of(policy)
+    reservations = replace(cache.reservations, clock=lambda: moment)
+    return replace(policy, cache=replace(cache, reservations=reservations))

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from leadline_ai.leads.policy import Policy
-from leadline_ai.limiter import breaker as gate
+from leadline_ai.limiter.adaptive import AdaptiveLimiter
+from leadline_ai.limiter.breaker import CircuitBreaker
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.errors import Transient
 from leadline_contracts.scoring import AiScored, Lead
@@ -22,10 +23,10 @@ from .lead_cases import (
     about_each,
     answered_rightly,
     asked,
-    bought_of,
     brief_for,
+    cache_of,
     chunk,
-    judging,
+    lead_replica,
     leads,
 )
 
@@ -46,13 +47,13 @@ async def test_no_lead_is_in_more_requests_than_it_is_worth(
     """Retries have one owner: whatever goes wrong each time, repairs and splits count as calls as well."""
     some = leads(4)
     server.behave(default=FAILING[name])
-    async with judging(
+    async with lead_replica(
         server, store, ai_leads_per_request=leads_per_request, **brief_for(name, 0.1)
     ) as policy:
         for attempts in (1, 2, 3):
             server.requests.clear()
             worth = at_another_replica(policy, calls_a_lead=attempts)
-            bought_of(worth).assessor.asker.gate.answered()
+            cache_of(worth).assessor.asker.limiter.record_success()
             scored = await worth.score(chunk(some, run_id=f"run-{attempts}", refresh=True), 1)
 
             calls = asked(server)
@@ -68,7 +69,7 @@ async def test_no_mixture_of_failures_passes_the_bound(
 ) -> None:
     """The bound holds for any order of failures over all deliveries of a message, and answers stay right.
 
-    Each delivery is taken by another replica, whose gate knows nothing of the earlier one.
+    Each delivery is taken by another replica, whose breaker knows nothing of the earlier one.
     """
     dice = random.Random(seed)
     attempts, many = dice.choice([1, 2, 3, 4]), leads(dice.choice([5, 12]))
@@ -76,7 +77,7 @@ async def test_no_mixture_of_failures_passes_the_bound(
     choices = [*(FAILING[name] for name in sorted(FAILING) if name not in {"wrong-key", "unknown-model"})]
     server.behave(choose=lambda _: dice.choice([OK, OK, later, later, dice.choice(choices)]))
     scores: list[AiScored] = []
-    async with judging(
+    async with lead_replica(
         server, store, ai_leads_per_request=dice.choice([1, 3, 10]), ai_timeout_seconds=0.1
     ) as policy:
         for delivery in range(1, MAX_ATTEMPTS + 1):
@@ -90,11 +91,12 @@ async def test_no_mixture_of_failures_passes_the_bound(
 
 
 def at_another_replica(policy: Policy, calls_a_lead: int) -> Policy:
-    """Return the policy behind a gate that knows nothing of the provider yet."""
-    bought = bought_of(policy)
-    asker = replace(bought.assessor.asker, gate=gate.Gate("anthropic", 32))
-    assessor = replace(bought.assessor, asker=asker, calls_a_lead=calls_a_lead)
-    return replace(policy, bought=replace(bought, assessor=assessor))
+    """Return the policy behind a breaker that knows nothing of the provider yet."""
+    cache = cache_of(policy)
+    limiter = AdaptiveLimiter(CircuitBreaker("anthropic"), 32)
+    asker = replace(cache.assessor.asker, limiter=limiter)
+    assessor = replace(cache.assessor, asker=asker, calls_a_lead=calls_a_lead)
+    return replace(policy, cache=replace(cache, assessor=assessor))
 
 
 def assert_all_told(scores: list[AiScored], leads: list[Lead]) -> None:

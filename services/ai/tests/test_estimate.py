@@ -19,7 +19,7 @@ from leadline_testing.model_behaviour import OK, THINKING, Behaviour
 from leadline_testing.model_request import Body
 from leadline_testing.model_server import ModelServer
 
-from .lead_cases import OFFER, bought_of, chunk, judging, leads
+from .lead_cases import OFFER, cache_of, chunk, lead_replica, leads
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 HAIKU = Price.of("claude-haiku-5-5")
@@ -40,8 +40,8 @@ async def estimated_and_spent(
     """Estimate a run, then make it."""
     store = SqliteAiStore(tmp_path / "ai.db")
     chunks = [leads[start : start + CHUNK_SIZE] for start in range(0, len(leads), CHUNK_SIZE)]
-    async with judging(server, store, ai_leads_per_request=per_request) as policy:
-        estimator = Estimator(bought_of(policy), "ann", offer)
+    async with lead_replica(server, store, ai_leads_per_request=per_request) as policy:
+        estimator = Estimator(cache_of(policy), "ann", offer)
         for part in chunks:
             await estimator.add(part)
         assert server.count == 0
@@ -86,14 +86,14 @@ def in_two_sentences(body: Body) -> Any:
     return {"answers": [{**entry, "reasoning": (sentence * 3)[:250]} for entry in answer["answers"]]}
 
 
-async def test_what_is_bought_already_costs_nothing(server: ModelServer, tmp_path: Path) -> None:
+async def test_what_the_cache_has_costs_nothing(server: ModelServer, tmp_path: Path) -> None:
     """An owner's stored answers are counted apart, those of others are not, and doubles are asked once."""
     store = SqliteAiStore(tmp_path / "ai.db")
-    async with judging(server, store) as policy:
-        bought = bought_of(policy)
+    async with lead_replica(server, store) as policy:
+        cache = cache_of(policy)
         await policy.score(chunk(leads(12)), 1)
         double = [lead.model_copy(update={"id": f"again-{lead.id}"}) for lead in leads(12, first=12)]
-        mine, theirs = Estimator(bought, "ann", OFFER), Estimator(bought, "bob", OFFER)
+        mine, theirs = Estimator(cache, "ann", OFFER), Estimator(cache, "bob", OFFER)
         for estimator in (mine, theirs):
             await estimator.add([*leads(24), *double])
     await store.close()
@@ -105,12 +105,12 @@ async def test_what_is_bought_already_costs_nothing(server: ModelServer, tmp_pat
 async def test_what_today_has_spent_is_known(server: ModelServer, tmp_path: Path) -> None:
     """After a run its whole cost is committed in the day's budget, and nothing of it is before."""
     store = SqliteAiStore(tmp_path / "ai.db")
-    async with judging(server, store) as policy:
-        estimator = Estimator(bought_of(policy), "ann", OFFER)
-        assert await estimator.spent_today() == 0
+    async with lead_replica(server, store) as policy:
+        reservations = cache_of(policy).reservations
+        assert await reservations.committed_today() == 0
         scored = await policy.score(chunk(leads(3)), 1)
         assert scored.spend
-        assert await estimator.spent_today() == scored.spend.nano_usd > 0
+        assert await reservations.committed_today() == scored.spend.nano_usd > 0
     await store.close()
 
 

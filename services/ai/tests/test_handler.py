@@ -20,7 +20,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer
 
-from .lead_cases import about_each, answered_rightly, chunk, judging, leads, names, sizes
+from .lead_cases import about_each, answered_rightly, chunk, lead_replica, leads, names, sizes
 
 TEN = leads(10)
 UNREADABLE = Message(type=LeadsAccepted.TYPE, id="x", body=b'{"owner": "ann"}')
@@ -39,7 +39,7 @@ async def handler(
     server: ModelServer, store: SqliteAiStore, registry: CollectorRegistry
 ) -> AsyncIterator[AiHandler]:
     metrics = AiMetrics(registry)
-    async with judging(server, store, metrics) as policy:
+    async with lead_replica(server, store, metrics) as policy:
         yield AiHandler(policy, metrics)
 
 
@@ -135,7 +135,7 @@ async def test_giving_up_answers_by_the_setting(
     server: ModelServer, store: SqliteAiStore, on_failure: str, expected: tuple[str, str, str | None]
 ) -> None:
     """A run does not wait for leads whose message is dead: they fall back or fail, with the reason."""
-    async with judging(server, store, ai_on_failure=on_failure) as policy:
+    async with lead_replica(server, store, ai_on_failure=on_failure) as policy:
         handler = AiHandler(policy, AiMetrics(CollectorRegistry()))
         [message] = handler.give_up(chunk_message(chunk(TEN)), "KeyError")
 

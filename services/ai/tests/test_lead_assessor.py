@@ -21,7 +21,7 @@ from .lead_cases import (
     brief_for,
     chunk,
     correction_in,
-    judging,
+    lead_replica,
     leads,
     names,
     sizes,
@@ -57,7 +57,7 @@ async def test_leads_share_requests(
 ) -> None:
     """As many leads go into a request as the setting says, each once, and each gets its own answer."""
     many = leads(25)
-    async with judging(server, store, ai_leads_per_request=leads_per_request) as policy:
+    async with lead_replica(server, store, ai_leads_per_request=leads_per_request) as policy:
         scored = await policy.score(chunk(many), 1)
 
     assert sorted(sizes(server), reverse=True) == expected
@@ -68,7 +68,7 @@ async def test_leads_share_requests(
 async def test_answers_are_matched_by_id(server: ModelServer, store: SqliteAiStore) -> None:
     """The order in which a model answers says nothing about whom it means."""
     server.behave(default=changing(lambda entries, body: random.Random(len(body)).shuffle(entries)))
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert server.count == 1
@@ -78,7 +78,7 @@ async def test_answers_are_matched_by_id(server: ModelServer, store: SqliteAiSto
 async def test_a_lead_left_out_is_asked_about_again_alone(server: ModelServer, store: SqliteAiStore) -> None:
     """Its neighbours keep their answers and are not asked about twice."""
     server.behave(behaviour.MISSING_LEAD, default=OK)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert sizes(server) == [10, 1]
@@ -90,7 +90,7 @@ async def test_a_lead_left_out_is_asked_about_again_alone(server: ModelServer, s
 async def test_an_answer_about_nobody_is_repaired(server: ModelServer, store: SqliteAiStore) -> None:
     """Where all are left out it is the answer that is wrong, not a lead."""
     server.behave(changing(lambda entries, _: entries.clear()), default=OK)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert sizes(server) == [10, 10]
@@ -116,7 +116,7 @@ async def test_a_spoilt_answer_is_repaired_once_told_what_was_wrong(
     """One repair request carries the validation error, and all are answered by it."""
     server.behave(treated, default=OK)
     some = TEN[:leads_per_request]
-    async with judging(server, store, ai_leads_per_request=leads_per_request) as policy:
+    async with lead_replica(server, store, ai_leads_per_request=leads_per_request) as policy:
         scored = await policy.score(chunk(some), 1)
 
     assert sizes(server) == [leads_per_request] * 2
@@ -132,7 +132,7 @@ async def test_a_correction_quotes_nothing_the_model_said(
     """What a model made of a lead's text does not come back as an instruction, whichever field it is in."""
     bio = "Bred axolotls"
     server.behave(changing(lambda entries, _: entries[0].update({key: bio})), default=OK)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk([lead.model_copy(update={"linkedin_bio": bio}) for lead in TEN]), 1)
 
     assert "could not be used" in correction_in(server.requests[1])
@@ -145,7 +145,7 @@ async def test_only_the_lead_whose_entry_is_wrong_is_repaired(
 ) -> None:
     """A label outside the set costs one lead a second call, with the rule it broke, the others nothing."""
     server.behave(changing(lambda entries, _: entries[3].update(intent="Perhaps")), default=OK)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert [names(request.body) for request in server.requests][1:] == [[POISON]]
@@ -163,7 +163,7 @@ async def test_wrong_and_missing_entries_of_one_answer_are_told_apart(
         del entries[5]
 
     server.behave(changing(change), default=OK)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert {name: calls for name, calls in asked(server).items() if calls > 1} == {POISON: 2, "Lead 5": 2}
@@ -176,7 +176,7 @@ async def test_after_a_failed_repair_each_lead_is_asked_about_alone(
 ) -> None:
     """A second spoilt answer is not repaired again: from then on no lead depends on another."""
     server.behave(behaviour.MALFORMED, behaviour.EXTRA_LEAD, default=OK)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert sizes(server) == [10, 10] + [1] * 10
@@ -196,7 +196,7 @@ async def test_a_poison_lead_fails_alone(
 ) -> None:
     """A lead that spoils every answer it is in costs none of its nine neighbours theirs."""
     server.behave(choose=when_asked_about(POISON, FAILING[name]))
-    async with judging(server, store, ai_attempts=attempts, **brief_for(name)) as policy:
+    async with lead_replica(server, store, ai_attempts=attempts, **brief_for(name)) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert answered_rightly([score for score in scored.scores if score.lead_id != "id-3"], TEN[:3] + TEN[4:])
@@ -207,7 +207,7 @@ async def test_a_poison_lead_fails_alone(
 async def test_a_truncated_answer_splits_its_request(server: ModelServer, store: SqliteAiStore) -> None:
     """Ten become five and five, and so on, until the answers have room."""
     server.behave(choose=lambda body: behaviour.TRUNCATED if len(names(body)) > 2 else OK)
-    async with judging(server, store, ai_attempts=5) as policy:
+    async with lead_replica(server, store, ai_attempts=5) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert sorted(sizes(server), reverse=True) == [10, 5, 5, 3, 3, 2, 2, 2, 2, 1, 1]
@@ -219,7 +219,7 @@ async def test_a_truncated_answer_is_not_split_beyond_the_calls_left(
 ) -> None:
     """With the last call each lead is alone, so that none runs out of calls in company."""
     server.behave(choose=lambda body: behaviour.TRUNCATED if len(names(body)) > 1 else OK)
-    async with judging(server, store, ai_attempts=3) as policy:
+    async with lead_replica(server, store, ai_attempts=3) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert sorted(sizes(server), reverse=True) == [10, 5, 5, *[1] * 10]
@@ -229,7 +229,7 @@ async def test_a_truncated_answer_is_not_split_beyond_the_calls_left(
 async def test_a_lead_truncated_alone_fails(server: ModelServer, store: SqliteAiStore) -> None:
     """What cannot be split ends with its reason."""
     server.behave(default=behaviour.TRUNCATED)
-    async with judging(server, store, ai_on_failure="fail") as policy:
+    async with lead_replica(server, store, ai_on_failure="fail") as policy:
         [score] = (await policy.score(chunk(leads(1)), 1)).scores
 
     assert 1 <= server.count <= 3
@@ -249,7 +249,7 @@ async def test_a_refused_batch_shows_who_is_refused(
 ) -> None:
     """Each is asked about alone: the refused one fails with the reason and is not asked about again."""
     server.behave(choose=when_asked_about(POISON, treated))
-    async with judging(server, store, ai_attempts=5, ai_on_failure="fail") as policy:
+    async with lead_replica(server, store, ai_attempts=5, ai_on_failure="fail") as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert sizes(server) == [10] + [1] * 10
@@ -264,7 +264,7 @@ async def test_a_lead_refused_alone_is_not_asked_about_again(
 ) -> None:
     """A refusal of one lead is final, whatever calls are left."""
     server.behave(default=treated)
-    async with judging(server, store, ai_leads_per_request=1) as policy:
+    async with lead_replica(server, store, ai_leads_per_request=1) as policy:
         await policy.score(chunk(TEN), 1)
 
     assert server.count == 10

@@ -33,7 +33,7 @@ async def test_the_headers_of_a_used_up_limit_give_the_rest(server: ModelServer,
     """Asking on would only bring refusals."""
     server.behave(default=behaviour.LIMIT_REACHED)
 
-    assert (await provider.ask(QUESTION)).rest == 1
+    assert (await provider.ask(QUESTION)).cooldown == 1
 
 
 @pytest.mark.parametrize(

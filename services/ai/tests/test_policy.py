@@ -12,7 +12,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer
 
-from .lead_cases import OFFER, about_each, answered_rightly, chunk, judging, leads, names
+from .lead_cases import OFFER, about_each, answered_rightly, chunk, lead_replica, leads, names
 
 PRICE = Price.of("claude-haiku-5-5")
 MANY = leads(50)
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("quick_probes")
 
 async def test_answers_are_marked_with_who_gave_them(server: ModelServer, store: SqliteAiStore) -> None:
     """Source, model and prompt version travel with every score, and nothing is marked that did not happen."""
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(MANY), 1)
 
     assert answered_rightly(scored.scores, MANY)
@@ -38,7 +38,7 @@ async def test_chunks_at_once_do_not_mix(server: ModelServer, store: SqliteAiSto
     """One policy serves several chunks at the same time, each with its own leads and offer."""
     other = OFFER.model_copy(update={"id": "offer-2", "name": "Cold Chain"})
     chunks = [chunk(leads(25, first), offer=offer) for offer in (OFFER, other) for first in (0, 25)]
-    async with judging(server, store, ai_concurrency=3) as policy:
+    async with lead_replica(server, store, ai_concurrency=3) as policy:
         together = await asyncio.gather(*(policy.score(each, 1) for each in chunks))
 
     for each, scored in zip(chunks, together, strict=True):
@@ -50,7 +50,7 @@ async def test_chunks_at_once_do_not_mix(server: ModelServer, store: SqliteAiSto
 
 async def test_a_chunk_of_nothing_asks_nobody(server: ModelServer, store: SqliteAiStore) -> None:
     """An empty chunk is no special case for a caller, and costs nothing."""
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         assert await policy.score(chunk([]), 1) == Scored([])
 
     assert server.count == 0
@@ -84,8 +84,10 @@ async def test_a_failure_falls_back_or_fails_by_setting(
     seconds = 0.3 if treated is behaviour.SLOW else 5.0
     scores = []
     for on_failure in ("fallback", "fail"):
-        # Each with a gate of its own, which has yet to learn that a key is wrong.
-        async with judging(server, store, ai_on_failure=on_failure, ai_timeout_seconds=seconds) as policy:
+        # Each with a breaker of its own, which has yet to learn that a key is wrong.
+        async with lead_replica(
+            server, store, ai_on_failure=on_failure, ai_timeout_seconds=seconds
+        ) as policy:
             scores += (await policy.score(chunk([lead], run_id=on_failure), 1)).scores
     fallen, failed = scores
 
@@ -110,7 +112,7 @@ async def test_a_failure_falls_back_or_fails_by_setting(
 async def test_only_what_failed_falls_back(server: ModelServer, store: SqliteAiStore) -> None:
     """One refused lead falls back alone and says why; the chunk keeps its order."""
     server.behave(choose=lambda body: behaviour.REFUSED if "Lead 3" in names(body) else OK)
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(leads(10)), 1)
 
     assert [score.lead_id for score in scored.scores] == [lead.id for lead in leads(10)]
@@ -126,7 +128,7 @@ async def test_a_misconfigured_provider_is_asked_once(
 ) -> None:
     """A million leads with a wrong key are not a million requests; each says what to set."""
     server.behave(default=treated)
-    async with judging(server, store, ai_concurrency=1, ai_leads_per_request=1) as policy:
+    async with lead_replica(server, store, ai_concurrency=1, ai_leads_per_request=1) as policy:
         first = await policy.score(chunk(MANY), 1)
         second = await policy.score(chunk(leads(50, first=50)), 1)
 
@@ -143,7 +145,7 @@ async def test_spend_is_told_only_where_something_was_asked_for(
 ) -> None:
     """A chunk that asked nobody and found nothing says nothing about money."""
     server.behave(default=behaviour.WRONG_KEY)
-    async with judging(server, store, ai_concurrency=1) as policy:
+    async with lead_replica(server, store, ai_concurrency=1) as policy:
         await policy.score(chunk(leads(1), run_id="run-0"), 1)
         unasked = await policy.score(chunk(leads(2)), 1)
 

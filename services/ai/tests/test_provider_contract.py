@@ -184,7 +184,7 @@ async def test_the_pause_a_provider_asks_for_is_passed_on(
 
 async def test_a_reply_tells_no_rest_where_none_is_asked_for(provider: Provider) -> None:
     """Work goes on at once unless the headers say that nothing is left."""
-    assert (await provider.ask(QUESTION)).rest == 0
+    assert (await provider.ask(QUESTION)).cooldown == 0
 
 
 @pytest.mark.parametrize("body", ["Sign in", "", {}, [], 3, None, {"choices": []}, {"error": "x"}])

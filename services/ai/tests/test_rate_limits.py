@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from leadline_ai.providers.rate_limits import duration, rest, retry_after
+from leadline_ai.providers.rate_limits import cooldown, duration, retry_after
 
 
 @pytest.mark.parametrize(
@@ -66,4 +66,4 @@ def test_only_a_used_up_limit_with_a_readable_reset_asks_for_rest(
     """A header in an unknown form stops nothing."""
     headers = {"x-ratelimit-remaining-tokens": left, "x-ratelimit-reset-tokens": reset}
 
-    assert rest(headers) == seconds
+    assert cooldown(headers) == seconds

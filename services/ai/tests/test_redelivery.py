@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from leadline_ai.leads import assessor as assessing
+from leadline_ai.leads import assessor
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.errors import Transient
 from leadline_contracts.topology import MAX_ATTEMPTS
@@ -14,7 +14,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer
 
-from .lead_cases import about_each, answered_rightly, asked, chunk, judging, leads, names
+from .lead_cases import about_each, answered_rightly, asked, chunk, lead_replica, leads, names
 
 TEN = leads(10)
 FIFTY = leads(50)
@@ -27,11 +27,11 @@ ANSWER = about_each
 async def test_a_redelivery_asks_only_about_what_waits(server: ModelServer, store: SqliteAiStore) -> None:
     """Half a chunk is answered, the other half told to wait for an hour: that half alone is asked again."""
     server.behave(choose=lambda body: AN_HOUR if "Lead 5" in names(body) else OK)
-    async with judging(server, store, ai_leads_per_request=5) as policy:
+    async with lead_replica(server, store, ai_leads_per_request=5) as policy:
         with pytest.raises(Transient, match="left alone"):
             await policy.score(chunk(TEN), 1)
     server.behave(choose=lambda _: OK)
-    async with judging(server, store, ai_leads_per_request=5) as policy:
+    async with lead_replica(server, store, ai_leads_per_request=5) as policy:
         scored = await policy.score(chunk(TEN), 2)
 
     assert asked(server) == {lead.name: 1 if n < 5 else 2 for n, lead in enumerate(TEN)}
@@ -42,10 +42,10 @@ async def test_calls_count_over_redeliveries(server: ModelServer, store: SqliteA
     """A message that comes again has the calls left that its leads have, not as many as at first."""
     server.behave(default=replace(behaviour.RATE_LIMITED, retry_after=60))
     for attempt in (1, 2):
-        async with judging(server, store, ai_attempts=3) as policy:
+        async with lead_replica(server, store, ai_attempts=3) as policy:
             with pytest.raises(Transient):
                 await policy.score(chunk(TEN), attempt)
-    async with judging(server, store, ai_attempts=3) as policy:
+    async with lead_replica(server, store, ai_attempts=3) as policy:
         scored = await policy.score(chunk(TEN), 3)
 
     assert server.count == 3
@@ -56,7 +56,7 @@ async def test_retry_after_within_the_cap_is_waited_for(server: ModelServer, sto
     """A provider that asks for some time gets it, and then the question."""
     server.behave(replace(behaviour.RATE_LIMITED, retry_after=0.3), default=OK)
     started = time.monotonic()
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         scored = await policy.score(chunk(TEN), 1)
 
     assert 0.3 <= time.monotonic() - started < 5
@@ -70,7 +70,7 @@ async def test_retry_after_beyond_the_cap_is_left_to_the_retry_queue(
 ) -> None:
     """No message is held for an hour: it comes again, asks nobody, and ends at its last delivery."""
     server.behave(default=AN_HOUR)
-    async with judging(server, store, ai_on_failure=on_failure) as policy:
+    async with lead_replica(server, store, ai_on_failure=on_failure) as policy:
         for attempt in range(1, MAX_ATTEMPTS):
             with pytest.raises(Transient, match="asks to be left alone"):
                 await policy.score(chunk(TEN), attempt)
@@ -83,14 +83,14 @@ async def test_retry_after_beyond_the_cap_is_left_to_the_retry_queue(
     }
 
 
-async def test_a_chunk_ends_in_time_and_keeps_what_it_bought(
+async def test_a_chunk_ends_in_time_and_keeps_what_was_answered(
     server: ModelServer, store: SqliteAiStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow provider does not hold a message for ever: the rest comes again and goes on where it stopped."""
-    monkeypatch.setattr(assessing, "CHUNK_SECONDS", 0.3)
+    monkeypatch.setattr(assessor, "MESSAGE_SECONDS", 0.3)
     server.behave(default=Behaviour(latency=0.12))
     started = time.monotonic()
-    async with judging(server, store, ai_concurrency=1) as policy:
+    async with lead_replica(server, store, ai_concurrency=1) as policy:
         with pytest.raises(Transient, match="the time for its chunk was over"):
             await policy.score(chunk(FIFTY), 1)
         assert time.monotonic() - started < 5
@@ -107,9 +107,9 @@ async def test_the_last_delivery_gives_out_what_the_time_allowed(
     server: ModelServer, store: SqliteAiStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no sixth delivery: what was not asked about in time falls back, and says so."""
-    monkeypatch.setattr(assessing, "CHUNK_SECONDS", 0.3)
+    monkeypatch.setattr(assessor, "MESSAGE_SECONDS", 0.3)
     server.behave(default=Behaviour(latency=0.2))
-    async with judging(server, store, ai_concurrency=1) as policy:
+    async with lead_replica(server, store, ai_concurrency=1) as policy:
         scored = await policy.score(chunk(FIFTY), MAX_ATTEMPTS)
 
     reasons = [score.fallback for score in scored.scores]
@@ -119,10 +119,10 @@ async def test_the_last_delivery_gives_out_what_the_time_allowed(
     }
 
 
-async def test_two_deliveries_at_once_buy_once(server: ModelServer, store: SqliteAiStore) -> None:
+async def test_two_deliveries_at_once_ask_once(server: ModelServer, store: SqliteAiStore) -> None:
     """A broker that lost its connection delivers again what is still being answered: nobody pays twice."""
     server.behave(default=Behaviour(latency=0.05))
-    async with judging(server, store) as policy:
+    async with lead_replica(server, store) as policy:
         first, second = await asyncio.gather(*(policy.score(chunk(TEN), 1) for _ in range(2)))
     assert server.count == 1
     assert first.scores == second.scores
@@ -131,7 +131,7 @@ async def test_two_deliveries_at_once_buy_once(server: ModelServer, store: Sqlit
 async def test_calls_count_on_after_a_chunk_that_failed(server: ModelServer, store: SqliteAiStore) -> None:
     """A message that comes again after its answer was lost gives no lead more calls than it is worth."""
     server.behave(default=behaviour.MALFORMED)
-    async with judging(server, store, ai_attempts=3) as policy:
+    async with lead_replica(server, store, ai_attempts=3) as policy:
         for _ in range(2):
             await policy.score(chunk(TEN), 1)
     assert max(asked(server).values()) == 3

@@ -1,4 +1,4 @@
-"""Money: reserved before a call, settled when the chunk is done, and never above a budget."""
+"""Reservations: made before a call, settled when the chunk is done, and never above a budget."""
 
 import asyncio
 import random
@@ -12,12 +12,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from leadline_ai.budget.prices import Price, input_tokens
-from leadline_ai.budget.reservations import Account, BudgetSpent, Spending
-from leadline_ai.limiter.breaker import Gate, TurnedAway
+from leadline_ai.budget.reservations import Account, BudgetSpent, Reservations
+from leadline_ai.budget.store import Budget
+from leadline_ai.limiter.adaptive import AdaptiveLimiter
+from leadline_ai.limiter.breaker import CallNotPermitted, CircuitBreaker
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.asker import Asker
 from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop, Usage
-from leadline_ai.store import AiStore, Budget
+from leadline_ai.store import AiStore
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import AiSpend
@@ -63,20 +65,20 @@ class Store(SqliteAiStore):
 
 @pytest.fixture
 async def sqlite(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "spending.db")
+    store = Store(tmp_path / "ai.db")
     yield store
     await store.close()
 
 
-def spending_of(
+def reservations_of(
     store: AiStore,
     run: int = ROOM,
     day: int = ROOM,
     price: Price = PRICE,
     registry: CollectorRegistry | None = None,
-) -> Spending:
+) -> Reservations:
     """Accounts over a store, with the limits of a run and of a day."""
-    return Spending(
+    return Reservations(
         store=store,
         price=price,
         source="anthropic",
@@ -100,15 +102,15 @@ def spent_on_calls(calls: int, **figures: int) -> AiSpend:
 
 async def call(account: Account, usage: Usage | None = USAGE) -> None:
     """Make a call that takes a moment."""
-    held = await account.hold(QUESTION)
+    reserved = await account.reserve(QUESTION)
     await asyncio.sleep(0)
-    account.charge(held, usage, failed=False)
+    account.charge(reserved, usage, failed=False)
 
 
 async def test_the_plan_of_a_chunk_is_reserved_in_one_trip(sqlite: Store) -> None:
     """Its calls go ahead on that; what they cost stays committed at the end, the rest is given back."""
-    spending = spending_of(sqlite)
-    async with spending.account("local", "run-1", 3 * BOUND) as account:
+    reservations = reservations_of(sqlite)
+    async with reservations.account("local", "run-1", 3 * BOUND) as account:
         for calls in (1, 2, 3):
             await call(account)
             assert account.spend == spent_on_calls(calls)
@@ -120,19 +122,19 @@ async def test_the_plan_of_a_chunk_is_reserved_in_one_trip(sqlite: Store) -> Non
 
 async def test_calls_beyond_the_plan_reserve_what_is_lacking(sqlite: Store) -> None:
     """A repair is no part of the plan: it is granted on its own, less what earlier calls left over."""
-    async with spending_of(sqlite).account("local", "run-1", 2 * BOUND) as account:
-        held = [await account.hold(QUESTION) for _ in range(2)]
-        account.charge(held[0], USAGE, failed=False)
-        await account.hold(QUESTION)
-    assert held == [BOUND, BOUND]
+    async with reservations_of(sqlite).account("local", "run-1", 2 * BOUND) as account:
+        reserved = [await account.reserve(QUESTION) for _ in range(2)]
+        account.charge(reserved[0], USAGE, failed=False)
+        await account.reserve(QUESTION)
+    assert reserved == [BOUND, BOUND]
     assert sqlite.reserved == [2 * BOUND, COST]
 
 
 async def test_a_run_shows_what_all_its_chunks_spent(sqlite: Store) -> None:
     """An account ends with the figures of the whole run, another run's left out."""
-    spending = spending_of(sqlite)
+    reservations = reservations_of(sqlite)
     for run_id in ("run-1", "run-2", "run-1"):
-        async with spending.account("local", run_id, BOUND) as account:
+        async with reservations.account("local", run_id, BOUND) as account:
             await call(account)
     assert account.spend == spent_on_calls(2)
     assert await sqlite.committed(DAY) == 3 * COST
@@ -140,12 +142,12 @@ async def test_a_run_shows_what_all_its_chunks_spent(sqlite: Store) -> None:
 
 async def test_where_the_plan_does_not_fit_single_calls_still_do(sqlite: Store) -> None:
     """The last cent of a budget is used: near its limit each call is granted alone, as long as it can be."""
-    async with spending_of(sqlite, run=7 * BOUND).account("local", "run-1", 20 * BOUND) as account:
-        held = [await account.hold(QUESTION) for _ in range(7)]
+    async with reservations_of(sqlite, run=7 * BOUND).account("local", "run-1", 20 * BOUND) as account:
+        reserved = [await account.reserve(QUESTION) for _ in range(7)]
         assert await sqlite.committed(RUN) == 7 * BOUND
         whole = Usage(cache_write_tokens=BOUND // 1_250)
-        waiting = [asyncio.create_task(account.hold(QUESTION)) for _ in range(3)]
-        for amount in held:
+        waiting = [asyncio.create_task(account.reserve(QUESTION)) for _ in range(3)]
+        for amount in reserved:
             account.charge(amount, whole, failed=False)
         ends = await asyncio.gather(*waiting, return_exceptions=True)
         assert all(isinstance(end, BudgetSpent) for end in ends)
@@ -153,11 +155,11 @@ async def test_where_the_plan_does_not_fit_single_calls_still_do(sqlite: Store) 
 
 
 async def test_a_call_waits_for_money_that_others_only_hold(sqlite: Store) -> None:
-    """Calls hold far more than most cost: what fits in the end is not turned away for that, in any chunk."""
-    spending = spending_of(sqlite, run=BOUND + 9 * COST)
+    """Calls reserve far more than most cost: what fits in the end is not refused for that, in any chunk."""
+    reservations = reservations_of(sqlite, run=BOUND + 9 * COST)
 
     async def chunk() -> None:
-        async with spending.account("local", "run-1", 3 * BOUND) as account:
+        async with reservations.account("local", "run-1", 3 * BOUND) as account:
             await asyncio.gather(*(call(account) for _ in range(3)))
 
     assert 9 * BOUND > BOUND + 9 * COST
@@ -169,18 +171,18 @@ async def test_a_call_waits_for_money_that_others_only_hold(sqlite: Store) -> No
 async def test_what_is_held_and_spent_was_always_granted(sqlite: Store, seed: int) -> None:
     """At every moment, in whatever order calls begin and end, the budget knows of all that may be billed."""
     chance = random.Random(seed)
-    held: list[int] = []
-    async with spending_of(sqlite).account("local", "run-1", chance.randrange(10) * BOUND) as account:
+    reserved: list[int] = []
+    async with reservations_of(sqlite).account("local", "run-1", chance.randrange(10) * BOUND) as account:
         for _ in range(60):
-            if held and chance.random() < 0.5:
+            if reserved and chance.random() < 0.5:
                 usage = chance.choice(
                     [None, USAGE, Usage(), Usage(cache_write_tokens=250, output_tokens=500)]
                 )
-                account.charge(held.pop(), usage, failed=usage is None)
+                account.charge(reserved.pop(), usage, failed=usage is None)
             else:
-                held.append(await account.hold(QUESTION))
-            assert await sqlite.committed(RUN) >= sum(held) + account.spend.nano_usd
-        for amount in held:
+                reserved.append(await account.reserve(QUESTION))
+            assert await sqlite.committed(RUN) >= sum(reserved) + account.spend.nano_usd
+        for amount in reserved:
             account.charge(amount, None, failed=True)
     assert await sqlite.committed(RUN) == await sqlite.committed(DAY) == account.spend.nano_usd
 
@@ -188,11 +190,11 @@ async def test_what_is_held_and_spent_was_always_granted(sqlite: Store, seed: in
 async def test_a_call_dearer_than_foreseen_is_made_up_for(sqlite: Store) -> None:
     """Where an estimate was too low the next call needs room for both, and what was spent is committed."""
     dear = Usage(output_tokens=2_000)
-    async with spending_of(sqlite, run=3 * BOUND).account("local", "run-1", BOUND) as account:
+    async with reservations_of(sqlite, run=3 * BOUND).account("local", "run-1", BOUND) as account:
         await call(account, dear)
         assert account.spend.nano_usd > 3 * BOUND
         with pytest.raises(BudgetSpent):
-            await account.hold(QUESTION)
+            await account.reserve(QUESTION)
     assert await sqlite.committed(RUN) == PRICE.cost(dear)
 
 
@@ -209,10 +211,10 @@ async def test_the_text_of_a_spent_budget_names_it(
     sqlite: Store, run: int, day: int, told: tuple[str, str]
 ) -> None:
     """Which budget, how much, and the one setting to raise; a budget under a cent does not read as none."""
-    async with spending_of(sqlite, run, day).account("local", "run-1", BOUND) as account:
+    async with reservations_of(sqlite, run, day).account("local", "run-1", BOUND) as account:
         big = Question(system="", prefix="", body="", schema={}, max_tokens=10_000)
         with pytest.raises(BudgetSpent) as raised:
-            await account.hold(big)
+            await account.reserve(big)
     assert all(words in str(raised.value) for words in told)
     assert "\n" not in str(raised.value)
     assert sqlite.settled == 0
@@ -220,13 +222,13 @@ async def test_the_text_of_a_spent_budget_names_it(
 
 async def test_chunks_side_by_side_never_pass_the_budget(each_store: AiStore) -> None:
     """However many replicas spend on a run at once: all is used that fits, and not a call more."""
-    spending = spending_of(each_store, run=12 * BOUND)
+    reservations = reservations_of(each_store, run=12 * BOUND)
     refused = 0
     most = 0
 
     async def chunk(planned: int) -> int:
         nonlocal refused, most
-        async with spending.account("local", "run-1", planned) as account:
+        async with reservations.account("local", "run-1", planned) as account:
             for _ in range(5):
                 try:
                     await call(account, Usage(cache_write_tokens=250, output_tokens=500))
@@ -244,10 +246,10 @@ async def test_chunks_side_by_side_never_pass_the_budget(each_store: AiStore) ->
 
 async def test_a_day_is_shared_by_all_runs_and_owners(sqlite: Store) -> None:
     """One bill comes for all of them: what one owner's run has spent another's cannot spend."""
-    spending = spending_of(sqlite, day=BOUND + COST)
-    async with spending.account("ann", "run-1", BOUND) as account:
+    reservations = reservations_of(sqlite, day=BOUND + COST)
+    async with reservations.account("ann", "run-1", BOUND) as account:
         await call(account)
-    async with spending.account("bob", "run-2", BOUND) as account:
+    async with reservations.account("bob", "run-2", BOUND) as account:
         await call(account)
         with pytest.raises(BudgetSpent, match="LEADLINE_AI_DAY_BUDGET_USD"):
             await call(account)
@@ -258,7 +260,7 @@ async def test_a_day_is_shared_by_all_runs_and_owners(sqlite: Store) -> None:
 async def test_a_model_that_is_free_needs_no_budget(sqlite: Store) -> None:
     """A local model at price 0 is asked whatever the budgets are, and its calls are counted all the same."""
     free = Price(input=0, output=0)
-    async with spending_of(sqlite, run=0, day=0, price=free).account("local", "run-1", 0) as account:
+    async with reservations_of(sqlite, run=0, day=0, price=free).account("local", "run-1", 0) as account:
         await call(account)
     assert (sqlite.reserved, sqlite.settled) == ([], 1)
     assert account.spend.model_copy(update={"nano_usd": COST}) == spent_on_calls(1)
@@ -268,11 +270,11 @@ async def test_a_model_that_is_free_needs_no_budget(sqlite: Store) -> None:
 async def test_failed_calls_and_cached_leads_are_counted(sqlite: Store) -> None:
     """A call that failed and one whose answer was no use are both told; leads that cost nothing too."""
     registry = CollectorRegistry()
-    async with spending_of(sqlite, registry=registry).account("local", "run-1", 0) as account:
+    async with reservations_of(sqlite, registry=registry).account("local", "run-1", 0) as account:
         await call(account)
         account.count_failed()
-        account.charge(await account.hold(QUESTION), USAGE, failed=True)
-        account.charge(await account.hold(QUESTION), None, failed=True)
+        account.charge(await account.reserve(QUESTION), USAGE, failed=True)
+        account.charge(await account.reserve(QUESTION), None, failed=True)
         account.count_cached(7)
     assert account.spend == spent_on_calls(2, failed_calls=2, cached=7)
 
@@ -287,9 +289,9 @@ async def test_failed_calls_and_cached_leads_are_counted(sqlite: Store) -> None:
 
 async def test_a_chunk_answered_from_the_cache_is_stored_and_one_of_nothing_is_not(sqlite: Store) -> None:
     """A run says how many leads cost nothing, without a reservation; of nothing, nothing is written."""
-    async with spending_of(sqlite).account("local", "run-1", 0) as account:
+    async with reservations_of(sqlite).account("local", "run-1", 0) as account:
         account.count_cached(3)
-    async with spending_of(sqlite).account("local", "run-1", 5 * BOUND):
+    async with reservations_of(sqlite).account("local", "run-1", 5 * BOUND):
         pass
     assert account.spend == spent(cached=3)
     assert (sqlite.reserved, sqlite.settled) == ([], 1)
@@ -299,7 +301,7 @@ async def test_what_cannot_be_settled_stays_committed(
     sqlite: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the store away the answers go out all the same; the budget errs upwards, and the log says so."""
-    async with spending_of(sqlite).account("local", "run-1", 2 * BOUND) as account:
+    async with reservations_of(sqlite).account("local", "run-1", 2 * BOUND) as account:
         await call(account)
         sqlite.away = True
     assert account.spend == spent_on_calls(1)
@@ -309,12 +311,12 @@ async def test_what_cannot_be_settled_stays_committed(
     assert "run-1" in told
 
 
-async def test_nothing_is_held_where_nothing_could_be_reserved(sqlite: Store) -> None:
+async def test_nothing_is_in_use_where_nothing_could_be_reserved(sqlite: Store) -> None:
     """A store that is away stops the call before it is made, and the next finds the account as it was."""
-    async with spending_of(sqlite).account("local", "run-1", BOUND) as account:
+    async with reservations_of(sqlite).account("local", "run-1", BOUND) as account:
         sqlite.away = True
         with pytest.raises(Unavailable):
-            await account.hold(QUESTION)
+            await account.reserve(QUESTION)
         sqlite.away = False
         await call(account)
     assert sqlite.reserved == [BOUND]
@@ -343,8 +345,8 @@ class Scripted:
 
 
 def asker(provider: Scripted, seconds: float = 5.0) -> Asker:
-    gate, metrics = Gate(provider.name, 1), AiMetrics(CollectorRegistry())
-    return Asker(provider=provider, gate=gate, metrics=metrics, call_seconds=seconds)
+    limiter, metrics = AdaptiveLimiter(CircuitBreaker(provider.name), 1), AiMetrics(CollectorRegistry())
+    return Asker(provider=provider, limiter=limiter, metrics=metrics, call_seconds=seconds)
 
 
 async def kept(reply: Reply) -> Reply:
@@ -380,7 +382,7 @@ async def test_a_failed_call_counts_what_it_may_be_billed_for(
 ) -> None:
     """A call that was refused costs nothing; one that may have been read costs its input as estimated."""
     asking = asker(Scripted(ask_once), seconds=0.02)
-    async with spending_of(sqlite).account("local", "run-1", BOUND) as account:
+    async with reservations_of(sqlite).account("local", "run-1", BOUND) as account:
         with pytest.raises(ProviderFailure):
             await asking.ask(QUESTION, account, time.monotonic() + 5, kept)
     cost = PRICE.cost(Usage(input_tokens=tokens))
@@ -395,18 +397,18 @@ async def test_a_reply_counts_what_it_took(sqlite: Store, stop: Stop, failed: in
     async def reply() -> Reply:
         return Reply("", stop, USAGE)
 
-    async with spending_of(sqlite).account("local", "run-1", BOUND) as account:
+    async with reservations_of(sqlite).account("local", "run-1", BOUND) as account:
         await asker(Scripted(reply)).ask(QUESTION, account, time.monotonic() + 5, kept)
     assert account.spend == spent_on_calls(1, failed_calls=failed)
     assert await sqlite.committed(RUN) == COST
 
 
-async def test_a_call_that_was_not_let_through_costs_nothing(sqlite: Store) -> None:
-    """What was set aside for it is given back, and no call is counted."""
+async def test_a_call_that_was_not_permitted_costs_nothing(sqlite: Store) -> None:
+    """What was reserved for it is given back, and no call is counted."""
     asking = asker(Scripted(never))
-    asking.gate.misconfigured("the key is wrong")
-    async with spending_of(sqlite).account("local", "run-1", BOUND) as account:
-        with pytest.raises(TurnedAway):
+    asking.limiter.breaker.misconfigured("the key is wrong")
+    async with reservations_of(sqlite).account("local", "run-1", BOUND) as account:
+        with pytest.raises(CallNotPermitted):
             await asking.ask(QUESTION, account, time.monotonic() + 5, kept)
     assert account.spend == spent()
     assert await sqlite.committed(RUN) == await sqlite.committed(DAY) == 0
@@ -416,10 +418,10 @@ async def test_a_call_that_was_not_let_through_costs_nothing(sqlite: Store) -> N
 async def test_a_cancelled_chunk_settles_what_it_spent(sqlite: Store, times: int) -> None:
     """A shutdown in the middle of a call stores what was spent, the call that is cut off with its input."""
     provider = Scripted(never)
-    spending = spending_of(sqlite)
+    reservations = reservations_of(sqlite)
 
     async def chunk() -> None:
-        async with spending.account("local", "run-1", 5 * BOUND) as account:
+        async with reservations.account("local", "run-1", 5 * BOUND) as account:
             await call(account)
             await asker(provider).ask(QUESTION, account, time.monotonic() + 5, kept)
 
@@ -434,6 +436,6 @@ async def test_a_cancelled_chunk_settles_what_it_spent(sqlite: Store, times: int
     cut_off = PRICE.cost(Usage(input_tokens=ESTIMATE))
     assert sqlite.settled == 1
     assert await sqlite.committed(RUN) == await sqlite.committed(DAY) == COST + cut_off
-    async with spending.account("local", "run-1", 0) as account:
+    async with reservations.account("local", "run-1", 0) as account:
         account.count_cached(1)
     assert (account.spend.calls, account.spend.failed_calls, account.spend.nano_usd) == (2, 1, COST + cut_off)

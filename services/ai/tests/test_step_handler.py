@@ -28,7 +28,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer
 
-from .step_cases import answer_step, classify_step, extract_step, judge_step, stepping
+from .step_cases import answer_step, classify_step, extract_step, judge_step, step_replica
 
 STEPS = [classify_step(), extract_step(), judge_step()]
 MESSAGES = [message_of(step, f"workflow-1:{step.step}:1") for step in STEPS]
@@ -52,7 +52,7 @@ async def handler(
     server: ModelServer, store: SqliteAiStore, registry: CollectorRegistry
 ) -> AsyncIterator[StepHandler]:
     metrics = AiMetrics(registry)
-    async with stepping(server, store, metrics) as policy:
+    async with step_replica(server, store, metrics) as policy:
         yield StepHandler(policy, metrics)
 
 
@@ -130,7 +130,7 @@ async def test_giving_up_answers_by_the_setting(
     server: ModelServer, store: SqliteAiStore, on_failure: str, asked: Message
 ) -> None:
     """A workflow does not wait for a step whose message is dead: it falls back or fails, with the reason."""
-    async with stepping(server, store, ai_on_failure=on_failure) as policy:
+    async with step_replica(server, store, ai_on_failure=on_failure) as policy:
         handler = StepHandler(policy, AiMetrics(CollectorRegistry()))
         [message] = handler.give_up(asked, "KeyError")
         [usual] = await handler.handle([asked])
@@ -179,7 +179,7 @@ async def test_a_step_that_fails_for_good_is_counted_as_failed(
     """An alert on failed steps sees them, apart from fallbacks."""
     server.behave(default=behaviour.REFUSED)
     metrics = AiMetrics(registry)
-    async with stepping(server, store, metrics, ai_on_failure="fail") as policy:
+    async with step_replica(server, store, metrics, ai_on_failure="fail") as policy:
         await StepHandler(policy, metrics).handle(MESSAGES[:1])
 
     labels = {"step": "classify", "source": "anthropic", "status": "failed"}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from leadline_ai.cache import retry as keeping
-from leadline_ai.leads.answers import Failure
-from leadline_ai.limiter import breaker as gate
-from leadline_ai.steps import assessor as step_asking
+from leadline_ai.cache import retry
+from leadline_ai.failures import Failure
+from leadline_ai.limiter import breaker
+from leadline_ai.steps import assessor
 from leadline_ai.steps.offline import OFFLINE_STEPS, route_of, step_offline
 from leadline_ai.steps.policy import StepPolicy
 from leadline_ai.steps.step import AskedStep, prompt_of
@@ -42,7 +42,7 @@ from .step_cases import (
     correction_in,
     extract_step,
     judge_step,
-    stepping,
+    step_replica,
 )
 from .test_answer_cache import StoreWithOutages
 
@@ -73,9 +73,9 @@ async def store(tmp_path: Path) -> AsyncIterator[StoreWithOutages]:
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a failing provider and a store that is away be asked again at once."""
-    monkeypatch.setattr(gate, "_FIRST_PROBE", 0.0)
-    monkeypatch.setattr(gate, "_LONGEST_PROBE", 0.0)
-    monkeypatch.setattr(keeping, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(breaker, "_FIRST_PROBE_DELAY", 0.0)
+    monkeypatch.setattr(breaker, "_LONGEST_PROBE_DELAY", 0.0)
+    monkeypatch.setattr(retry, "_RETRY_SECONDS", 0.0)
 
 
 def by_model(finished: StepFinished) -> bool:
@@ -105,7 +105,7 @@ async def test_the_model_answers_every_step(
     server: ModelServer, store: StoreWithOutages, step: AskedStep
 ) -> None:
     """One call a step; the answer names its step, and who gave it by which prompt."""
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         finished = await policy.answer(step, 1)
 
     assert by_model(finished)
@@ -142,7 +142,7 @@ async def test_a_failure_falls_back_or_fails_by_setting(
     code, reason = expected
     server.behave(default=treated)
     brief = brief_for("slow", 0.1) if treated is behaviour.SLOW else {}
-    async with stepping(server, store, **brief) as policy:
+    async with step_replica(server, store, **brief) as policy:
         fallen = await policy.answer(classify_step(), 1)
         assert server.count == calls
         failing = replace(policy, on_failure="fail")
@@ -162,7 +162,7 @@ async def test_a_step_is_never_worth_more_calls_than_the_setting(
     """Whatever goes wrong, and however often the message is delivered: so many calls, then no more."""
     server.behave(default=FAILING[name])
     for delivery in (1, 2):
-        async with stepping(server, store, ai_attempts=2) as policy:
+        async with step_replica(server, store, ai_attempts=2) as policy:
             assert fallback_of(await policy.answer(classify_step(), delivery), classify_step())
         if delivery == 1:
             assert server.count == (1 if name in FINAL else 2)
@@ -174,7 +174,7 @@ async def test_a_step_is_never_worth_more_calls_than_the_setting(
 async def test_a_slow_answer_is_given_up(server: ModelServer, store: StoreWithOutages, name: str) -> None:
     """A call that does not end in time counts as one, and the step does not wait for it."""
     server.behave(default=FAILING[name])
-    async with stepping(server, store, ai_attempts=2, **brief_for(name, 0.1)) as policy:
+    async with step_replica(server, store, ai_attempts=2, **brief_for(name, 0.1)) as policy:
         assert "no answer within 0.1 s" in fallback_of(
             await policy.answer(classify_step(), 1), classify_step()
         )
@@ -188,7 +188,7 @@ async def test_an_unusable_answer_is_repaired_once_told_what_was_wrong(
 ) -> None:
     """One request carries the fault, and the answer to it is the step's."""
     server.behave(behaviour.MALFORMED, default=OK)
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         assert by_model(await policy.answer(step, 1))
 
     corrections = [correction_in(request) for request in server.requests]
@@ -200,7 +200,7 @@ async def test_an_unusable_answer_is_repaired_once_told_what_was_wrong(
 async def test_a_failed_repair_is_not_repaired(server: ModelServer, store: StoreWithOutages) -> None:
     """A second unusable answer is forgotten: the third request is as the first."""
     server.behave(behaviour.MALFORMED, behaviour.WRONG_ENUM, default=OK)
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         assert by_model(await policy.answer(classify_step(), 1))
 
     assert [correction_in(request) != "" for request in server.requests] == [False, True, False]
@@ -209,7 +209,7 @@ async def test_a_failed_repair_is_not_repaired(server: ModelServer, store: Store
 async def test_an_outage_does_not_forget_what_was_wrong(server: ModelServer, store: StoreWithOutages) -> None:
     """A repair that met a busy provider is sent again as it was."""
     server.behave(behaviour.WRONG_ENUM, behaviour.OVERLOADED, default=OK)
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         assert by_model(await policy.answer(classify_step(), 1))
 
     corrections = [correction_in(request) for request in server.requests]
@@ -220,7 +220,7 @@ async def test_an_outage_does_not_forget_what_was_wrong(server: ModelServer, sto
 async def test_a_truncated_answer_is_asked_for_again(server: ModelServer, store: StoreWithOutages) -> None:
     """Half an answer is none, even where the half would do."""
     server.behave(replace(OK, stop_reason="max_tokens"), default=OK)
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         assert by_model(await policy.answer(classify_step(), 1))
 
     assert server.count == 2
@@ -232,7 +232,7 @@ async def test_a_correction_quotes_nothing_the_model_said(store: StoreWithOutage
     def answer(body: Body) -> Any:
         return answer_step(body) | {"Bred axolotls": True, "category": "Bred axolotls"}
 
-    async with ModelServer(answer=answer) as server, stepping(server, store) as policy:
+    async with ModelServer(answer=answer) as server, step_replica(server, store) as policy:
         fallen = await policy.answer(classify_step(), 1)
 
         assert "could not be used" in correction_in(server.requests[1])
@@ -243,7 +243,7 @@ async def test_a_correction_quotes_nothing_the_model_said(store: StoreWithOutage
 async def test_a_misconfigured_provider_is_asked_once(server: ModelServer, store: StoreWithOutages) -> None:
     """A wrong key is not found out anew by every message."""
     server.behave(default=behaviour.WRONG_KEY)
-    async with stepping(server, store, ai_on_failure="fail") as policy:
+    async with step_replica(server, store, ai_on_failure="fail") as policy:
         finished = [await policy.answer(step, 1) for step in EVERY_STEP.values()]
 
     assert server.count == 1
@@ -255,9 +255,9 @@ async def test_a_misconfigured_provider_is_asked_once(server: ModelServer, store
 async def test_a_spent_budget_asks_nobody(server: ModelServer, store: StoreWithOutages, budget: str) -> None:
     """A fallback costs nothing and says which setting; `fail` has a code of its own."""
     none: dict[str, Any] = {budget: 0}
-    async with stepping(server, store, **none) as policy:
+    async with step_replica(server, store, **none) as policy:
         fallen = await policy.answer(classify_step(), 1)
-    async with stepping(server, store, ai_on_failure="fail", **none) as policy:
+    async with step_replica(server, store, ai_on_failure="fail", **none) as policy:
         failed = await policy.answer(classify_step(), 1)
 
     assert server.count == 0
@@ -269,7 +269,7 @@ async def test_a_spent_budget_asks_nobody(server: ModelServer, store: StoreWithO
 
 async def test_a_budget_is_a_workflows_own(server: ModelServer, store: StoreWithOutages) -> None:
     """What one message has spent leaves another its whole budget."""
-    async with stepping(server, store, ai_run_budget_usd=0.0015) as policy:
+    async with step_replica(server, store, ai_run_budget_usd=0.0015) as policy:
         told = [by_model(await policy.answer(classify_step(f"Message {n}"), 1)) for n in range(12)]
         other = await policy.answer(classify_step("Another", workflow_id="workflow-2"), 1)
 
@@ -283,7 +283,7 @@ async def test_a_long_pause_is_left_to_the_retry_queue(
 ) -> None:
     """No message is held for an hour: it comes again, asks nobody, and ends at its last delivery."""
     server.behave(default=AN_HOUR)
-    async with stepping(server, store, ai_on_failure=on_failure) as policy:
+    async with step_replica(server, store, ai_on_failure=on_failure) as policy:
         for attempt in range(1, MAX_ATTEMPTS):
             with pytest.raises(Transient, match=ALONE):
                 await policy.answer(classify_step(), attempt)
@@ -301,10 +301,10 @@ async def test_calls_count_over_redeliveries(server: ModelServer, store: StoreWi
     """A message that comes again has the calls left that its step has, not as many as at first."""
     server.behave(default=replace(behaviour.RATE_LIMITED, retry_after=60))
     for attempt in (1, 2):
-        async with stepping(server, store) as policy:
+        async with step_replica(server, store) as policy:
             with pytest.raises(Transient):
                 await policy.answer(classify_step(), attempt)
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         finished = await policy.answer(classify_step(), 3)
 
     assert server.count == 3
@@ -315,8 +315,8 @@ async def test_a_step_ends_in_time(
     server: ModelServer, store: StoreWithOutages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No call begins when a step's time is over: the message comes again."""
-    monkeypatch.setattr(step_asking, "CHUNK_SECONDS", 0.0)
-    async with stepping(server, store) as policy:
+    monkeypatch.setattr(assessor, "MESSAGE_SECONDS", 0.0)
+    async with step_replica(server, store) as policy:
         with pytest.raises(Transient, match="was over"):
             await policy.answer(classify_step(), 1)
 
@@ -329,7 +329,7 @@ async def test_an_outage_of_the_store_gives_a_step_no_more_calls(
     """A step that is held in the middle and handled again goes on counting where it was."""
     store.script = {"reserve": ["there", "away"], "note_calls": ["away"] * 3}
     server.behave(default=behaviour.MALFORMED)
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         with pytest.raises(Unavailable):
             await policy.answer(classify_step(), 1)
         assert server.count == 1
@@ -342,9 +342,9 @@ async def test_an_outage_of_the_store_gives_a_step_no_more_calls(
 async def test_an_answer_is_stored_before_it_is_given_out(
     server: ModelServer, store: StoreWithOutages
 ) -> None:
-    """While the store is away a paid answer is held, then kept; it is not bought a second time."""
+    """While the store is away a paid answer is held, then stored; it is not paid for a second time."""
     store.script = {"keep_answers": ["away"] * 3}
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         first = await policy.answer(classify_step(), 1)
         assert store.script == {"keep_answers": []}
         assert await policy.answer(classify_step(), 2) == first
@@ -354,14 +354,14 @@ async def test_an_answer_is_stored_before_it_is_given_out(
 
 
 @three_steps
-async def test_what_was_answered_is_not_bought_again(
+async def test_a_stored_output_is_not_asked_for_again(
     server: ModelServer, store: StoreWithOutages, tmp_path: Path, step: AskedStep
 ) -> None:
     """A redelivery to another replica, a manual retry and the same message sent again cost nothing."""
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         first = await policy.answer(step, 1)
     again = SqliteAiStore(tmp_path / "ai.db")
-    async with stepping(server, again) as policy:
+    async with step_replica(server, again) as policy:
         assert await policy.answer(step, 2) == first
         for changes in ({"epoch": 2}, {"workflow_id": "workflow-2"}):
             later = step.model_copy(update=changes)
@@ -397,7 +397,7 @@ async def test_another_input_is_asked_about(
     server: ModelServer, store: StoreWithOutages, step: AskedStep, changes: dict[str, Any]
 ) -> None:
     """Entries belong to their owner, and nothing the model is told may change without a new question."""
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         await policy.answer(step, 1)
         assert by_model(await policy.answer(step.model_copy(update=changes), 1))
 
@@ -409,14 +409,14 @@ async def test_another_assessor_is_asked(
     server: ModelServer, store: StoreWithOutages, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An answer of another model, server or prompt version is not passed off as this one's."""
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         await policy.answer(classify_step(), 1)
     changed = {"ai_model": "claude-opus-5", "anthropic_base_url": f"{server.base_url}/"}
     settings: dict[str, Any] = {name: value for name, value in changed.items() if name == what}
     if what == "prompt":
         later = replace(prompt_of(ClassifyStep.TYPE), version="classify.v2")
-        monkeypatch.setattr(step_asking, "prompt_of", lambda _kind: later)
-    async with stepping(server, store, **settings) as policy:
+        monkeypatch.setattr(assessor, "prompt_of", lambda _kind: later)
+    async with step_replica(server, store, **settings) as policy:
         finished = await policy.answer(classify_step(), 1)
 
     assert server.count == 2
@@ -428,7 +428,7 @@ async def test_the_steps_of_a_workflow_do_not_mix(server: ModelServer, store: St
     """Three steps about one message are three questions, each with calls of its own."""
     server.behave(default=behaviour.SERVER_ERROR)
     for step in THREE.values():
-        async with stepping(server, store) as policy:
+        async with step_replica(server, store) as policy:
             await policy.answer(step, 1)
 
     assert server.count == 9
@@ -437,7 +437,7 @@ async def test_the_steps_of_a_workflow_do_not_mix(server: ModelServer, store: St
 async def test_failures_are_not_stored(server: ModelServer, store: StoreWithOutages) -> None:
     """A manual retry after an outage asks again, with as many calls as at first, and gets an answer."""
     server.behave(default=behaviour.SERVER_ERROR)
-    async with stepping(server, store, ai_on_failure="fail") as policy:
+    async with step_replica(server, store, ai_on_failure="fail") as policy:
         assert (await policy.answer(classify_step(), 1)).output is None
         server.behave(behaviour.SERVER_ERROR, behaviour.SERVER_ERROR, default=OK)
         assert by_model(await policy.answer(classify_step(epoch=2), 1))
@@ -448,7 +448,7 @@ async def test_failures_are_not_stored(server: ModelServer, store: StoreWithOuta
 async def test_spend_is_counted_for_the_workflow(server: ModelServer, store: StoreWithOutages) -> None:
     """Calls, failures and money of all steps stand under the workflow's id; what is left is given back."""
     server.behave(behaviour.MALFORMED, behaviour.SERVER_ERROR, default=OK)
-    async with stepping(server, store) as policy:
+    async with step_replica(server, store) as policy:
         for step in THREE.values():
             assert by_model(await policy.answer(step, 1))
         nothing = AiSpend(source="anthropic", assessor="claude-haiku-5-5")
@@ -496,7 +496,7 @@ async def test_guard_rails_hold_whatever_the_model_says(
 ) -> None:
     """The route is within bounds; what was proposed is kept beside it, and why it was changed."""
     said = JUDGED | proposed
-    async with judged_by(said) as server, stepping(server, store) as policy:
+    async with judged_by(said) as server, step_replica(server, store) as policy:
         finished = await policy.answer(step, 1)
         again = await policy.answer(step, 2)
 
@@ -514,7 +514,7 @@ async def test_guard_rails_hold_whatever_the_model_says(
 async def test_a_judgement_within_bounds_is_kept_as_it_is(store: StoreWithOutages) -> None:
     """Where no guard rail says otherwise the model's word holds, against the rules' default too."""
     said = JUDGED | {"queue": "sales"}
-    async with judged_by(said) as server, stepping(server, store) as policy:
+    async with judged_by(said) as server, step_replica(server, store) as policy:
         output: Any = (await policy.answer(judge_step(), 1)).output
 
     assert {name: output[name] for name in said} == said
@@ -524,10 +524,10 @@ async def test_a_judgement_within_bounds_is_kept_as_it_is(store: StoreWithOutage
 async def test_what_is_stored_is_what_the_model_said(store: StoreWithOutages) -> None:
     """Guard rails that change later change the route of a stored judgement too."""
     said = JUDGED | {"queue": "ignore"}
-    async with judged_by(said) as server, stepping(server, store) as policy:
-        assert policy.bought is not None
+    async with judged_by(said) as server, step_replica(server, store) as policy:
+        assert policy.cache is not None
         await policy.answer(judge_step(), 1)
-        key = policy.bought.assessor.key(judge_step())
+        key = policy.cache.assessor.key(judge_step())
         stored = (await store.answers("ann", [key]))[key]
 
     assert json.loads(stored.answer) == said

@@ -6,23 +6,25 @@ from math import ceil
 
 import structlog
 
-from leadline_ai.budget.collector import BudgetWatch
+from leadline_ai.budget.collector import BudgetCollector
 from leadline_ai.budget.prices import NANO_PER_USD, Price
-from leadline_ai.budget.reservations import Spending
-from leadline_ai.leads.answer_cache import BoughtAnswers
+from leadline_ai.budget.reservations import Reservations
+from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.leads.assessor import ModelAssessor
 from leadline_ai.leads.handler import AiHandler
 from leadline_ai.leads.policy import Policy
 from leadline_ai.leads.prompt import load_prompt
-from leadline_ai.limiter.breaker import Gate
+from leadline_ai.limiter.adaptive import AdaptiveLimiter
+from leadline_ai.limiter.breaker import CircuitBreaker
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.asker import Asker
 from leadline_ai.providers.port import Provider
-from leadline_ai.providers.probe import Watch
+from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AiSettings, AssessorSettings
+from leadline_ai.steps.answer_cache import StepAnswerCache
 from leadline_ai.steps.assessor import StepAssessor
 from leadline_ai.steps.handler import StepHandler
-from leadline_ai.steps.policy import BoughtSteps, StepPolicy
+from leadline_ai.steps.policy import StepPolicy
 from leadline_ai.store import AiStore
 from leadline_ai.stores.mongo import MongoAiStore
 from leadline_common.broker.consumer import Consumer
@@ -39,6 +41,7 @@ from leadline_contracts.errors import SettingsError
 from leadline_contracts.scoring import CHUNK_SIZE
 from leadline_contracts.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
 
+_STEP_QUEUES = (AI_CLASSIFY, AI_EXTRACT, AI_JUDGE)
 _LEAST_WORKERS = 3
 _OFFLINE_STEPS = 20
 """Steps handled at once without a provider."""
@@ -54,10 +57,19 @@ KEYS = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY", "openai": 
 
 @dataclass(frozen=True, slots=True)
 class Ai:
-    """The service, and the watch over its provider, None where the offline assessor is the chosen one."""
+    """The service, and the probe of its provider, None where the offline assessor is the chosen one."""
 
     service: Service
-    watch: Watch | None
+    probe: ProviderProbe | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelParts:
+    """What leads and steps share of a language model."""
+
+    asker: Asker
+    store: AiStore
+    reservations: Reservations
 
 
 def build(
@@ -70,51 +82,53 @@ def build(
     ai_metrics = AiMetrics(metrics.registry)
     servers = {"broker": broker.ping, "ai_store": store.ping}
     loops: list[Loop] = [
-        QueueWatch(broker, [AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE], metrics).look_forever,
+        QueueWatch(broker, [AI, *_STEP_QUEUES], metrics).look_forever,
         DependencyWatch(servers, metrics).look_forever,
     ]
     if provider is None:
         log.info("assessor_chosen", source="offline", reason=_why_offline(settings))
-        policy, steps, watch, workers = Policy(), StepPolicy(), None, _LEAST_WORKERS
+        leads, steps, probe = Policy(), StepPolicy(), None
     else:
         log.info("assessor_chosen", source=provider.name, model=provider.model)
-        gate = Gate(provider.name, settings.ai_concurrency)
-        ai_metrics.watch(provider.name, gate)
-        policy = build_policy(provider, gate, store, settings, ai_metrics)
-        steps = _step_policy(policy, settings)
-        watch, workers = Watch(provider, gate), workers_for(settings)
-        loops.append(watch.look_forever)
-        if policy.bought is not None:
-            spent = ai_metrics.watch_budget(settings.ai_day_budget_usd)
-            loops.append(BudgetWatch(policy.bought.spending, spent).look_forever)
-    handler = AiHandler(policy, ai_metrics)
-    scoring = Consumer(broker, handler, [AI], metrics, prefetch=workers, workers=workers)
-    # A provider's steps wait for it side by side; without one they cost so little that they go together.
-    at_once = settings.ai_concurrency if provider else 1
-    batch = 1 if provider else _OFFLINE_STEPS
-    answering = Consumer(
-        broker,
-        StepHandler(steps, ai_metrics),
-        [AI_CLASSIFY, AI_EXTRACT, AI_JUDGE],
-        metrics,
-        prefetch=at_once * batch,
-        workers=at_once,
-        batch=batch,
-        linger=0.0 if provider else _LINGER,
-    )
+        parts = model_parts(provider, store, settings, ai_metrics)
+        leads, steps = lead_policy(parts, settings), step_policy(parts, settings)
+        ai_metrics.show_limiter(provider.name, parts.asker.limiter)
+        spent = ai_metrics.show_day_budget(settings.ai_day_budget_usd)
+        probe = ProviderProbe(provider, parts.asker.limiter.breaker)
+        loops += [probe.run, BudgetCollector(parts.reservations, spent).run]
 
     async def offline_ready() -> str:
         return f"offline, {_why_offline(settings)}"
 
-    ready = watch.ready if watch else offline_ready
-    return Ai(
-        Service(
-            "ai",
-            consumers=[scoring, answering],
-            loops=loops,
-            checks={**servers, "ai": ready},
-        ),
-        watch,
+    consumers = [
+        _lead_consumer(broker, AiHandler(leads, ai_metrics), settings, metrics, offline=provider is None),
+        _step_consumer(broker, StepHandler(steps, ai_metrics), settings, metrics, offline=provider is None),
+    ]
+    checks = {**servers, "ai": probe.ready if probe else offline_ready}
+    return Ai(Service("ai", consumers=consumers, loops=loops, checks=checks), probe)
+
+
+def _lead_consumer(
+    broker: Broker, handler: AiHandler, settings: AssessorSettings, metrics: Metrics, *, offline: bool
+) -> Consumer:
+    workers = _LEAST_WORKERS if offline else workers_for(settings)
+    return Consumer(broker, handler, [AI], metrics, prefetch=workers, workers=workers)
+
+
+def _step_consumer(
+    broker: Broker, handler: StepHandler, settings: AssessorSettings, metrics: Metrics, *, offline: bool
+) -> Consumer:
+    # A provider's steps wait for it side by side; without one they cost so little that they go together.
+    workers, batch = (1, _OFFLINE_STEPS) if offline else (settings.ai_concurrency, 1)
+    return Consumer(
+        broker,
+        handler,
+        _STEP_QUEUES,
+        metrics,
+        prefetch=workers * batch,
+        workers=workers,
+        batch=batch,
+        linger=_LINGER if offline else 0.0,
     )
 
 
@@ -145,50 +159,57 @@ def choose_provider(settings: AssessorSettings) -> Provider | None:
         ) from None
 
 
-def build_policy(
-    provider: Provider, gate: Gate, store: AiStore, settings: AssessorSettings, metrics: AiMetrics
-) -> Policy:
-    """Return the policy over a provider. Raises SettingsError where no price is known for its model."""
-    assessor = model_assessor(provider, gate, settings, metrics)
-    spending = Spending(
+def model_parts(
+    provider: Provider, store: AiStore, settings: AssessorSettings, metrics: AiMetrics
+) -> ModelParts:
+    """Make the parts over a provider. Raises SettingsError where no price is known for its model."""
+    limiter = AdaptiveLimiter(CircuitBreaker(provider.name), settings.ai_concurrency)
+    return ModelParts(
+        asker=Asker(
+            provider=provider, limiter=limiter, metrics=metrics, call_seconds=settings.ai_timeout_seconds
+        ),
         store=store,
-        price=assessor.price,
-        source=provider.name,
-        model=provider.model,
-        run_limit=round(settings.ai_run_budget_usd * NANO_PER_USD),
-        day_limit=round(settings.ai_day_budget_usd * NANO_PER_USD),
-        metrics=metrics,
-        clock=lambda: datetime.now(UTC),
+        reservations=Reservations(
+            store=store,
+            price=Price.of(provider.model, settings.ai_prices),
+            source=provider.name,
+            model=provider.model,
+            run_limit=round(settings.ai_run_budget_usd * NANO_PER_USD),
+            day_limit=round(settings.ai_day_budget_usd * NANO_PER_USD),
+            metrics=metrics,
+            clock=lambda: datetime.now(UTC),
+        ),
     )
-    return Policy(BoughtAnswers(assessor=assessor, store=store, spending=spending), settings.ai_on_failure)
 
 
-def _step_policy(policy: Policy, settings: AssessorSettings) -> StepPolicy:
-    """Return the policy for workflows that asks and pays as the one for leads does."""
-    if policy.bought is None:
-        return StepPolicy()
-    assessor = StepAssessor(asker=policy.bought.assessor.asker, calls_a_step=settings.ai_attempts)
-    bought = BoughtSteps(assessor=assessor, store=policy.bought.store, spending=policy.bought.spending)
-    return StepPolicy(bought, settings.ai_on_failure)
+def lead_policy(parts: ModelParts, settings: AssessorSettings) -> Policy:
+    """Return the policy that has leads judged by the model."""
+    return Policy(lead_cache(parts, settings), settings.ai_on_failure)
+
+
+def lead_cache(parts: ModelParts, settings: AssessorSettings) -> LeadAnswerCache:
+    """Return the model's answers about leads."""
+    assessor = ModelAssessor(
+        asker=parts.asker,
+        prompt=load_prompt(),
+        price=parts.reservations.price,
+        leads_per_request=settings.ai_leads_per_request,
+        calls_a_lead=settings.ai_attempts,
+    )
+    return LeadAnswerCache(assessor=assessor, store=parts.store, reservations=parts.reservations)
+
+
+def step_policy(parts: ModelParts, settings: AssessorSettings) -> StepPolicy:
+    """Return the policy that has steps answered by the model."""
+    assessor = StepAssessor(asker=parts.asker, calls_a_step=settings.ai_attempts)
+    cache = StepAnswerCache(assessor=assessor, store=parts.store, reservations=parts.reservations)
+    return StepPolicy(cache, settings.ai_on_failure)
 
 
 def workers_for(settings: AssessorSettings) -> int:
     """Return how many chunks at a time keep the provider's concurrency full, with one to spare."""
     requests = ceil(CHUNK_SIZE / settings.ai_leads_per_request)
     return max(_LEAST_WORKERS, ceil(settings.ai_concurrency / requests) + 1)
-
-
-def model_assessor(
-    provider: Provider, gate: Gate, settings: AssessorSettings, metrics: AiMetrics
-) -> ModelAssessor:
-    """Return the assessor over a provider. Raises SettingsError where no price is known for its model."""
-    return ModelAssessor(
-        asker=Asker(provider=provider, gate=gate, metrics=metrics, call_seconds=settings.ai_timeout_seconds),
-        prompt=load_prompt(),
-        price=Price.of(provider.model, settings.ai_prices),
-        leads_per_request=settings.ai_leads_per_request,
-        calls_a_lead=settings.ai_attempts,
-    )
 
 
 def _anthropic(key: str, settings: AssessorSettings) -> Provider:

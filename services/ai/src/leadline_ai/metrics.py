@@ -6,7 +6,8 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from leadline_ai.budget.prices import NANO_PER_USD
-from leadline_ai.limiter.breaker import Gate, State
+from leadline_ai.limiter.adaptive import AdaptiveLimiter
+from leadline_ai.limiter.breaker import CircuitBreaker, State
 from leadline_ai.providers.port import Usage
 from leadline_contracts.inbound import StepFinished
 from leadline_contracts.scoring import AiScored
@@ -14,8 +15,8 @@ from leadline_contracts.scoring import AiScored
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0)
 
 
-def _is(gate: Gate, state: State) -> float:
-    return float(gate.state is state)
+def _is(breaker: CircuitBreaker, state: State) -> float:
+    return float(breaker.state is state)
 
 
 class AiMetrics:
@@ -38,7 +39,7 @@ class AiMetrics:
         )
         self._cached = Counter(
             "leadline_ai_cached_leads_total",
-            "Leads answered from an answer that was bought before.",
+            "Leads answered from the answer cache.",
             registry=registry,
         )
         self._calls = Histogram(
@@ -59,8 +60,8 @@ class AiMetrics:
             "leadline_ai_cost_usd_total", "What all calls cost, in US dollars.", ["model"], registry=registry
         )
 
-    def watch(self, provider: str, gate: Gate) -> None:
-        """Show the gate's state and limit whenever the metrics are read."""
+    def show_limiter(self, provider: str, limiter: AdaptiveLimiter) -> None:
+        """Show the limit of calls and the state of its breaker whenever the metrics are read."""
         states = Gauge(
             "leadline_ai_provider_state",
             "1 for the state the provider is in: ok, failing or misconfigured.",
@@ -68,16 +69,16 @@ class AiMetrics:
             registry=self._registry,
         )
         for state in State:
-            states.labels(provider, state.value).set_function(partial(_is, gate, state))
+            states.labels(provider, state.value).set_function(partial(_is, limiter.breaker, state))
         limit = Gauge(
             "leadline_ai_concurrency_limit",
             "Calls to the provider that may be under way now.",
             ["provider"],
             registry=self._registry,
         )
-        limit.labels(provider).set_function(lambda: float(gate.limit))
+        limit.labels(provider).set_function(lambda: float(limiter.limit))
 
-    def watch_budget(self, limit_usd: float) -> Gauge:
+    def show_day_budget(self, limit_usd: float) -> Gauge:
         """Show the day's budget; return the gauge of what is spent of it."""
         budget = Gauge(
             "leadline_ai_day_budget_usd", "What all runs of a day (UTC) may cost.", registry=self._registry

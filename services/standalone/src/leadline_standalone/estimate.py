@@ -38,27 +38,27 @@ async def estimate_file(
 ) -> tuple[UploadReport, Forecast | None]:
     """Read a file as a run would; no forecast where the offline assessor would answer.
 
-    What the data directory holds of bought answers and of today's spending counts; it is only read.
+    What the data directory holds of stored answers and of today's spending counts; it is only read.
     Raises BadFile, SettingsError, Unavailable.
     """
     kept = Offer(id=new_id(), **offer.model_dump())
     async with previewing(data_dir, load_settings(AssessorSettings)) as preview:
         report = await upload(preview.ingest_store, leads, kept.id, progress)
-        bought = preview.bought
-        if bought is None:
+        cache = preview.cache
+        if cache is None:
             return report, None
-        estimator = Estimator(bought, LOCAL_OWNER, kept)
+        estimator = Estimator(cache, LOCAL_OWNER, kept)
         task = progress.add_task("Estimating", total=report.inserted)
         async for chunk in _chunks(preview.ingest_store, report.upload_id, kept):
             await estimator.add(chunk)
             progress.advance(task, len(chunk))
-        spending = bought.spending
+        reservations = cache.reservations
         forecast = Forecast(
-            model=spending.model,
+            model=reservations.model,
             estimate=estimator.estimate,
-            run_limit=spending.run_limit,
-            day_limit=spending.day_limit,
-            day_left=max(0, spending.day_limit - await estimator.spent_today()),
+            run_limit=reservations.run_limit,
+            day_limit=reservations.day_limit,
+            day_left=max(0, reservations.day_limit - await reservations.committed_today()),
         )
         return report, forecast
 

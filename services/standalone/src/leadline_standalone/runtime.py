@@ -12,11 +12,10 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from leadline_ai.app import build as build_ai
-from leadline_ai.app import build_policy, choose_provider
-from leadline_ai.leads.answer_cache import BoughtAnswers
-from leadline_ai.limiter.breaker import Gate
+from leadline_ai.app import choose_provider, lead_cache, model_parts
+from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.metrics import AiMetrics
-from leadline_ai.providers.probe import Watch
+from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.broker.embedded.broker import EmbeddedBroker
@@ -54,7 +53,7 @@ class Runtime:
     runs: Runs
     messages: Messages
     ingest_metrics: IngestMetrics
-    ai_watch: Watch | None
+    ai_probe: ProviderProbe | None
     health: Health
     metrics: Metrics
     resumed: UnfinishedRun | None
@@ -113,7 +112,7 @@ async def embedded(
                 runs=ingest.runs,
                 messages=ingest.messages,
                 ingest_metrics=ingest.metrics,
-                ai_watch=ai.watch,
+                ai_probe=ai.probe,
                 health=health,
                 metrics=metrics,
                 resumed=resumed,
@@ -135,18 +134,18 @@ async def _unfinished_runs(ingest: SqliteIngestStore, results: ResultStore) -> l
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What is needed to tell what a run would do: a place for prospects, and the answers bought so far.
+    """What is needed to tell what a run would do: a place for prospects, and the answer cache.
 
-    `bought` is None where the offline assessor would answer; it is never to be asked for more.
+    `cache` is None where the offline assessor would answer; it is never to be asked for more.
     """
 
     ingest_store: IngestStore
-    bought: BoughtAnswers | None
+    cache: LeadAnswerCache | None
 
 
 @asynccontextmanager
 async def previewing(data_dir: Path | None, assessor: AssessorSettings) -> AsyncIterator[Preview]:
-    """Open what is bought in the data directory, where there is anything; prospects go into a temporary one.
+    """Open the answer cache of the data directory, where there is one; prospects go into a temporary one.
 
     Another process may use the data directory meanwhile. Raises SettingsError, Unavailable.
     """
@@ -160,14 +159,12 @@ async def previewing(data_dir: Path | None, assessor: AssessorSettings) -> Async
         stack.push_async_callback(provider.close)
         ai_store = SqliteAiStore(_ai_file(data_dir) or folder / "ai.db")
         stack.push_async_callback(ai_store.close)
-        metrics = AiMetrics(new_registry())
-        gate = Gate(provider.name, assessor.ai_concurrency)
-        policy = build_policy(provider, gate, ai_store, assessor, metrics)
-        yield Preview(ingest_store, policy.bought)
+        parts = model_parts(provider, ai_store, assessor, AiMetrics(new_registry()))
+        yield Preview(ingest_store, lead_cache(parts, assessor))
 
 
 def _ai_file(data_dir: Path | None) -> Path | None:
-    """Return the file of bought answers, None where there is none yet."""
+    """Return the file of the answer cache, None where there is none yet."""
     path = data_dir / "ai.db" if data_dir else None
     return path if path and path.exists() else None
 

@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.text import Text
 
 from leadline_ai.app import KEYS
-from leadline_ai.providers.probe import Watch
+from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AssessorSettings
 from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
@@ -76,7 +76,7 @@ async def session(
         data_dir_or_temporary(data_dir) as folder,
         embedded(folder, assessor, drain_seconds, resume=resume) as runtime,
     ):
-        said = await _misconfigured(runtime.ai_watch, assessor) if runtime.ai_watch else _no_key(assessor)
+        said = await _misconfigured(runtime.ai_probe, assessor) if runtime.ai_probe else _no_key(assessor)
         for line in [*([said] if said else []), *notices(runtime.left_alone, folder)]:
             _say(progress, line)
         current = Session(runtime)
@@ -110,10 +110,10 @@ def _say(progress: Progress, text: str) -> None:
     progress.console.print(Text(f"leadline: {text}", style="yellow"), soft_wrap=True)
 
 
-async def _misconfigured(watch: Watch, assessor: AssessorSettings) -> str | None:
-    await watch.look()
+async def _misconfigured(probe: ProviderProbe, assessor: AssessorSettings) -> str | None:
+    await probe.check()
     try:
-        await watch.ready()
+        await probe.ready()
     except Unavailable as error:
         if assessor.ai_on_failure == "fallback":
             return f"{error}; until then the offline assessor answers"

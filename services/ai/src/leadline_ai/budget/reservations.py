@@ -1,4 +1,4 @@
-"""Money: what a chunk may spend, reserved before each call and settled when the chunk is done."""
+"""What a chunk or step may spend: reserved before each call, settled when it is done."""
 
 import asyncio
 import contextlib
@@ -9,9 +9,9 @@ from datetime import datetime
 import structlog
 
 from leadline_ai.budget.prices import NANO_PER_USD, Price
+from leadline_ai.budget.store import Budget, BudgetStore
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.port import Question, Usage
-from leadline_ai.store import AiStore, Budget
 from leadline_contracts.errors import LeadlineError, Unavailable
 from leadline_contracts.scoring import AiSpend
 
@@ -23,10 +23,10 @@ class BudgetSpent(LeadlineError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spending:
+class Reservations:
     """Opens accounts for chunks; `run_limit` and `day_limit` (UTC days, all owners) are in 10^-9 dollars."""
 
-    store: AiStore
+    store: BudgetStore
     price: Price
     source: str
     model: str
@@ -34,11 +34,14 @@ class Spending:
     day_limit: int
     metrics: AiMetrics
     clock: Callable[[], datetime]
-    _purses: dict[tuple[str, str], "_Purse"] = field(default_factory=dict)
+    _by_run: dict[tuple[str, str], "_RunReservation"] = field(default_factory=dict)
+
+    async def committed_today(self) -> int:
+        """Return what is committed of the day's budget, in 10^-9 dollars. Raises Unavailable."""
+        return await self.store.committed(self._today)
 
     @property
-    def today(self) -> str:
-        """The name of the present day's budget."""
+    def _today(self) -> str:
         return f"day:{self.clock():%Y-%m-%d}"
 
     @contextlib.asynccontextmanager
@@ -47,52 +50,52 @@ class Spending:
 
         After that the account's `spend` is the whole run's.
         """
-        today = self.today
-        purse = self._purses.get((run_id, today))
-        if purse is None:
+        today = self._today
+        reservation = self._by_run.get((run_id, today))
+        if reservation is None:
             budgets = (Budget(f"run:{run_id}", self.run_limit), Budget(today, self.day_limit))
-            purse = self._purses[run_id, today] = _Purse(self.store, budgets)
-        purse.accounts += 1
-        account = Account(self, purse, planned, AiSpend(source=self.source, assessor=self.model))
+            reservation = self._by_run[run_id, today] = _RunReservation(self.store, budgets)
+        reservation.accounts += 1
+        account = Account(self, reservation, planned, AiSpend(source=self.source, assessor=self.model))
         try:
             yield account
         finally:
-            purse.accounts -= 1
-            if not purse.accounts:
-                del self._purses[run_id, today]
-            await asyncio.shield(account.settle(owner, run_id, purse.left_over()))
+            reservation.accounts -= 1
+            if not reservation.accounts:
+                del self._by_run[run_id, today]
+            await asyncio.shield(account.settle(owner, run_id, reservation.left_over()))
 
 
 @dataclass(slots=True)
-class _Purse:
+class _RunReservation:
     """What this process has reserved for a run; the chunks of the run that are under way share it."""
 
-    store: AiStore
+    store: BudgetStore
     budgets: tuple[Budget, ...]
     accounts: int = 0
     granted: int = 0
-    held: int = 0
+    in_use: int = 0
     spent: int = 0
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def hold(self, amount: int, planned: int) -> None:
-        """Set `amount` aside, reserving what is lacking; see Account.hold."""
-        async with self._turn:
-            while (lacking := self.held + self.spent + amount - self.granted) > 0:
+    async def take(self, amount: int, planned: int) -> None:
+        """Take `amount` for a call, reserving what is lacking; see Account.reserve."""
+        async with self._lock:
+            while (lacking := self.in_use + self.spent + amount - self.granted) > 0:
                 self._changed.clear()
                 full = await self._reserve(lacking, planned)
                 if full is None:
                     break
-                # A call that is under way holds what it may cost at most, several times what most cost.
-                if not (self.held or self._changed.is_set()):
+                # A call under way has reserved what it may cost at most, several times what most cost.
+                if not (self.in_use or self._changed.is_set()):
                     raise BudgetSpent(_spent(full))
                 await self._changed.wait()
-            self.held += amount
+            self.in_use += amount
 
     def release(self, amount: int, cost: int) -> None:
-        """Put `cost` in place of what was set aside."""
-        self.held -= amount
+        """Put `cost` in place of the amount that was taken."""
+        self.in_use -= amount
         self.spent += cost
         self._changed.set()
 
@@ -115,29 +118,29 @@ class _Purse:
 class Account:
     """What one chunk spends. Calls made side by side share it."""
 
-    _spending: Spending
-    _purse: _Purse
+    _reservations: Reservations
+    _reservation: _RunReservation
     _planned: int
     spend: AiSpend
 
-    async def hold(self, question: Question) -> int:
-        """Set aside what asking may cost at most, and return it; give it to `charge` afterwards.
+    async def reserve(self, question: Question) -> int:
+        """Reserve what asking may cost at most, and return it; give it to `charge` afterwards.
 
         Waits for calls of the run that are under way where only they keep it from having room. Raises
         BudgetSpent where a budget has no room for it, Unavailable.
         """
-        amount = self._spending.price.bound(question)
-        await self._purse.hold(amount, self._planned)
+        amount = self._reservations.price.bound(question)
+        await self._reservation.take(amount, self._planned)
         self._planned = 0
         return amount
 
-    def charge(self, held: int, usage: Usage | None, *, failed: bool) -> None:
-        """Count a call and what it took in place of what was held; `usage` is None where none was made."""
-        cost = 0 if usage is None else self._spending.price.cost(usage)
-        self._purse.release(held, cost)
+    def charge(self, reserved: int, usage: Usage | None, *, failed: bool) -> None:
+        """Count a call, what it took in place of what was reserved; `usage` is None where none was made."""
+        cost = 0 if usage is None else self._reservations.price.cost(usage)
+        self._reservation.release(reserved, cost)
         if usage is None:
             return
-        self._spending.metrics.count_usage(self._spending.model, usage, cost)
+        self._reservations.metrics.count_usage(self._reservations.model, usage, cost)
         self._add(
             calls=1,
             failed_calls=int(failed),
@@ -153,15 +156,15 @@ class Account:
         self._add(failed_calls=1)
 
     def count_cached(self, leads: int) -> None:
-        """Count leads that were answered from what was bought before."""
-        self._spending.metrics.count_cached(leads)
+        """Count leads that were answered from the answer cache."""
+        self._reservations.metrics.count_cached(leads)
         self._add(cached=leads)
 
     async def settle(self, owner: str, run_id: str, unused: int) -> None:
         """Store what was spent, and give `unused` of what was reserved back."""
         if not (self.spend.calls or self.spend.cached or unused):
             return
-        store, budgets = self._spending.store, self._purse.budgets
+        store, budgets = self._reservations.store, self._reservation.budgets
         try:
             self.spend = await store.settle(owner, run_id, self.spend, budgets, unused)
         except Unavailable as error:

@@ -1,4 +1,4 @@
-"""One at a time for each name, within this process."""
+"""A lock for each key, within this process."""
 
 import asyncio
 import contextlib
@@ -7,29 +7,29 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Entry:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     users: int = 0
 
 
-class Turns:
-    """Keeps two deliveries of one message from buying the same side by side.
+class KeyedLock:
+    """Keeps two deliveries of one message from paying for the same answers side by side.
 
     A broker that lost its connection delivers again what is still being handled here.
     """
 
     def __init__(self) -> None:
-        self._turns: dict[Hashable, _Turn] = {}
+        self._entries: dict[Hashable, _Entry] = {}
 
     @contextlib.asynccontextmanager
-    async def of(self, name: Hashable) -> AsyncIterator[None]:
-        """Wait until nobody else holds this name, and hold it meanwhile."""
-        turn = self._turns.setdefault(name, _Turn())
-        turn.users += 1
+    async def hold(self, key: Hashable) -> AsyncIterator[None]:
+        """Wait until nobody else holds this key, and hold it meanwhile."""
+        entry = self._entries.setdefault(key, _Entry())
+        entry.users += 1
         try:
-            async with turn.lock:
+            async with entry.lock:
                 yield
         finally:
-            turn.users -= 1
-            if not turn.users:
-                del self._turns[name]
+            entry.users -= 1
+            if not entry.users:
+                del self._entries[key]

@@ -1,4 +1,4 @@
-"""Storing what is paid for, whatever happens to the store."""
+"""Retrying to store what is paid for until the store takes it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,16 +7,16 @@ import structlog
 
 from leadline_contracts.errors import Unavailable
 
-_AGAIN_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 
 log = structlog.get_logger()
 
 
-async def at_last(store: Callable[[], Awaitable[None]]) -> None:
-    """Store, however long the store takes to answer."""
+async def retry_until_stored(store: Callable[[], Awaitable[None]]) -> None:
+    """Call `store`, and again every second for as long as it raises Unavailable."""
     while True:
         try:
             return await store()
         except Unavailable as error:
             log.warning("answers_held", error=str(error))
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)

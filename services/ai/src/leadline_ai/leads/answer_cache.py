@@ -1,4 +1,4 @@
-"""Answers that cost money: what the owner has bought before is used again, the rest is asked for and kept."""
+"""The answer cache of leads: stored answers are used again, the rest is asked for and stored."""
 
 import asyncio
 import contextlib
@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from leadline_ai.budget.reservations import Account, Spending
-from leadline_ai.cache.keyed_lock import Turns
-from leadline_ai.cache.retry import at_last
-from leadline_ai.leads.answers import Answer, Failure, Judged
+from leadline_ai.budget.reservations import Account, Reservations
+from leadline_ai.cache.keyed_lock import KeyedLock
+from leadline_ai.cache.retry import retry_until_stored
+from leadline_ai.cache.store import AnswerStore, StoredAnswer
+from leadline_ai.failures import Failure
+from leadline_ai.leads.answers import Answer, Judged
 from leadline_ai.leads.assessor import ModelAssessor
 from leadline_ai.leads.prompt import lead_data
-from leadline_ai.store import AiStore, StoredAnswer
 from leadline_contracts.errors import Transient, Unavailable
 from leadline_contracts.scoring import AiSpend, Lead, LeadsAccepted, Offer
 from leadline_contracts.topology import MAX_ATTEMPTS
@@ -21,15 +22,15 @@ _NOTE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bought:
-    """What came of a chunk: by lead id a stored answer or why there is none; and what its run has spent."""
+class ChunkAnswers:
+    """By lead id a stored answer, or why there is none; and what the chunk's run has spent."""
 
     outcomes: Mapping[str, StoredAnswer | Failure]
     spend: AiSpend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BoughtAnswers:
+class LeadAnswerCache:
     """Answers by (owner, offer, lead, prompt version, provider and model): the same input, the same answer.
 
     What offer and lead say counts, not their ids, so that a file uploaded again costs nothing. An answer is
@@ -37,52 +38,52 @@ class BoughtAnswers:
     """
 
     assessor: ModelAssessor
-    store: AiStore
-    spending: Spending
-    _turns: Turns = field(default_factory=Turns)
+    store: AnswerStore
+    reservations: Reservations
+    _lock: KeyedLock = field(default_factory=KeyedLock)
 
-    async def of(self, chunk: LeadsAccepted, attempt: int) -> Bought:
+    async def answer(self, chunk: LeadsAccepted, attempt: int) -> ChunkAnswers:
         """Answer for every lead of the chunk, in the `attempt`-th delivery of its message (1 at first).
 
         A run that asks for new answers takes none but its own. Raises Unavailable; and Transient, where a
         lead has to wait for longer than a message may be held and the message will come again.
         """
-        async with self._turns.of((chunk.run_id, chunk.chunk)):
-            return await self._answer(chunk, attempt)
+        async with self._lock.hold((chunk.run_id, chunk.chunk)):
+            return await self._look_up(chunk, attempt)
 
-    async def _answer(self, chunk: LeadsAccepted, attempt: int) -> Bought:
+    async def _look_up(self, chunk: LeadsAccepted, attempt: int) -> ChunkAnswers:
         keys = self.keys(chunk.offer, chunk.leads)
         known = await self.store.answers(chunk.owner, set(keys.values()))
         if chunk.refresh:
             known = {key: answer for key, answer in known.items() if answer.run_id == chunk.run_id}
-        lacking = {keys[lead.id]: lead for lead in chunk.leads if keys[lead.id] not in known}
-        planned = self.assessor.planned(chunk.offer, list(lacking.values()))
-        async with self.spending.account(chunk.owner, chunk.run_id, planned) as account:
+        missing = {keys[lead.id]: lead for lead in chunk.leads if keys[lead.id] not in known}
+        planned = self.assessor.planned(chunk.offer, list(missing.values()))
+        async with self.reservations.account(chunk.owner, chunk.run_id, planned) as account:
             account.count_cached(sum(key in known for key in keys.values()))
-            answers, failures = await self._buy(chunk, lacking, attempt, account)
+            answers, failures = await self._ask(chunk, missing, attempt, account)
         by_key: dict[str, StoredAnswer | Failure] = {**failures, **known, **answers}
-        return Bought({lead_id: by_key[key] for lead_id, key in keys.items()}, account.spend)
+        return ChunkAnswers({lead_id: by_key[key] for lead_id, key in keys.items()}, account.spend)
 
-    async def _buy(
-        self, chunk: LeadsAccepted, lacking: Mapping[str, Lead], attempt: int, account: Account
+    async def _ask(
+        self, chunk: LeadsAccepted, missing: Mapping[str, Lead], attempt: int, account: Account
     ) -> tuple[dict[str, StoredAnswer], dict[str, Failure]]:
-        """Return by key what was bought, and what could not be."""
-        if not lacking:
+        """Ask the model; return by key the answers, now stored, and the failures."""
+        if not missing:
             return {}, {}
-        keys = {lead.id: key for key, lead in lacking.items()}
-        bought: dict[str, StoredAnswer] = {}
+        keys = {lead.id: key for key, lead in missing.items()}
+        new: dict[str, StoredAnswer] = {}
 
         async def keep(answers: Sequence[Answer]) -> None:
             stored = [self._stored(chunk.run_id, keys[answer.lead_id], answer) for answer in answers]
-            await at_last(lambda: self.store.keep_answers(chunk.owner, stored))
-            bought.update((answer.key, answer) for answer in stored)
+            await retry_until_stored(lambda: self.store.keep_answers(chunk.owner, stored))
+            new.update((answer.key, answer) for answer in stored)
 
         async def note_calls() -> None:
             made = {lead_id: number for lead_id, number in calls.items() if number}
-            await at_last(lambda: self.store.note_calls(chunk.run_id, made))
+            await retry_until_stored(lambda: self.store.note_calls(chunk.run_id, made))
 
         calls = await self.store.calls(chunk.run_id, keys)
-        leads = list(lacking.values())
+        leads = list(missing.values())
         try:
             outcomes = await self.assessor.assess(chunk.offer, leads, account, keep, calls)
         except Unavailable:
@@ -95,13 +96,13 @@ class BoughtAnswers:
             raise
         failures = [outcome for outcome in outcomes.values() if isinstance(outcome, Failure)]
         if failures:
-            refused = [failure.lead_id for failure in failures if failure.kind == "refused"]
+            refused = [failure.subject for failure in failures if failure.kind == "refused"]
             calls.update(dict.fromkeys(refused, self.assessor.calls_a_lead))
             await note_calls()
         later = [failure.error for failure in failures if failure.kind == "later"]
         if later and attempt < MAX_ATTEMPTS:
             raise Transient(later[0])
-        return bought, {keys[failure.lead_id]: failure for failure in failures}
+        return new, {keys[failure.subject]: failure for failure in failures}
 
     def keys(self, offer: Offer, leads: Sequence[Lead]) -> dict[str, str]:
         """Return by lead id the key of all that the lead's answer depends on."""

@@ -8,15 +8,13 @@ from typing import Any
 
 from leadline_ai.budget.prices import Price
 from leadline_ai.budget.reservations import Account, BudgetSpent
-from leadline_ai.leads.answers import Answer, Failure, FailureKind, Outcome
+from leadline_ai.failures import Failure, FailureKind
+from leadline_ai.leads.answers import Answer, Outcome
 from leadline_ai.leads.prompt import ANSWER_SCHEMA, Prompt, Reading, read_answers
-from leadline_ai.limiter.breaker import TurnedAway
-from leadline_ai.providers.asker import Asker, backoff
+from leadline_ai.limiter.breaker import CallNotPermitted
+from leadline_ai.providers.asker import MESSAGE_SECONDS, Asker, backoff
 from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop
 from leadline_contracts.scoring import Lead, Offer
-
-CHUNK_SECONDS = 150.0
-"""No call for a chunk begins later; with the longest call that stays below what a message may take."""
 
 # What the model thinks counts too; only what it uses is paid for.
 _TOKENS_A_REQUEST, _TOKENS_A_LEAD = 2_048, 256
@@ -34,7 +32,7 @@ class _Job:
     keep: Keep
     calls: dict[str, int]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
-    deadline: float = field(default_factory=lambda: time.monotonic() + CHUNK_SECONDS)
+    deadline: float = field(default_factory=lambda: time.monotonic() + MESSAGE_SECONDS)
 
     def count(self, leads: Sequence[Lead]) -> None:
         for lead in leads:
@@ -116,8 +114,8 @@ class ModelAssessor:
         question = self._question(job.offer, leads, fault)
         try:
             stop, reading = await self.asker.ask(question, job.account, job.deadline, take)
-        except TurnedAway as away:
-            job.fail(leads, away.kind, str(away))
+        except CallNotPermitted as refusal:
+            job.fail(leads, refusal.kind, str(refusal))
         except BudgetSpent as spent:
             job.fail(leads, "skipped_budget", str(spent))
         except ProviderFailure as failure:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from leadline_ai.budget.prices import Price
-from leadline_ai.leads.answer_cache import BoughtAnswers
+from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.providers.port import Question, Usage
 from leadline_contracts.scoring import Lead, Offer
 
@@ -19,7 +19,7 @@ _BYTES_A_TOKEN = 4
 class Estimate:
     """Figures of a run; money in 10^-9 US dollars.
 
-    `leads` are all of them, `answered` those whose answer was bought before. Tokens and `nano_usd` are
+    `leads` are all of them, `answered` those whose answer is in the cache. Tokens and `nano_usd` are
     what the requests will take by rule of thumb, what a model thinks before it answers left out.
     `most_nano_usd` is what they cost where every answer is as long as it may be, thoughts included. What
     has to be asked again comes on top of both.
@@ -48,25 +48,21 @@ class Estimate:
 class Estimator:
     """Estimates a run of an owner's, fed with its chunks: each shares its requests and its doubles."""
 
-    bought: BoughtAnswers
+    cache: LeadAnswerCache
     owner: str
     offer: Offer
     estimate: Estimate = field(default_factory=Estimate)
 
     async def add(self, leads: Sequence[Lead]) -> None:
         """Take the leads of one chunk into account. Raises Unavailable."""
-        keys = self.bought.keys(self.offer, leads)
-        known = await self.bought.store.answers(self.owner, set(keys.values()))
-        lacking = {keys[lead.id]: lead for lead in leads if keys[lead.id] not in known}
-        assessor = self.bought.assessor
-        questions = assessor.questions(self.offer, list(lacking.values()))
+        keys = self.cache.keys(self.offer, leads)
+        known = await self.cache.store.answers(self.owner, set(keys.values()))
+        missing = {keys[lead.id]: lead for lead in leads if keys[lead.id] not in known}
+        assessor = self.cache.assessor
+        questions = assessor.questions(self.offer, list(missing.values()))
         self.estimate.leads += len(leads)
         self.estimate.answered += sum(key in known for key in keys.values())
-        self.estimate.add(assessor.price, questions, len(lacking))
-
-    async def spent_today(self) -> int:
-        """Return what is committed of the day's budget, in 10^-9 dollars. Raises Unavailable."""
-        return await self.bought.store.committed(self.bought.spending.today)
+        self.estimate.add(assessor.price, questions, len(missing))
 
 
 def _usage_of(question: Question) -> Usage:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leadline_ai.leads.answers import Answer, one_line
+from leadline_ai.leads.answers import Answer
+from leadline_ai.prompt_text import one_line
 from leadline_contracts.scoring import Lead, ModelName, Offer
 from leadline_scoring.icp import Icp, read_icp, read_role
 from leadline_scoring.industries import IndustryFit, match_industry

@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from leadline_ai.leads.answer_cache import BoughtAnswers
-from leadline_ai.leads.answers import Answer, Failure, Judged
+from leadline_ai.cache.store import StoredAnswer
+from leadline_ai.failures import Failure, OnFailure
+from leadline_ai.leads.answer_cache import LeadAnswerCache
+from leadline_ai.leads.answers import Answer, Judged
 from leadline_ai.leads.offline import OFFLINE, assess_offline
-from leadline_ai.store import StoredAnswer
 from leadline_contracts.scoring import AiScored, AiSpend, Lead, LeadsAccepted
-
-OnFailure = Literal["fallback", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One score a lead, in the order of the chunk; what its run has spent, None where nothing is bought."""
+    """One score a lead, in the order of the chunk; what its run has spent, None where no model was asked."""
 
     scores: list[AiScored]
     spend: AiSpend | None = None
@@ -23,32 +21,32 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`bought` is the language model's part, None where the offline assessor is the chosen one.
+    """`cache` is the language model with its answer cache, None where the offline assessor is the chosen one.
 
     A lead without an answer gets the offline assessor's, marked with the reason (`fallback`), or the error
     (`fail`). One that a budget kept from being asked about gets neither: its score is by rules alone.
     """
 
-    bought: BoughtAnswers | None = None
+    cache: LeadAnswerCache | None = None
     on_failure: OnFailure = "fallback"
 
     async def score(self, chunk: LeadsAccepted, attempt: int) -> Scored:
-        """Score a chunk in the `attempt`-th delivery of its message. Raises as BoughtAnswers.of does."""
-        if self.bought is None:
+        """Score a chunk in the `attempt`-th delivery of its message. Raises as LeadAnswerCache does."""
+        if self.cache is None:
             return Scored([_by_offline(answer) for answer in _offline(chunk, chunk.leads)])
-        bought = await self.bought.of(chunk, attempt)
+        answers = await self.cache.answer(chunk, attempt)
         failures = {
-            lead_id: outcome for lead_id, outcome in bought.outcomes.items() if isinstance(outcome, Failure)
+            lead_id: outcome for lead_id, outcome in answers.outcomes.items() if isinstance(outcome, Failure)
         }
         scores = {
             lead_id: _by_model(lead_id, outcome)
-            for lead_id, outcome in bought.outcomes.items()
+            for lead_id, outcome in answers.outcomes.items()
             if isinstance(outcome, StoredAnswer)
         }
         if failures:
             scores |= self.without_answer(chunk, failures)
-        told = bought.spend if bought.spend.calls or bought.spend.cached else None
-        return Scored([scores[lead.id] for lead in chunk.leads], told)
+        spend = answers.spend if answers.spend.calls or answers.spend.cached else None
+        return Scored([scores[lead.id] for lead in chunk.leads], spend)
 
     def without_answer(self, chunk: LeadsAccepted, failures: dict[str, Failure]) -> dict[str, AiScored]:
         """Return the scores of leads that the chosen assessor gave no answer for, by lead id."""
@@ -77,9 +75,9 @@ class Policy:
         )
 
     def _chosen(self) -> tuple[str, str, str]:
-        if self.bought is None:
+        if self.cache is None:
             return OFFLINE.source, OFFLINE.assessor, OFFLINE.prompt
-        assessor = self.bought.assessor
+        assessor = self.cache.assessor
         return assessor.asker.provider.name, assessor.asker.provider.model, assessor.prompt.version
 
 

@@ -4,7 +4,6 @@ Offer and leads go in as data: JSON inside tags, with `<` and `>` escaped, so th
 its tag or open another. What comes back is held to ANSWER_SCHEMA here, whatever the provider promises.
 """
 
-import json
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,8 +15,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
-from leadline_ai.leads.answers import MAX_REASONING, Answer, clip, one_line
-from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead, Offer, describe
+from leadline_ai.leads.answers import MAX_REASONING, Answer
+from leadline_ai.prompt_text import clip, fence, first_fault, one_line
+from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead, Offer
 
 PROMPT_VERSION = "intent.v2"
 
@@ -45,7 +45,6 @@ ANSWER_SCHEMA: Mapping[str, object] = {
     "additionalProperties": False,
 }
 
-_encode = json.JSONEncoder(ensure_ascii=False).encode
 _FIELD_LIMIT = 200
 _BIO_LIMIT = 2_000
 
@@ -188,22 +187,5 @@ def _spoilt(names: Mapping[str, str], fault: str) -> Reading:
     return Reading(faults=dict.fromkeys(names.values(), fault))
 
 
-def first_fault(error: ValidationError) -> str:
-    """Name the first wrong field; a key of the model's own making may hold lead text and is not named."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    match first["type"]:
-        case "extra_forbidden":
-            return "a key that was not asked for"
-        case "json_invalid":
-            return "it is no whole JSON"
-        case _:
-            return describe(error)
-
-
 def _offer_data(offer: Offer) -> dict[str, Any]:
     return offer.model_dump(exclude={"id"}, exclude_defaults=True)
-
-
-def fence(data: dict[str, Any]) -> str:
-    text = _encode(data)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e")

@@ -1,32 +1,23 @@
-"""The gate before a provider: how many calls may be under way, and when none may.
+"""The circuit breaker before a provider: when a call may be made, and when not even waiting helps."""
 
-The number halves when the provider says that it is too much (429, 529) and climbs back one by one while it
-answers, as TCP does with its window (RFC 5681). A provider that fails time after time is asked by one call at
-a time until it answers.
-"""
-
-import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from enum import StrEnum
+from typing import Literal
 
 import structlog
 
-from leadline_ai.leads.answers import FailureKind
 from leadline_ai.providers.port import ProviderFailure
 from leadline_contracts.errors import LeadlineError
 
-FAILURES_IN_A_ROW = 5
-"""From here on a provider counts as failing."""
-PATIENCE = 30.0
-"""Seconds for which calls wait for a provider that fails; then all but a probing one are turned away.
+FAILURE_THRESHOLD = 5
+"""From so many failures in a row on a provider counts as failing."""
+MAX_OUTAGE_WAIT = 30.0
+"""Seconds for which calls wait for a provider that fails; then all but a probing one are not permitted.
 
 Nobody waits for one that has never answered: that is no outage that passes."""
-LONGEST_REST = 20.0
+MAX_COOLDOWN_WAIT = 20.0
 """Seconds for which calls wait since the provider asks for it; where it is more they come again later."""
-_FIRST_PROBE, _LONGEST_PROBE = 0.5, 10.0
-_LOOK_AGAIN = 1.0
+_FIRST_PROBE_DELAY, _LONGEST_PROBE_DELAY = 0.5, 10.0
 
 log = structlog.get_logger()
 
@@ -39,162 +30,110 @@ class State(StrEnum):
     MISCONFIGURED = "misconfigured"
 
 
-class TurnedAway(LeadlineError):
-    """No call was made. `later` tells that one may be made once more time has passed than a call may wait."""
+class CallNotPermitted(LeadlineError):
+    """No call was made.
 
-    def __init__(self, text: str, *, misconfigured: bool = False, later: bool = False) -> None:
+    `misconfigured`: none will be until a person puts a setting right; `unavailable`: the provider fails;
+    `later`: one may be made once more time has passed than a call may wait.
+    """
+
+    def __init__(self, kind: Literal["misconfigured", "unavailable", "later"], text: str) -> None:
         super().__init__(text)
-        self.misconfigured = misconfigured
-        self.later = later
-
-    @property
-    def kind(self) -> FailureKind:
-        """The kind of failure that this is for what was to be asked about."""
-        if self.later:
-            return "later"
-        return "misconfigured" if self.misconfigured else "unavailable"
+        self.kind = kind
 
 
-class Gate:
-    """Lets at most `most` calls through at a time; one for each provider and process."""
+class CircuitBreaker:
+    """Tells from how a provider's calls went whether the next one may be made.
 
-    def __init__(self, provider: str, most: int) -> None:
+    After FAILURE_THRESHOLD failures in a row one call at a time probes it, after delays that double, until
+    one is answered. All moments are of time.monotonic(), in seconds.
+    """
+
+    def __init__(self, provider: str) -> None:
         self._provider = provider
-        self._most = most
-        self._limit = float(most)
-        self._halved_at = 0.0
-        self._under_way = 0
-        self._rest_until = 0.0
         self._failures = 0
         self._failing_since: float | None = None
         self._has_answered = False
-        self._probe_pause = 0.0
+        self._cooldown_until = 0.0
+        self._probe_delay = 0.0
         self._probe_at = 0.0
         self._fault = ""
-        self._reason = ""
-        self._changed = asyncio.Condition()
+        self._last_failure = ""
+
+    @property
+    def failing(self) -> bool:
+        """Whether only one call at a time may be under way."""
+        return self._failing_since is not None
 
     @property
     def state(self) -> State:
-        """How the provider is, as far as calls have told."""
+        """How the provider is, as far as calls and checks have told."""
         if self._fault:
             return State.MISCONFIGURED
-        return State.OK if self._failing_since is None else State.FAILING
+        return State.FAILING if self.failing else State.OK
 
     @property
     def reason(self) -> str:
         """Why the state is not ok, in one line; empty where it is."""
-        return self._fault or (self._reason if self._failing_since is not None else "")
+        return self._fault or (self._last_failure if self.failing else "")
 
-    @property
-    def limit(self) -> int:
-        """How many calls may be under way now."""
-        return 1 if self._failing_since is not None else int(self._limit)
+    def delay(self, now: float, deadline: float, in_flight: int) -> float:
+        """Return for how many seconds from `now` on no call may be made, 0.0 where one may.
 
-    @contextlib.asynccontextmanager
-    async def passing(self, deadline: float) -> AsyncIterator[None]:
-        """Wait until a call may be made, and count it as under way meanwhile.
-
-        `deadline` is in time.monotonic(). Raises TurnedAway where there is no use in waiting, or not until
-        then. A ProviderFailure that passes through tells how the call went; otherwise say `answered`.
+        `in_flight` is how many calls are under way. Raises CallNotPermitted where there is no use in
+        waiting, or not until `deadline`.
         """
-        await self._enter(deadline)
-        began = time.monotonic()
-        try:
-            await self._wake_next()  # there may be room for one more
-            yield
-        except ProviderFailure as failure:
-            self._note(failure, began)
-            raise
-        finally:
-            self._under_way -= 1
-            await self._wake_next()
+        if self._fault:
+            raise CallNotPermitted("misconfigured", self._fault)
+        if now >= deadline:
+            raise CallNotPermitted("later", "the time for its chunk was over before its turn came")
+        if self._cooldown_until - now > MAX_COOLDOWN_WAIT:
+            raise CallNotPermitted("later", f"{self._provider} asks to be left alone for a while")
+        if self._failing_since is None:
+            return max(0.0, self._cooldown_until - now)
+        worth_waiting = self._has_answered and now - self._failing_since < MAX_OUTAGE_WAIT
+        if not worth_waiting and (in_flight or now < self._probe_at):
+            raise CallNotPermitted("unavailable", self._last_failure)
+        return max(0.0, self._cooldown_until - now, self._probe_at - now)
 
-    def answered(self, rest: float = 0.0) -> None:
+    def record_success(self, cooldown: float = 0.0) -> None:
         """Note that the provider answered, and for how many seconds it will take no further call."""
-        if self._failing_since is not None:
+        if self.failing:
             log.info("provider_answers_again", provider=self._provider)
         self._failures, self._failing_since, self._fault = 0, None, ""
         self._has_answered = True
-        self._limit = min(self._most, self._limit + 1 / self._limit)
-        if rest:
-            self._rest_until = max(self._rest_until, time.monotonic() + rest)
+        self._cool_down(cooldown)
 
-    def misconfigured(self, fault: str) -> None:
-        """Turn every call away from now on, until `answered` says otherwise."""
-        if not self._fault:
-            log.warning("provider_misconfigured", provider=self._provider, error=fault)
-        self._fault = fault
-
-    async def _enter(self, deadline: float) -> None:
-        try:
-            while not self._take_place(now := time.monotonic(), deadline):
-                opens_in = max(0.0, self._opens_at - now)
-                await self._wait(min(_LOOK_AGAIN, opens_in or _LOOK_AGAIN, deadline - now))
-        except (TurnedAway, asyncio.CancelledError):
-            await self._wake_next()  # it may have been woken for a place that another can take
-            raise
-
-    def _take_place(self, now: float, deadline: float) -> bool:
-        self._turn_away(now, deadline)
-        if now < self._opens_at or self._under_way >= self.limit:
-            return False
-        self._under_way += 1
-        return True
-
-    async def _wait(self, pause: float) -> None:
-        async with self._changed:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await self._changed.wait()
-
-    async def _wake_next(self) -> None:
-        """Have one that waits look again; it wakes the next when it gets in or goes away."""
-        async with self._changed:
-            self._changed.notify()
-
-    @property
-    def _opens_at(self) -> float:
-        return max(self._rest_until, self._probe_at if self._failing_since is not None else 0.0)
-
-    def _turn_away(self, now: float, deadline: float) -> None:
-        if self._fault:
-            raise TurnedAway(self._fault, misconfigured=True)
-        if now >= deadline:
-            raise TurnedAway("the time for its chunk was over before its turn came", later=True)
-        if self._rest_until - now > LONGEST_REST:
-            raise TurnedAway(f"{self._provider} asks to be left alone for a while", later=True)
-        if self._failing_since is None:
-            return
-        if self._has_answered and now - self._failing_since < PATIENCE:
-            return
-        if self._under_way or now < self._probe_at:
-            raise TurnedAway(self._reason)
-
-    def _note(self, failure: ProviderFailure, began: float) -> None:
-        now = time.monotonic()
+    def record_failure(self, failure: ProviderFailure, began: float) -> None:
+        """Note how a call went that began at `began`; one that was declined counts as answered."""
         match failure.kind:
             case "misconfigured":
                 self.misconfigured(str(failure))
             case "declined":
-                self.answered()
+                self.record_success()
             case "overloaded" | "unavailable":
-                self._note_trouble(failure, began, now)
+                self._cool_down(failure.retry_after or 0.0)
+                self._count_failure(str(failure), began)
 
-    def _note_trouble(self, failure: ProviderFailure, began: float, now: float) -> None:
-        if failure.retry_after:
-            self._rest_until = max(self._rest_until, now + failure.retry_after)
-        if failure.kind == "overloaded" and began >= self._halved_at:
-            # Calls that were under way together are told so together: they halve it once.
-            self._limit, self._halved_at = max(1.0, self._limit / 2), now
+    def misconfigured(self, fault: str) -> None:
+        """Permit no call from now on, until `record_success` says otherwise."""
+        if not self._fault:
+            log.warning("provider_misconfigured", provider=self._provider, error=fault)
+        self._fault = fault
+
+    def _cool_down(self, seconds: float) -> None:
+        self._cooldown_until = max(self._cooldown_until, time.monotonic() + seconds)
+
+    def _count_failure(self, error: str, began: float) -> None:
+        now = time.monotonic()
         self._failures += 1
-        self._reason = str(failure)
+        self._last_failure = error
         if self._failing_since is None:
-            if self._failures < FAILURES_IN_A_ROW:
+            if self._failures < FAILURE_THRESHOLD:
                 return
-            self._failing_since, self._probe_pause = now, _FIRST_PROBE
-            log.warning("provider_failing", provider=self._provider, error=str(failure))
+            self._failing_since, self._probe_delay = now, _FIRST_PROBE_DELAY
+            log.warning("provider_failing", provider=self._provider, error=error)
         elif began >= self._failing_since:
             # A probe; calls from before it was failing tell nothing new, however many of them fail together.
-            self._probe_pause = min(_LONGEST_PROBE, 2 * self._probe_pause)
-        self._probe_at = now + self._probe_pause
+            self._probe_delay = min(_LONGEST_PROBE_DELAY, 2 * self._probe_delay)
+        self._probe_at = now + self._probe_delay

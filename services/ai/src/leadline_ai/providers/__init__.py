@@ -1,1 +1,1 @@
-"""Adapters of the Provider port, one module each."""
+"""Language models behind somebody's API: the Provider port, its adapters, and single calls through it."""

@@ -6,7 +6,7 @@ from pydantic import AliasPath, BaseModel, Field, ValidationError
 
 from leadline_ai.providers.http_failures import HttpFailures, NoSuchRoute
 from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop, Usage
-from leadline_ai.providers.rate_limits import rest, retry_after
+from leadline_ai.providers.rate_limits import cooldown, retry_after
 from leadline_ai.providers.secrecy import quieten, usable_key
 
 DEFAULT_MODEL = "claude-haiku-5-5"
@@ -37,7 +37,7 @@ class _Message(BaseModel):
         None, validation_alias=AliasPath("usage", "cache_creation_input_tokens")
     )
 
-    def reply(self, rest_seconds: float) -> Reply:
+    def reply(self, cooldown_seconds: float) -> Reply:
         text = "".join(block.text for block in self.content if block.type == "text")
         usage = Usage(
             input_tokens=self.uncached,
@@ -45,7 +45,7 @@ class _Message(BaseModel):
             cache_read_tokens=self.cache_read or 0,
             cache_write_tokens=self.cache_written or 0,
         )
-        return Reply(text, _STOPS.get(self.stop_reason or "", Stop.OTHER), usage, rest_seconds)
+        return Reply(text, _STOPS.get(self.stop_reason or "", Stop.OTHER), usage, cooldown_seconds)
 
 
 class AnthropicProvider:
@@ -76,7 +76,7 @@ class AnthropicProvider:
                 messages=[{"role": "user", "content": parts}],
                 output_config={"format": {"type": "json_schema", "schema": dict(question.schema)}},
             )
-            return _Message.model_validate_json(await response.read()).reply(rest(response.headers))
+            return _Message.model_validate_json(await response.read()).reply(cooldown(response.headers))
         except (AnthropicError, ValidationError) as error:
             raise self._failure(error) from None
 

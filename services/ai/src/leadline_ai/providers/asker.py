@@ -1,4 +1,4 @@
-"""One call to a provider: reserve, wait for the gate, ask within a deadline, and count what it took."""
+"""One call to a provider: reserve, wait for a slot, ask within a deadline, and count what it took."""
 
 import asyncio
 import random
@@ -9,11 +9,15 @@ from typing import TypeVar
 
 from leadline_ai.budget.prices import input_tokens
 from leadline_ai.budget.reservations import Account
-from leadline_ai.limiter.breaker import Gate, TurnedAway
+from leadline_ai.limiter.adaptive import AdaptiveLimiter
+from leadline_ai.limiter.breaker import CallNotPermitted
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.port import Provider, ProviderFailure, Question, Reply, Stop, Usage
 
 T = TypeVar("T")
+
+MESSAGE_SECONDS = 150.0
+"""No call for a message begins later; with the longest call that stays below what a message may take."""
 
 
 def backoff(made: int, first: float, longest: float) -> float:
@@ -30,25 +34,24 @@ class Asker:
     """Makes single calls; `call_seconds` is the whole time from sending to the last byte."""
 
     provider: Provider
-    gate: Gate
+    limiter: AdaptiveLimiter
     metrics: AiMetrics
     call_seconds: float
 
     async def ask(
         self, question: Question, account: Account, deadline: float, take: Callable[[Reply], Awaitable[T]]
     ) -> T:
-        """Make one call, the gate letting it through before `deadline` (time.monotonic()); return what
-        `take` makes of the reply.
+        """Make one call, begun before `deadline` (time.monotonic()); return what `take` makes of the reply.
 
-        The call keeps its place until `take` has returned: what it stores is never more than the calls under
-        way behind. Raises ProviderFailure where the call failed; BudgetSpent and TurnedAway where none was
-        made; and what `take` raises.
+        The call keeps its slot until `take` has returned: what it stores is never more than the calls under
+        way behind. Raises ProviderFailure where the call failed; BudgetSpent and CallNotPermitted where none
+        was made; and what `take` raises.
         """
-        held = await self._hold(question, account, deadline)
+        reserved = await self._reserve(question, account, deadline)
         usage: Usage | None = None
         failed = True
         try:
-            async with self.gate.passing(deadline):
+            async with self.limiter.slot(deadline):
                 usage = Usage(input_tokens=input_tokens(question))  # as long as the provider has not told it
                 try:
                     reply = await self._call(question)
@@ -56,17 +59,19 @@ class Asker:
                     usage = usage if failure.charged else Usage()
                     raise
                 usage, failed = reply.usage, reply.stop is not Stop.COMPLETE
-                self.gate.answered(reply.rest)
+                self.limiter.record_success(reply.cooldown)
                 return await take(reply)
         finally:
-            account.charge(held, usage, failed=failed)
+            account.charge(reserved, usage, failed=failed)
 
-    async def _hold(self, question: Question, account: Account, deadline: float) -> int:
+    async def _reserve(self, question: Question, account: Account, deadline: float) -> int:
         try:
             async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
-                return await account.hold(question)
+                return await account.reserve(question)
         except TimeoutError:
-            raise TurnedAway("the time for its chunk was over before there was money", later=True) from None
+            raise CallNotPermitted(
+                "later", "the time for its chunk was over before there was money"
+            ) from None
 
     async def _call(self, question: Question) -> Reply:
         started = time.monotonic()

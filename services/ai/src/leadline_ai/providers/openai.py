@@ -6,7 +6,7 @@ from pydantic import AliasPath, BaseModel, Field, ValidationError
 
 from leadline_ai.providers.http_failures import HttpFailures, NoSuchRoute
 from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop, Usage
-from leadline_ai.providers.rate_limits import rest, retry_after
+from leadline_ai.providers.rate_limits import cooldown, retry_after
 from leadline_ai.providers.secrecy import quieten, usable_key
 
 DEFAULT_MODEL = "gpt-6-luna"
@@ -29,7 +29,7 @@ class _Completion(BaseModel):
     cache_read: int | None = Field(None, validation_alias=AliasPath(*_DETAILS, "cached_tokens"))
     cache_written: int | None = Field(None, validation_alias=AliasPath(*_DETAILS, "cache_write_tokens"))
 
-    def reply(self, rest_seconds: float) -> Reply:
+    def reply(self, cooldown_seconds: float) -> Reply:
         choice = self.choices[0]
         stop = Stop.REFUSED if choice.refusal else _STOPS.get(choice.finish_reason or "", Stop.OTHER)
         read, written = self.cache_read or 0, self.cache_written or 0
@@ -39,7 +39,7 @@ class _Completion(BaseModel):
             cache_read_tokens=read,
             cache_write_tokens=written,
         )
-        return Reply(choice.content or "", stop, usage, rest_seconds)
+        return Reply(choice.content or "", stop, usage, cooldown_seconds)
 
 
 class OpenAiProvider:
@@ -72,7 +72,7 @@ class OpenAiProvider:
                     "json_schema": {"name": "answer", "strict": True, "schema": dict(question.schema)},
                 },
             )
-            return _Completion.model_validate_json(response.content).reply(rest(response.headers))
+            return _Completion.model_validate_json(response.content).reply(cooldown(response.headers))
         except (OpenAIError, ClientError, ValidationError) as error:
             raise self._failure(error) from None
 

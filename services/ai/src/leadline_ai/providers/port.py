@@ -50,14 +50,14 @@ class Stop(StrEnum):
 class Reply:
     """What a call brought: the answer's text as it came, unchecked, and what it took.
 
-    `rest` is for how many seconds the provider's headers say that it will take no further request, 0 where
-    they say nothing of the kind.
+    `cooldown` is for how many seconds the provider's headers say that it will take no further request, 0
+    where they say nothing of the kind.
     """
 
     text: str
     stop: Stop
     usage: Usage
-    rest: float = 0.0
+    cooldown: float = 0.0
 
 
 FailureKind = Literal["overloaded", "unavailable", "declined", "misconfigured"]

@@ -28,8 +28,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def rest(headers: Mapping[str, str]) -> float:
-    """Return how long it is until no limit is used up, 0 where none is.
+def cooldown(headers: Mapping[str, str]) -> float:
+    """Return for how long no further request will be taken: until no limit is used up, 0 where none is.
 
     Each limit has a header with what remains and one with its reset, named alike: a moment as of RFC 3339
     (https://platform.claude.com/docs/en/api/rate-limits), or a duration such as `6m0s`

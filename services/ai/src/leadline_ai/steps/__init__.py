@@ -1,0 +1,1 @@
+"""Steps of an inbound message's workflow: answered by a language model or offline."""

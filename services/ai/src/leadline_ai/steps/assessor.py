@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from leadline_ai.budget.reservations import Account, BudgetSpent
-from leadline_ai.leads.answers import Failure, FailureKind
-from leadline_ai.leads.assessor import CHUNK_SECONDS
-from leadline_ai.limiter.breaker import TurnedAway
-from leadline_ai.providers.asker import Asker, backoff
+from leadline_ai.failures import Failure, FailureKind
+from leadline_ai.limiter.breaker import CallNotPermitted
+from leadline_ai.providers.asker import MESSAGE_SECONDS, Asker, backoff
 from leadline_ai.providers.port import ProviderFailure, Reply, Stop
 from leadline_ai.steps.offline import Output
 from leadline_ai.steps.step import AskedStep, Unreadable, prompt_of, question_about, read_step
@@ -48,13 +47,13 @@ class StepAssessor:
         Unavailable where the store does not answer.
         """
 
-        deadline, fault = time.monotonic() + CHUNK_SECONDS, ""
+        deadline, fault = time.monotonic() + MESSAGE_SECONDS, ""
         outcome: Output | Failure = _failure(step, "unavailable", "its calls were spent before")
         while calls < self.calls_a_step:
             try:
                 outcome = await self._once(step, fault, account, deadline, keep)
-            except TurnedAway as away:
-                return _failure(step, away.kind, str(away))
+            except CallNotPermitted as refusal:
+                return _failure(step, refusal.kind, str(refusal))
             except BudgetSpent as spent:
                 return _failure(step, "skipped_budget", str(spent))
             if not isinstance(outcome, Failure):
@@ -72,7 +71,7 @@ class StepAssessor:
     async def _once(
         self, step: AskedStep, fault: str, account: Account, deadline: float, keep: Keep
     ) -> Output | Failure:
-        """Make one call. Raises TurnedAway and BudgetSpent where none was made, Unavailable."""
+        """Make one call. Raises CallNotPermitted and BudgetSpent where none was made, Unavailable."""
 
         async def take(reply: Reply) -> Output | Failure:
             read = _read(step, reply)

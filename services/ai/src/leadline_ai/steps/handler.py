@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from leadline_ai.leads.answers import Failure
+from leadline_ai.failures import Failure
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.steps.policy import StepPolicy
 from leadline_ai.steps.step import STEPS, AskedStep

@@ -11,8 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from leadline_ai.leads.answers import clip, one_line
-from leadline_ai.leads.prompt import fence, first_fault
+from leadline_ai.prompt_text import clip, fence, first_fault, one_line
 from leadline_ai.providers.port import Question
 from leadline_contracts.inbound import (
     Category,

@@ -12,7 +12,8 @@ from typing import Self
 from pymongo import ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
-from leadline_ai.store import Budget, StoredAnswer
+from leadline_ai.budget.store import Budget
+from leadline_ai.cache.store import StoredAnswer
 from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
 from leadline_common.telemetry.metrics import Metrics
 from leadline_contracts.scoring import AiSpend

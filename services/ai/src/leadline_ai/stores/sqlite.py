@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from leadline_ai.store import Budget, StoredAnswer
+from leadline_ai.budget.store import Budget
+from leadline_ai.cache.store import StoredAnswer
 from leadline_common.storage.sqlite import Database
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import AiSpend

@@ -1,0 +1,28 @@
+"""Why a lead or a step has no answer of the chosen assessor, and what is done then."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+FailureKind = Literal["unavailable", "unusable", "refused", "misconfigured", "skipped_budget", "later"]
+"""Why there is no answer.
+
+`unavailable`: the provider was busy, broken or out of reach; `unusable`: it answered, but not as asked;
+`refused`: this lead or step is declined, now and later; `misconfigured`: nothing will be answered until a
+person puts the key, the model's name or the account right; `skipped_budget`: a budget is spent; `later`: the
+provider wants to be left alone for longer than a message may be held, or the time for its chunk is over.
+"""
+
+OnFailure = Literal["fallback", "fail"]
+"""What comes in place of an answer: the offline assessor's (`fallback`), or the error (`fail`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No answer about `subject`, a lead's or a workflow's id.
+
+    `error` is one line that never holds lead text or a key.
+    """
+
+    subject: str
+    kind: FailureKind
+    error: str
