@@ -29,8 +29,7 @@ async def test_leads_and_steps_spend_one_day_budget(server: ModelServer, store: 
         await lead_policy(parts, settings).score(chunk(leads(1)), 1)
         spent = await parts.reservations.committed_today()
     assert spent > 0
-    budget = {"ai_day_budget_usd": spent / 10**9}
-    async with replica_parts(server, store, **budget) as (parts, settings):
+    async with replica_parts(server, store, ai_day_budget_usd=spent / 10**9) as (parts, settings):
         finished = await step_policy(parts, settings).answer(classify_step(), 1)
     assert server.count == 1
     assert finished.source is not None

@@ -46,7 +46,6 @@ class StepAssessor:
         `calls` is how many there were before; `note` is told after each one that brought no output. Raises
         Unavailable where the store does not answer.
         """
-
         deadline, fault = time.monotonic() + MESSAGE_SECONDS, ""
         outcome: Output | Failure = _failure(step, "unavailable", "its calls were spent before")
         while calls < self.calls_a_step:
