@@ -10,7 +10,8 @@ from leadline_ai.limiter.breaker import CircuitBreaker
 from leadline_ai.metrics import AiMetrics
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_ingest.metrics import IngestMetrics
-from leadline_results.metrics import ResultMetrics, WorkflowMetrics
+from leadline_results.runs.metrics import ResultMetrics
+from leadline_results.workflows.metrics import WorkflowMetrics
 from leadline_rules.metrics import RulesMetrics
 
 _SUFFIXES: dict[type[MetricWrapperBase], tuple[str, ...]] = {

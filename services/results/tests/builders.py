@@ -25,7 +25,7 @@ from leadline_contracts.scoring import (
     RunStarted,
 )
 from leadline_contracts.topology import Queue
-from leadline_results.metrics import ResultMetrics
+from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.record import Record, conclude, gather, merge
 
 COUNTED = ResultMetrics(CollectorRegistry())

@@ -20,7 +20,7 @@ from leadline_common.ids import new_id
 from leadline_contracts.errors import Permanent, Unavailable
 from leadline_contracts.scoring import AiSpend, Lead, LeadsAccepted, LeadsFailed, ResultsScored
 from leadline_results.runs.events import events_about
-from leadline_results.runs.merge import MergeHandler
+from leadline_results.runs.handler import MergeHandler
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import RunSpend
 from leadline_results.runs.sqlite import SqliteResultStore

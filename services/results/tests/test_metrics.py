@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 from leadline_common.broker.chunks import chunk_message
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
-from leadline_results.metrics import ResultMetrics
-from leadline_results.runs.merge import MergeHandler
+from leadline_results.runs.handler import MergeHandler
+from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.sqlite import SqliteResultStore
 from leadline_results.runs.tracker import Tracker
 

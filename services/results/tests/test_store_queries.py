@@ -62,7 +62,7 @@ def rank(record: Record) -> tuple[int, str, str]:
 
 
 def position(record: Record) -> Position:
-    """Return the place just after a record, as a caller writes it into a cursor."""
+    """Return the position just after a record, as a caller writes it into a cursor."""
     return Position(-1 if record.score is None else record.score, record.lead_id, record.run_id)
 
 
@@ -121,7 +121,7 @@ async def test_pages_hold_each_record_once_though_scores_tie(filled: ResultStore
 
 
 async def test_a_position_need_not_be_in_the_list(filled: ResultStore) -> None:
-    """A cursor made for one list, or for a record that has moved since, goes on from its place."""
+    """A cursor made for one list, or for a record that has moved since, goes on from its position."""
     query = Query(owner="local", min_score=60)
     expected = sorted((r for r in population() if meant(r, query)), key=rank)
     assert names(await filled.page(query, Position(101, "", ""), 1_000)) == names(expected)

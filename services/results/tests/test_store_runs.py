@@ -108,13 +108,13 @@ async def test_a_run_is_followed_until_its_end_is_announced(store: ResultStore) 
     assert announced.announced
 
 
-async def test_a_nudge_is_given_by_one_replica(open_store: OpenStore) -> None:
-    """Replicas that want to give the same nudge at the same time do not both give it."""
+async def test_a_run_is_redriven_by_one_replica(open_store: OpenStore) -> None:
+    """Replicas that want to redrive a run at the same time do not both do it."""
     replicas = [await open_store(), await open_store()]
     await replicas[0].see_run(run())
-    told = await asyncio.gather(*(replicas[n % 2].mark_nudged("run", 1, LATER) for n in range(6)))
+    told = await asyncio.gather(*(replicas[n % 2].mark_redriven("run", 1, LATER) for n in range(6)))
     assert sorted(told) == [False] * 5 + [True]
-    assert not await replicas[0].mark_nudged("run", 3, LATER)
+    assert not await replicas[0].mark_redriven("run", 3, LATER)
     assert await replicas[0].run("run") == run(nudges=1, progress_at=LATER)
 
 
@@ -156,10 +156,10 @@ CALLS: dict[str, Callable[[ResultStore], Awaitable[object]]] = {
     "save_progress": lambda store: store.save_progress("run", Counts(1, 0), START),
     "finish_run": lambda store: store.finish_run("run", Counts(1, 0), START),
     "mark_announced": lambda store: store.mark_announced("run"),
-    "mark_nudged": lambda store: store.mark_nudged("run", 1, START),
+    "mark_redriven": lambda store: store.mark_redriven("run", 1, START),
     "see_spend": lambda store: store.see_spend([SPENT]),
     "spend": lambda store: store.spend("run"),
-    "missing": lambda store: anext(aiter(store.missing("run", "any"))),
+    "missing": lambda store: anext(aiter(store.missing("run", "ai"))),
     "ping": lambda store: store.ping(),
 }
 

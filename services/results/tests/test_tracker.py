@@ -13,7 +13,7 @@ from leadline_common.ids import new_id
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import Lead, RunFinished, RunProgressed
 from leadline_contracts.topology import RUN_EVENTS
-from leadline_results.runs.redrive import Rescue
+from leadline_results.runs.redrive import Redrive
 from leadline_results.runs.sqlite import SqliteResultStore
 from leadline_results.runs.store import Counts, Run
 from leadline_results.runs.tracker import Tracker
@@ -186,7 +186,7 @@ async def test_progress_is_told_when_it_changes_and_not_more_often_than_counted(
 async def test_a_run_ends_once_however_often_it_is_touched(
     tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
 ) -> None:
-    """Redelivered results and sweeps after the end do not announce it again, nor does it occupy anyone."""
+    """Redelivered results and redrives after the end do not announce it again, nor does it occupy anyone."""
     run_id = new_id()
     await tracker.learn(started(run_id))
     await score(store, run_id, 1)
@@ -195,7 +195,7 @@ async def test_a_run_ends_once_however_often_it_is_touched(
         await until(announced(store, run_id))
         for _ in range(5):
             tracker.touched([run_id])
-            await Rescue(store, broker, tracker, Clock(), COUNTED).sweep()
+            await Redrive(store, broker, tracker, Clock(), COUNTED).redrive_stalled()
             await asyncio.sleep(0.02)
         looks = store.looks
         await asyncio.sleep(0.15)
@@ -203,7 +203,7 @@ async def test_a_run_ends_once_however_often_it_is_touched(
     assert len(await ends(broker)) == 1
 
 
-async def test_an_end_that_a_crash_left_unannounced_is_announced_by_the_sweep(
+async def test_an_end_that_a_crash_left_unannounced_is_announced_by_the_redrive(
     store: WatchedStore, broker: EmbeddedBroker
 ) -> None:
     """Between storing the end and publishing it a process may die; another one tells of it."""
@@ -213,7 +213,7 @@ async def test_an_end_that_a_crash_left_unannounced_is_announced_by_the_sweep(
     await store.finish_run(run_id, Counts(2, 1), START)
     tracker = Tracker(store, broker, Clock(), COUNTED)
     async with following(tracker):
-        await Rescue(store, broker, tracker, Clock(), COUNTED).sweep()
+        await Redrive(store, broker, tracker, Clock(), COUNTED).redrive_stalled()
         await until(announced(store, run_id))
     [end] = await ends(broker)
     assert (end.total, end.scored, end.failed) == (3, 2, 1)

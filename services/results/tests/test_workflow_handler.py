@@ -31,12 +31,12 @@ from leadline_contracts.topology import (
     Queue,
 )
 from leadline_results.app import build_workflows
-from leadline_results.metrics import WorkflowMetrics
+from leadline_results.workflows.compare_and_swap import CompareAndSwap
 from leadline_results.workflows.handler import WorkflowHandler
 from leadline_results.workflows.machine import Workflow, apply, begin, postpone, retry
+from leadline_results.workflows.metrics import WorkflowMetrics
 from leadline_results.workflows.sqlite import SqliteWorkflowStore
 from leadline_results.workflows.store import WorkflowQuery, WorkflowStore
-from leadline_results.workflows.writer import WorkflowWriter
 
 from .builders import START
 from .workflow_builders import CLASSIFIED, EXTRACTED, REFUSED, accepted, answer, asked, at, failed, message
@@ -72,7 +72,7 @@ async def racing(tmp_path: Path) -> AsyncIterator[RacingStore]:
 def handler_of(store: WorkflowStore, metrics: Metrics | None = None) -> WorkflowHandler:
     """A handler over the store."""
     counted = WorkflowMetrics((metrics or Metrics(new_registry())).registry)
-    return WorkflowHandler(store, WorkflowWriter(store, counted), lambda: START)
+    return WorkflowHandler(store, CompareAndSwap(store, counted), lambda: START)
 
 
 async def stored(store: WorkflowStore, workflow_id: str) -> Workflow:
@@ -285,7 +285,7 @@ async def empty(broker: EmbeddedBroker, queues: Sequence[Queue]) -> bool:
 
 
 def test_what_cannot_be_handled_has_no_stand_in(racing: RacingStore) -> None:
-    """An unreadable answer is dead-lettered alone; the sweep asks for another."""
+    """An unreadable answer is dead-lettered alone; the step timeout asks for another."""
     handler = handler_of(racing)
     unreadable = Message(type=StepFinished.TYPE, id=new_id(), body=b"{")
     assert (handler.split(unreadable), handler.give_up(unreadable, "broken")) == ([], [])

@@ -19,8 +19,8 @@ from leadline_results.workflows.machine import (
     begin,
     retry,
 )
-from leadline_results.workflows.messages import Cause, messages_after, step_message
-from leadline_results.workflows.timeouts import push
+from leadline_results.workflows.outgoing import Cause, outgoing_after, step_request
+from leadline_results.workflows.step_timeouts import on_timeout
 
 from .builders import START
 from .workflow_builders import ANSWERS, REFUSED, SOURCE, accepted, asked
@@ -81,7 +81,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         cause = again.choice(self.causes)
         if isinstance(cause, StepFinished):
             assert apply(self.workflow, cause, self.now) is self.workflow
-        self.publish(messages_after(self.workflow, cause), lost=lost)
+        self.publish(outgoing_after(self.workflow, cause), lost=lost)
 
     @precondition(lambda self: self.asked)
     @rule(pick=st.randoms(use_true_random=False), kind=st.sampled_from(KINDS))
@@ -102,8 +102,8 @@ class WorkflowMachine(RuleBasedStateMachine):
         self.asked.clear()
 
     @rule(minutes=st.integers(0, 120), busy=st.booleans(), lost=st.booleans())
-    def sweep(self, minutes: int, busy: bool, lost: bool) -> None:
-        """Time goes by, and the sweep looks once."""
+    def time_passes(self, minutes: int, busy: bool, lost: bool) -> None:
+        """Time goes by, and the step timeouts are handled once."""
         self.now += timedelta(minutes=minutes)
         self.look(busy=busy, lost=lost)
 
@@ -112,7 +112,7 @@ class WorkflowMachine(RuleBasedStateMachine):
     def retry(self, lost: bool) -> None:
         """Somebody asks for another try."""
         self.workflow = retry(self.workflow, self.now)
-        self.publish([step_message(self.workflow)], lost=lost)
+        self.publish([step_request(self.workflow)], lost=lost)
 
     @invariant()
     def is_legal(self) -> None:
@@ -132,7 +132,7 @@ class WorkflowMachine(RuleBasedStateMachine):
                 assert step.output == self.outputs.get((self.workflow.epoch - 1, name), step.output)
 
     def teardown(self) -> None:
-        """Once messages are delivered again, the sweep alone brings every workflow to its end."""
+        """Once messages are delivered again, the step timeouts alone bring every workflow to its end."""
         if not hasattr(self, "workflow"):
             return
         for _ in range(3 * (MAX_TRIES + 1)):
@@ -150,14 +150,14 @@ class WorkflowMachine(RuleBasedStateMachine):
         """Apply an answer and publish what it leads to."""
         self.workflow = apply(self.workflow, finished, self.now)
         self.causes.append(finished)
-        self.publish(messages_after(self.workflow, finished), lost=lost)
+        self.publish(outgoing_after(self.workflow, finished), lost=lost)
 
     def look(self, *, busy: bool, lost: bool) -> None:
-        """Do what a sweep does."""
+        """Do what the handling of step timeouts does."""
         if self.workflow.sweep_at and self.workflow.sweep_at <= self.now:
-            pushed = push(self.workflow, busy, self.now)
-            self.workflow = pushed.change.after
-            self.publish([pushed.message] if pushed.message else [], lost=lost)
+            outcome = on_timeout(self.workflow, busy, self.now)
+            self.workflow = outcome.change.after
+            self.publish([outcome.message] if outcome.message else [], lost=lost)
 
     def publish(self, messages: list[Message], *, lost: bool) -> None:
         """Take in what was published; the same id always means the same content."""

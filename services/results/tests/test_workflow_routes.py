@@ -23,7 +23,7 @@ from leadline_contracts.errors import Unavailable
 from leadline_contracts.inbound import StepName
 from leadline_contracts.topology import AI_EXTRACT
 from leadline_results.app import build_workflows, now
-from leadline_results.workflows import events as workflow_following
+from leadline_results.workflows import change_stream
 from leadline_results.workflows.machine import Workflow, apply
 from leadline_results.workflows.routes import workflow_routes
 from leadline_results.workflows.sqlite import SqliteWorkflowStore
@@ -292,7 +292,7 @@ async def test_of_two_retries_at_once_one_counts(served: Served) -> None:
 
 
 async def test_a_retry_holds_though_the_broker_is_away(served: Served) -> None:
-    """Once written it is not taken back: the sweep publishes what the broker did not take."""
+    """Once written it is not taken back: the step timeout publishes what the broker did not take."""
     workflow = await put(served, failed(StepName.EXTRACT))
     await served.broker.close()
     with pytest.raises(Unavailable):
@@ -360,8 +360,8 @@ async def test_silence_is_broken_and_a_stream_is_bounded(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Comments keep a quiet connection open through proxies; after its time the client is to come back."""
-    monkeypatch.setattr(workflow_following, "_SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr(workflow_following, "_LIFETIME_SECONDS", 1.2)
+    monkeypatch.setattr(change_stream, "_SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(change_stream, "_LIFETIME_SECONDS", 1.2)
     workflow = await put(served, at(StepName.ROUTE))
     response = await served.client.get(f"/leads/{workflow.workflow_id}/events")
     lines = response.text.splitlines()

@@ -110,7 +110,7 @@ async def test_nothing_to_write_or_load_is_fine(workflow_store: WorkflowStore) -
 
 
 async def test_what_is_overdue_is_found_the_longest_first(workflow_store: WorkflowStore) -> None:
-    """The sweep sees what is under way and past its time, as much as it asked for, and no ended workflow."""
+    """The step timeouts see what is under way and overdue, as many as they asked for, and nothing ended."""
     started = [at(StepName.CLASSIFY, START + timedelta(minutes=minute)) for minute in (3, 1, 2, 60)]
     await workflow_store.insert([*started, completed(), failed()])
     due_at = [workflow.sweep_at for workflow in started if workflow.sweep_at]

@@ -25,24 +25,25 @@ from leadline_contracts.topology import (
     RESULT_RUNS,
     RESULT_STEPS,
 )
-from leadline_results.metrics import ResultMetrics, WorkflowMetrics
-from leadline_results.runs.merge import MergeHandler, RunsHandler
+from leadline_results.runs.handler import MergeHandler, RunsHandler
+from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.mongo import MongoResultStore
-from leadline_results.runs.redrive import Rescue
+from leadline_results.runs.redrive import Redrive
 from leadline_results.runs.routes import results_routes
 from leadline_results.runs.store import ResultStore
 from leadline_results.runs.tracker import Tracker
 from leadline_results.settings import ResultsSettings
+from leadline_results.workflows.compare_and_swap import CompareAndSwap
 from leadline_results.workflows.handler import WorkflowHandler
+from leadline_results.workflows.metrics import WorkflowMetrics
 from leadline_results.workflows.mongo import MongoWorkflowStore
 from leadline_results.workflows.retry import WorkflowRetry
 from leadline_results.workflows.routes import workflow_routes
+from leadline_results.workflows.step_timeouts import StepTimeouts
 from leadline_results.workflows.store import WorkflowStore
-from leadline_results.workflows.timeouts import WorkflowSweep
-from leadline_results.workflows.writer import WorkflowWriter
 
 _CHUNKS = 20
-"""Chunks of each queue held and merged at once; the three queues are in step, so they are the same chunks."""
+"""Chunks of each queue held and merged at once; as chunks are joined, the same ones of all three queues."""
 _LINGER = 0.5
 """Seconds that leads wait for their scores before they are stored as pending."""
 _WORKFLOWS = 200
@@ -63,7 +64,7 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics, *, paused: Colle
     """Return the service over the given broker and store, which leaves the runs with these ids alone."""
     result_metrics = ResultMetrics(metrics.registry)
     tracker = Tracker(store, broker, now, result_metrics)
-    rescue = Rescue(store, broker, tracker, now, result_metrics, paused=paused)
+    redrive = Redrive(store, broker, tracker, now, result_metrics, paused=paused)
     queues = [RESULT_LEADS, RESULT_RULES, RESULT_AI]
     handler = MergeHandler(store, tracker, now, result_metrics)
     merging = Consumer(
@@ -74,7 +75,7 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics, *, paused: Colle
         prefetch=_CHUNKS,
         batch=len(queues) * _CHUNKS,
         linger=_LINGER,
-        ripe=handler.in_step.ripe,
+        ripe=handler.chunk_join.ready,
     )
     runs = Consumer(broker, RunsHandler(tracker), [RESULT_RUNS], metrics, prefetch=_CHUNKS)
     needed, told = {"results_store": store.ping}, {"broker": broker.ping}
@@ -83,7 +84,7 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics, *, paused: Colle
         consumers=[merging, runs],
         loops=[
             tracker.follow,
-            rescue.sweep_forever,
+            redrive.run,
             QueueWatch(broker, [*queues, RESULT_RUNS], metrics).look_forever,
             DependencyWatch(told | needed, metrics).look_forever,
         ],
@@ -94,11 +95,11 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics, *, paused: Colle
 
 def build_workflows(broker: Broker, store: WorkflowStore, metrics: Metrics) -> Workflows:
     """Return the workflows over the given broker and store."""
-    writer = WorkflowWriter(store, WorkflowMetrics(metrics.registry))
-    sweep = WorkflowSweep(store, writer, broker, now)
+    states = CompareAndSwap(store, WorkflowMetrics(metrics.registry))
+    timeouts = StepTimeouts(store, states, broker, now)
     following = Consumer(
         broker,
-        WorkflowHandler(store, writer, now),
+        WorkflowHandler(store, states, now),
         [RESULT_MESSAGES, RESULT_STEPS],
         metrics,
         prefetch=_WORKFLOWS,
@@ -109,13 +110,13 @@ def build_workflows(broker: Broker, store: WorkflowStore, metrics: Metrics) -> W
         "workflows",
         consumers=[following],
         loops=[
-            sweep.sweep_forever,
+            timeouts.run,
             QueueWatch(broker, [RESULT_MESSAGES, RESULT_STEPS], metrics).look_forever,
         ],
         checks={"workflow_store": store.ping},
         told={"broker": broker.ping},
     )
-    return Workflows(service, WorkflowRetry(store, writer, broker, now))
+    return Workflows(service, WorkflowRetry(store, states, broker, now))
 
 
 def now() -> datetime:

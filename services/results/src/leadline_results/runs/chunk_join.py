@@ -1,7 +1,7 @@
-"""Which messages wait for others of their chunk, so that a lead with all its parts costs one write."""
+"""Holds a chunk's messages until all of them are there, so that a lead with all its parts costs one write."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from leadline_common.broker.port import Message
 from leadline_results.runs.record import PARTS
@@ -9,39 +9,44 @@ from leadline_results.runs.record import PARTS
 _REMEMBERED = 10_000
 
 
-class InStep:
-    """Lets a chunk go with both its scores, or with what has come of it by the linger time.
+class ChunkJoin:
+    """The batch policy of the merging consumer: a chunk's leads and both its scores are handled together.
 
-    What comes for a chunk that went without goes at once. As the rest waits, the queue of leads does not run
-    ahead of the slower layer, after which every lead would be written twice.
+    A chunk that is still incomplete after the linger time is handled as far as it has come, and what comes
+    for it later is handled at once. As the rest waits, the queue of leads does not run ahead of the slower
+    layer, after which every lead would be written twice.
     """
 
     def __init__(self) -> None:
-        self._went_short: dict[str, None] = {}
+        self._handled_incomplete: dict[str, None] = {}
 
-    def ripe(self, messages: Sequence[Message], overdue: Sequence[bool]) -> list[bool]:
-        """Tell for each message whether it is to go now."""
-        came: dict[str, set[str]] = defaultdict(set)
-        late: set[str] = set()
-        for message, is_overdue in zip(messages, overdue, strict=True):
-            came[_chunk(message)].add(message.type)
-            if is_overdue:
-                late.add(_chunk(message))
+    def ready(self, messages: Sequence[Message], overdue: Sequence[bool]) -> list[bool]:
+        """Tell for each message whether it is to be handled now; `overdue` ones are past the linger time."""
+        arrived = _types_by_chunk(messages)
+        overdue_chunks = {
+            _chunk(message) for message, is_overdue in zip(messages, overdue, strict=True) if is_overdue
+        }
         return [
-            (chunk := _chunk(message)) in late or chunk in self._went_short or came[chunk] >= PARTS.keys()
+            (chunk := _chunk(message)) in overdue_chunks
+            or chunk in self._handled_incomplete
+            or arrived[chunk] >= PARTS.keys()
             for message in messages
         ]
 
-    def went(self, messages: Sequence[Message]) -> None:
-        """Note what was handled, to know the chunks whose other parts need not wait."""
-        came: dict[str, set[str]] = defaultdict(set)
-        for message in messages:
-            came[_chunk(message)].add(message.type)
-        for chunk, types in came.items():
+    def note_handled(self, messages: Sequence[Message]) -> None:
+        """Note which chunks were handled incomplete: their other messages need not wait."""
+        for chunk, types in _types_by_chunk(messages).items():
             if not types >= PARTS.keys():
-                self._went_short[chunk] = None
-        while len(self._went_short) > _REMEMBERED:
-            del self._went_short[next(iter(self._went_short))]
+                self._handled_incomplete[chunk] = None
+        while len(self._handled_incomplete) > _REMEMBERED:
+            del self._handled_incomplete[next(iter(self._handled_incomplete))]
+
+
+def _types_by_chunk(messages: Iterable[Message]) -> dict[str, set[str]]:
+    types: dict[str, set[str]] = defaultdict(set)
+    for message in messages:
+        types[_chunk(message)].add(message.type)
+    return types
 
 
 def _chunk(message: Message) -> str:

@@ -211,7 +211,7 @@ class MongoResultStore:
         with reaching_mongo():
             await self._runs.update_one({"_id": run_id}, {"$set": {"announced": True}})
 
-    async def mark_nudged(self, run_id: str, nudges: int, at: datetime) -> bool:
+    async def mark_redriven(self, run_id: str, nudges: int, at: datetime) -> bool:
         with reaching_mongo():
             done = await self._runs.update_one(
                 {"_id": run_id, "nudges": nudges - 1}, {"$set": {"nudges": nudges, "progress_at": at}}

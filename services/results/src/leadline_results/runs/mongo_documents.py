@@ -3,7 +3,7 @@
 from bson import ObjectId
 
 from leadline_common.storage.mongo import Document
-from leadline_results.runs.rank import place_of
+from leadline_results.runs.rank import rank_of
 from leadline_results.runs.record import Key, Record
 
 _FIXED = frozenset({"_id", "owner", "run_id", "lead_id", "offer_id", "model", "chunk"})
@@ -16,7 +16,7 @@ def document_id(key: Key) -> str:
 
 
 def to_document(record: Record, revision: int) -> Document:
-    """Return the record as a document: its fields, `_id`, and the `place` that ranks it."""
+    """Return the record as a document: its fields, `_id`, and its rank as `place`."""
     rules = record.rules
     return {
         **vars(record),
@@ -25,7 +25,7 @@ def to_document(record: Record, revision: int) -> Document:
         "rules": rules and {**vars(rules), "factors": [vars(factor) for factor in rules.factors]},
         "ai": record.ai and vars(record.ai),
         "status": record.status.value,
-        "place": place_of(record),
+        "place": rank_of(record),
         "revision": revision,
     }
 

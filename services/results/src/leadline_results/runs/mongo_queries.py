@@ -5,7 +5,7 @@ from typing import Any
 from pymongo import ASCENDING, IndexModel
 
 from leadline_common.storage.mongo import Document
-from leadline_results.runs.rank import NO_SCORE, PENDING, place_at, places_of
+from leadline_results.runs.rank import NO_SCORE, PENDING, rank_at, ranks_of
 from leadline_results.runs.record import Status
 from leadline_results.runs.store import Layer, Position, Query
 
@@ -73,24 +73,24 @@ def matching(query: Query) -> Document:
         chosen["status"] = query.status.value
     if index_for(query) in {RANKED, OF_OFFER}:
         chosen |= _LATEST
-    places = places_of(query)
-    return {**chosen, "place": {"$gte": places.start, "$lt": places.stop}}
+    ranks = ranks_of(query)
+    return {**chosen, "place": {"$gte": ranks.start, "$lt": ranks.stop}}
 
 
 def matching_after(query: Query, after: Position) -> list[Document]:
     """Return filters for those of the query's records that come after the position, to be read in turn.
 
-    First those at the same place, then those at worse ones: each is one range of the index, whereas a single
+    First those of the same rank, then those of worse ones: each is one range of the index, whereas a single
     filter for both has the server look for the second before it is needed.
     """
     chosen = matching(query)
-    places = places_of(query)
-    place = place_at(query, after)
-    worse = {**chosen, "place": {"$gte": max(places.start, place + 1), "$lt": places.stop}}
-    if place not in places:
+    ranks = ranks_of(query)
+    rank = rank_at(query, after)
+    worse = {**chosen, "place": {"$gte": max(ranks.start, rank + 1), "$lt": ranks.stop}}
+    if rank not in ranks:
         return [worse]
     before = {"lead_id": after.lead_id, "run_id": {"$lte": after.run_id}}
-    return [{**chosen, "place": place, "lead_id": {"$gte": after.lead_id}, "$nor": [before]}, worse]
+    return [{**chosen, "place": rank, "lead_id": {"$gte": after.lead_id}, "$nor": [before]}, worse]
 
 
 def done_of_run(run_id: str) -> Document:
@@ -100,5 +100,4 @@ def done_of_run(run_id: str) -> Document:
 
 def missing_of_run(run_id: str, layer: Layer) -> Document:
     """Return the filter for a run's pending records whose lead is known and that lack the layer's part."""
-    lacking: Document = {"$or": [{"rules": None}, {"ai": None}]} if layer == "any" else {layer: None}
-    return {"run_id": run_id, "place": PENDING, "lead": {"$ne": None}, **lacking}
+    return {"run_id": run_id, "place": PENDING, "lead": {"$ne": None}, layer: None}

@@ -1,4 +1,4 @@
-"""Where a record stands in a ranked list, as one number that both stores index in ascending order.
+"""The rank of a record in a ranked list: one number that both stores keep as `place` and index ascending.
 
 0 is a score of 100 and 100 a score of 0; then come those that are done without a score, then the pending.
 """
@@ -11,31 +11,31 @@ NO_SCORE = 101
 PENDING = 102
 
 
-def place_of(record: Record) -> int:
-    """Return the record's place."""
+def rank_of(record: Record) -> int:
+    """Return the record's rank."""
     if not record.done:
         return PENDING
     return NO_SCORE if record.score is None else _BEST_SCORE - record.score
 
 
-def places_of(query: Query) -> range:
-    """Return the places of what can satisfy the query's `status`, `intent` and `min_score`, perhaps none."""
+def ranks_of(query: Query) -> range:
+    """Return the ranks that the query's `status`, `intent` and `min_score` allow, perhaps none."""
     if query.status is Status.PENDING:
-        places = range(PENDING, PENDING + 1)
+        ranks = range(PENDING, PENDING + 1)
     elif query.status is Status.FAILED:
-        places = range(NO_SCORE, NO_SCORE + 1)
+        ranks = range(NO_SCORE, NO_SCORE + 1)
     elif query.status is not None or query.intent is not None:
-        places = range(NO_SCORE)
+        ranks = range(NO_SCORE)
     else:
-        places = range(NO_SCORE + 1)
+        ranks = range(NO_SCORE + 1)
     if query.min_score is None:
-        return places
+        return ranks
     worst = _BEST_SCORE - max(query.min_score, 0)
-    return range(places.start, min(places.stop, worst + 1))
+    return range(ranks.start, min(ranks.stop, worst + 1))
 
 
-def place_at(query: Query, position: Position) -> int:
-    """Return the place a position names; with no score it depends on whether pending ones are listed."""
+def rank_at(query: Query, position: Position) -> int:
+    """Return a position's rank; with no score it depends on whether pending records are listed."""
     if position.score >= 0:
         return _BEST_SCORE - position.score
     return PENDING if query.status is Status.PENDING else NO_SCORE

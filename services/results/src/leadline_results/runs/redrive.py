@@ -1,4 +1,4 @@
-"""Rescuing runs: those another replica left behind, and those that stand still."""
+"""Stalled runs: what is missing of them is asked for again, and in the end failed, so that each run ends."""
 
 import asyncio
 import math
@@ -23,26 +23,29 @@ from leadline_contracts.scoring import (
     text_bytes,
 )
 from leadline_contracts.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, Queue
-from leadline_results.metrics import ResultMetrics
+from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.record import Record
 from leadline_results.runs.store import Counts, Layer, ResultStore, Run
 from leadline_results.runs.tracker import Tracker
 from leadline_scoring.models import load_model
 
-PATIENCE = timedelta(minutes=10)
-"""How long a run may stand still before it is pushed."""
-NUDGES = 2
+STALL_TIME = timedelta(minutes=10)
+"""How long a run may stand still before it is redriven."""
+MAX_REDRIVES = 2
 """How often what is missing is asked for again before it is failed as timed out."""
 TIMED_OUT = "timed_out"
-_SWEEP_SECONDS = 5.0
+_CHECK_SECONDS = 5.0
 _QUEUES: dict[Layer, tuple[Queue, Queue]] = {"rules": (RULES, RESULT_RULES), "ai": (AI, RESULT_AI)}
 """Where a layer's work waits, and where its answers do."""
 
 log = structlog.get_logger()
 
 
-class Rescue:
-    """Sees to it that every run ends whose total is known; without it, ingest still publishes the run."""
+class Redrive:
+    """Ends every run whose total is known, also one that another replica left behind.
+
+    As long as the total is not known, ingest still publishes the run.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,7 @@ class Rescue:
         clock: Callable[[], datetime],
         metrics: ResultMetrics,
         *,
-        patience: timedelta = PATIENCE,
+        stall_time: timedelta = STALL_TIME,
         paused: Collection[str] = (),
     ) -> None:
         """`paused` are the ids of runs that nobody works on now."""
@@ -61,40 +64,40 @@ class Rescue:
         self._tracker = tracker
         self._clock = clock
         self._metrics = metrics
-        self._patience = patience
+        self._stall_time = stall_time
         self._paused = paused
         self._started = clock()  # while nobody was here, nothing could move
 
-    async def sweep_forever(self) -> None:
-        """Sweep every few seconds, through failures of broker and store."""
+    async def run(self) -> None:
+        """Check every few seconds, through failures of broker and store."""
         while True:
             try:
-                await self.sweep()
+                await self.redrive_stalled()
             except LeadlineError as error:
                 self._metrics.unfinished.set(math.nan)
                 log.warning("sweep_failed", error=str(error))
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.sleep(_CHECK_SECONDS)
 
-    async def sweep(self) -> None:
-        """Look once after every run that has not ended or whose end is not announced.
+    async def redrive_stalled(self) -> None:
+        """Redrive each run that stalls; have the tracker count and announce all whose end is not announced.
 
-        Runs are worked off in turn, so one stands still only when those before it do as well.
+        Runs are worked off in turn, so one is stalled only when those before it do not move either.
         """
         known = [run for run in await self._store.unfinished_runs() if run.run_id not in self._paused]
         runs = sorted(known, key=lambda run: run.run_id)
         self._tracker.touched([run.run_id for run in runs])
         unfinished = [run for run in runs if run.finished_at is None]
         self._metrics.unfinished.set(len(unfinished))
-        stuck = self._stuck(unfinished)
-        if stuck:
+        stalled = self._stalled(unfinished)
+        if stalled:
             layers = [layer for layer in _QUEUES if await self._idle(layer)]
-            for run in stuck:
+            for run in stalled:
                 with within(continued(run.trace)):
-                    await self._push(run, layers)
+                    await self._redrive(run, layers)
 
-    def _stuck(self, runs: list[Run]) -> list[Run]:
+    def _stalled(self, runs: list[Run]) -> list[Run]:
         last_moves = accumulate((run.progress_at for run in runs), max)
-        since = self._clock() - self._patience
+        since = self._clock() - self._stall_time
         return [
             run
             for run, moved_at in zip(runs, last_moves, strict=True)
@@ -105,18 +108,18 @@ class Rescue:
         """Tell whether nothing waits for the layer or from it: what waits is late, not lost."""
         return not any([await self._broker.depth(queue.name) for queue in _QUEUES[layer]])
 
-    async def _push(self, run: Run, layers: list[Layer]) -> None:
-        push = run.nudges + 1
-        if not await self._store.mark_nudged(run.run_id, push, self._clock()):
+    async def _redrive(self, run: Run, layers: list[Layer]) -> None:
+        number = run.nudges + 1
+        if not await self._store.mark_redriven(run.run_id, number, self._clock()):
             return
-        log.warning("run_stands_still", run_id=run.run_id, push=push)
-        if push <= NUDGES:
+        log.warning("run_stands_still", run_id=run.run_id, push=number)
+        if number <= MAX_REDRIVES:
             self._metrics.count_run("pushed")
-            await self._ask_again(run, layers)
+            await self._request_missing(run, layers)
         elif not await self._fail_missing(run):
-            await self._end(run)
+            await self._end_short(run)
 
-    async def _ask_again(self, run: Run, layers: list[Layer]) -> None:
+    async def _request_missing(self, run: Run, layers: list[Layer]) -> None:
         if run.offer is None:
             return
         for layer in layers:
@@ -126,9 +129,9 @@ class Rescue:
                 await self._broker.send(work.name, [chunk_message(chunk)])
 
     async def _fail_missing(self, run: Run) -> bool:
-        """Answer in place of the layers; False where nothing is missing that is known of.
+        """Answer `timed_out` in place of the layers; return False where no known lead misses an answer.
 
-        The answers take the way of all answers, behind those that may still wait there.
+        These answers go through the layers' own queues, behind real ones that may still wait there.
         """
         found = False
         for layer in _QUEUES:
@@ -137,7 +140,7 @@ class Rescue:
                 found = True
         return found
 
-    async def _end(self, run: Run) -> None:
+    async def _end_short(self, run: Run) -> None:
         """Finish a run some of whose leads never arrived here; they count as failed."""
         if await self._broker.depth(RESULT_LEADS.name):
             return
@@ -148,7 +151,7 @@ class Rescue:
         self._tracker.touched([run.run_id])
 
     async def _missing(self, run: Run, layer: Layer) -> AsyncIterator[tuple[ChunkRef, list[Record]]]:
-        """Yield what the layer has not answered, as chunks with names of their own."""
+        """Yield what the layer has not answered, as chunks that no other redrive names the same."""
         number, at = 0, int(self._clock().timestamp())
         async for records in _chunks(self._store.missing(run.run_id, layer)):
             part = ChunkRef(

@@ -12,13 +12,14 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from leadline_contracts.errors import FieldError, Problem
-from leadline_contracts.scoring import Intent, text_bytes
+from leadline_contracts.scoring import Intent
 from leadline_results.runs.export import ExportFormat, export
-from leadline_results.runs.record import Record, Status
-from leadline_results.runs.store import Position, Query, ResultStore, Run, position_of
+from leadline_results.runs.pagination import read_page, read_position, write_position
+from leadline_results.runs.record import Status
+from leadline_results.runs.store import Query, ResultStore, Run, position_of
 from leadline_results.runs.views import ResultView, RunView, result_view, run_view
-from leadline_results.web.pagination import next_link, read_cursor, write_cursor
-from leadline_results.web.polling import await_known
+from leadline_results.web.pagination import next_link
+from leadline_results.web.polling import poll
 
 OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]
 RunId = Annotated[
@@ -39,9 +40,6 @@ Format = Annotated[
 ]
 
 _PAGES_AT_ONCE = 4
-_PAGE_BYTES = 4_194_304
-_READ_AT_ONCE = 128
-"""Records asked of the store at a time, however many a page may hold: they may be long."""
 
 
 def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[ControllerRouterHandler]:
@@ -60,15 +58,15 @@ def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[Co
 
         A page of very long texts ends early.
         """
-        after = None if cursor is None else read_cursor(cursor)
+        after = None if cursor is None else read_position(cursor)
         async with pages_at_once:
             (records, more), total = await asyncio.gather(
-                _page(store, wanted, after, limit), store.count(wanted)
+                read_page(store, wanted, after, limit), store.count(wanted)
             )
             headers = {"X-Total-Count": str(total)}
             if more:
                 query = request.query_params.multi_items()
-                headers["Link"] = next_link(request.url.path, query, write_cursor(position_of(records[-1])))
+                headers["Link"] = next_link(request.url.path, query, write_position(position_of(records[-1])))
             return Response([result_view(record) for record in records], headers=headers)
 
     @get(
@@ -135,7 +133,7 @@ async def _await_run(store: ResultStore, owner: str, run_id: str, wait: float) -
         run = await store.run(run_id)
         return run if run and run.owner == owner else None
 
-    return await await_known(
+    return await poll(
         find,
         "run",
         run_id,
@@ -143,25 +141,6 @@ async def _await_run(store: ResultStore, owner: str, run_id: str, wait: float) -
         settled=lambda run: run.finished_at is not None,
         wait=wait,
     )
-
-
-async def _page(
-    store: ResultStore, wanted: Query, after: Position | None, limit: int
-) -> tuple[list[Record], bool]:
-    """Return the next records, up to `limit` and about `_PAGE_BYTES` of text; and whether there are more."""
-    page: list[Record] = []
-    size = 0
-    while True:
-        asked = min(_READ_AT_ONCE, limit + 1 - len(page))
-        records = await store.page(wanted, after, asked)
-        for record in records:
-            if len(page) == limit or size > _PAGE_BYTES:
-                return page, True
-            page.append(record)
-            size += text_bytes(record.lead) if record.lead else 0
-        if len(records) < asked:
-            return page, False
-        after = position_of(records[-1])
 
 
 async def _resumed(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:

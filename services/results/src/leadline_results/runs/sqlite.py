@@ -11,7 +11,7 @@ from typing import Any
 from leadline_common.storage.sqlite import Database
 from leadline_contracts.errors import Unavailable
 from leadline_results.runs import sqlite_queries as sql
-from leadline_results.runs.rank import NO_SCORE, PENDING, place_of
+from leadline_results.runs.rank import NO_SCORE, PENDING, rank_of
 from leadline_results.runs.record import Key, Record
 from leadline_results.runs.spend import RunSpend
 from leadline_results.runs.store import Counts, Layer, Position, Query, Run, position_of
@@ -104,9 +104,9 @@ class SqliteResultStore:
     async def mark_announced(self, run_id: str) -> None:
         await self._change("UPDATE runs SET announced = 1 WHERE run_id = :run_id", {"run_id": run_id})
 
-    async def mark_nudged(self, run_id: str, nudges: int, at: datetime) -> bool:
+    async def mark_redriven(self, run_id: str, nudges: int, at: datetime) -> bool:
         row = {"run_id": run_id, "nudges": nudges, "at": at.isoformat()}
-        return await self._change(sql.MARK_NUDGED, row)
+        return await self._change(sql.MARK_REDRIVEN, row)
 
     async def see_spend(self, spent: Sequence[RunSpend]) -> None:
         rows = [vars(one) for one in spent]
@@ -170,7 +170,7 @@ def _row(record: Record, revision: int) -> dict[str, Any]:
         "upload_id": record.upload_id,
         "status": record.status.value,
         "intent": record.intent,
-        "place": place_of(record),
+        "place": rank_of(record),
         "latest": record.latest,
         "revision": revision,
         "body": record.model_copy(update={"revision": revision}).model_dump_json(),

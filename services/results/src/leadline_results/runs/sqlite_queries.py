@@ -1,7 +1,7 @@
 """The SQLite schema of results, and queries put so that they read from one of its indexes alone."""
 
 from leadline_common.storage.sqlite import Column
-from leadline_results.runs.rank import place_at, places_of
+from leadline_results.runs.rank import rank_at, ranks_of
 from leadline_results.runs.record import Status
 from leadline_results.runs.store import Position, Query
 
@@ -114,7 +114,7 @@ FINISH_RUN = """
 UPDATE runs SET scored = :scored, failed = :failed, finished_at = :at
 WHERE run_id = :run_id AND finished_at IS NULL
 """
-MARK_NUDGED = """
+MARK_REDRIVEN = """
 UPDATE runs SET nudges = :nudges, progress_at = :at WHERE run_id = :run_id AND nudges = :nudges - 1
 """
 SEE_SPEND = """
@@ -141,13 +141,12 @@ ORDER BY lead_id LIMIT :limit
 MISSING = {
     "rules": _WAITING.format(lacking="body ->> 'rules' IS NULL"),
     "ai": _WAITING.format(lacking="body ->> 'ai' IS NULL"),
-    "any": _WAITING.format(lacking="(body ->> 'rules' IS NULL OR body ->> 'ai' IS NULL)"),
 }
 
 
 def matching(query: Query, after: Position | None = None) -> tuple[str, Values]:
     """Return `FROM … WHERE …` that means the query's records after the position, and its values."""
-    places = places_of(query)
+    ranks = ranks_of(query)
     values: Values = query.model_dump(mode="json", exclude_none=True, exclude={"min_score"})
     conditions = [f"{name} = :{name}" for name in values]
     if query.run_id is not None:
@@ -159,14 +158,14 @@ def matching(query: Query, after: Position | None = None) -> tuple[str, Values]:
         index = "ranked"
         conditions.append("latest")
     conditions.append("place < :end")
-    values["end"] = places.stop
+    values["end"] = ranks.stop
     # One lower bound alone: of two, SQLite may seek by the wrong one and walk through every tie.
-    if after is None or place_at(query, after) < places.start:
+    if after is None or rank_at(query, after) < ranks.start:
         conditions.append("place >= :first")
-        values["first"] = places.start
+        values["first"] = ranks.start
     else:
         conditions.append("(place, lead_id, run_id) > (:at, :after_lead, :after_run)")
-        values |= {"at": place_at(query, after), "after_lead": after.lead_id, "after_run": after.run_id}
+        values |= {"at": rank_at(query, after), "after_lead": after.lead_id, "after_run": after.run_id}
     return f"FROM records INDEXED BY {index} WHERE {' AND '.join(conditions)}", values
 
 

@@ -8,7 +8,7 @@ from leadline_contracts.scoring import Intent, ModelName, Offer, Wire
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import RunSpend
 
-Layer = Literal["rules", "ai", "any"]
+Layer = Literal["rules", "ai"]
 
 
 class Query(Wire):
@@ -29,7 +29,7 @@ class Query(Wire):
 
 
 class Position(NamedTuple):
-    """A place in the ranked list: just after the record with this score (-1 for none) and these ids."""
+    """A position in the ranked list: just after the record with this score (-1 for none) and these ids."""
 
     score: int
     lead_id: str
@@ -42,7 +42,7 @@ class Run(Wire):
     `refresh` tells that new AI answers were asked for where stored ones would do; `trace` is the traceparent
     of what asked for it.
     `failed` counts partial and failed leads. `progress_at` is when a count last changed; `nudges` is how
-    often what was missing has been asked for again; `announced` tells that its end was published.
+    often the run was redriven since; `announced` tells that its end was published.
     """
 
     run_id: str
@@ -146,7 +146,7 @@ class ResultStore(Protocol):
     async def mark_announced(self, run_id: str) -> None:
         """Note that the end of a finished run was published."""
 
-    async def mark_nudged(self, run_id: str, nudges: int, at: datetime) -> bool:
+    async def mark_redriven(self, run_id: str, nudges: int, at: datetime) -> bool:
         """Raise `nudges` from `nudges - 1` and set `progress_at`; False where another replica was first."""
 
     async def see_spend(self, spent: Sequence[RunSpend]) -> None:

@@ -14,7 +14,7 @@ from leadline_common.broker.port import Broker
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import RunFinished, RunProgressed, RunPublished, RunStarted
-from leadline_results.metrics import ResultMetrics
+from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.store import Counts, ResultStore, Run
 
 _COUNT_SHARE = 20

@@ -1,0 +1,1 @@
+"""What the routes of runs and workflows share: pagination and polling."""

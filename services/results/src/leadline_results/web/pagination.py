@@ -1,29 +1,28 @@
-"""Paging links, and places in the ranked list as opaque text for them."""
+"""Cursors as opaque text, and the Link header that leads to the next page."""
 
 import base64
 import json
-from collections.abc import Iterable
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 from urllib.parse import urlencode
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from leadline_contracts.errors import Problem
-from leadline_results.runs.store import Position
 
-_PARTS = TypeAdapter(tuple[Annotated[int, Field(ge=-1, le=100)], str, str])
-
-
-def write_cursor(position: Position) -> str:
-    """Return a position as URL-safe text."""
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+T = TypeVar("T")
 
 
-def read_cursor(text: str) -> Position:
-    """Read what `write_cursor` wrote. Raises Problem (400) for anything else."""
+def write_cursor(values: Sequence[int | str]) -> str:
+    """Return the values as URL-safe text."""
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str, shape: TypeAdapter[T]) -> T:
+    """Return what `write_cursor` wrote. Raises Problem (400) for text that does not hold the shape."""
     try:
         written = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return Position(*_PARTS.validate_json(written, strict=True))
+        return shape.validate_json(written, strict=True)
     except ValueError:  # what base64 and pydantic raise are such
         raise bad_cursor() from None
 

@@ -1,4 +1,4 @@
-"""Waiting for what a request names, since the message that brings it may still be on its way."""
+"""Polls for what a request names, since the message that brings it may still be on its way."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ _PATIENCE_SECONDS = 2.0
 T = TypeVar("T")
 
 
-async def await_known(
+async def poll(
     find: Callable[[], Awaitable[T | None]],
     what: str,
     identifier: str,

@@ -1,0 +1,1 @@
+"""Inbound messages' workflows: a state machine, its step messages and timeouts, and its routes."""

@@ -7,10 +7,10 @@ from typing import Any
 from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent, Transient
 from leadline_contracts.inbound import MessageAccepted, StepFinished
+from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
 from leadline_results.workflows.machine import Workflow, apply, begin
-from leadline_results.workflows.messages import Cause, messages_after
+from leadline_results.workflows.outgoing import Cause, outgoing_after
 from leadline_results.workflows.store import WorkflowStore
-from leadline_results.workflows.writer import Change, WorkflowWriter
 
 _ROUNDS = 20
 """How often a batch is applied again after losing a race before it is put back."""
@@ -19,9 +19,9 @@ _ROUNDS = 20
 class WorkflowHandler:
     """Takes a batch through the state machine: one read and one write for all its workflows."""
 
-    def __init__(self, store: WorkflowStore, writer: WorkflowWriter, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: WorkflowStore, states: CompareAndSwap, clock: Callable[[], datetime]) -> None:
         self._store = store
-        self._writer = writer
+        self._states = states
         self._clock = clock
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
@@ -41,16 +41,16 @@ class WorkflowHandler:
             answer
             for workflow_id, workflow in standing.items()
             for cause in causes[workflow_id]
-            for answer in messages_after(workflow, cause)
+            for answer in outgoing_after(workflow, cause)
         ]
         return list({answer.id: answer for answer in answers}.values())
 
     def split(self, message: Message) -> list[Message]:
-        """It is about one workflow."""
+        """Return nothing: it is about one workflow."""
         return []
 
     def give_up(self, message: Message, error: str) -> list[Message]:
-        """The sweep asks again for the answer that could not be read."""
+        """Publish nothing: the step timeout asks again for the answer that could not be read."""
         return []
 
     async def _settle(
@@ -66,7 +66,7 @@ class WorkflowHandler:
                 self._after(known.get(workflow_id), causes[workflow_id], traces[workflow_id])
                 for workflow_id in causes.keys() - standing.keys()
             ]
-            wanted = await self._writer.write(changes)
+            wanted = await self._states.swap(changes)
             standing |= {
                 change.after.workflow_id: change.after
                 for change in changes

@@ -1,4 +1,4 @@
-"""Trying a failed workflow again because somebody asks for it."""
+"""The manual retry of a failed workflow."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -7,10 +7,10 @@ import structlog
 
 from leadline_common.broker.port import Broker
 from leadline_contracts.errors import Unavailable
+from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
 from leadline_results.workflows.machine import Workflow, retry
-from leadline_results.workflows.messages import step_message
+from leadline_results.workflows.outgoing import step_request
 from leadline_results.workflows.store import WorkflowStore
-from leadline_results.workflows.writer import Change, WorkflowWriter
 
 log = structlog.get_logger()
 
@@ -19,10 +19,10 @@ class WorkflowRetry:
     """Opens a new epoch and asks for its first step."""
 
     def __init__(
-        self, store: WorkflowStore, writer: WorkflowWriter, broker: Broker, clock: Callable[[], datetime]
+        self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
-        self._writer = writer
+        self._states = states
         self._broker = broker
         self._clock = clock
 
@@ -30,15 +30,15 @@ class WorkflowRetry:
         """Start again from the failed step; return the workflow as it is then.
 
         Of two that ask at once, one starts it. Raises Problem (409) where no step failed, Unavailable where
-        the store does not answer. Once written, the retry holds: what the broker does not take now, the sweep
-        publishes.
+        the store does not answer. Once written, the retry holds: what the broker does not take now, the
+        step timeout publishes.
         """
         again = retry(workflow, self._clock())
-        while await self._writer.write([Change(workflow, again)]):
+        while await self._states.swap([Change(workflow, again)]):
             workflow = (await self._store.load([workflow.workflow_id]))[workflow.workflow_id]
             again = retry(workflow, self._clock())
         try:
-            await self._broker.publish([step_message(again)])
+            await self._broker.publish([step_request(again)])
         except Unavailable as error:
             log.warning("retry_left_to_sweep", workflow_id=again.workflow_id, error=str(error))
         return again

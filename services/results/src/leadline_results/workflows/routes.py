@@ -15,8 +15,8 @@ from leadline_common.ids import is_id
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.inbound import Category, Priority, RouteQueue
 from leadline_results.web.pagination import bad_cursor, next_link
-from leadline_results.web.polling import await_known
-from leadline_results.workflows.events import follow
+from leadline_results.web.polling import poll
+from leadline_results.workflows.change_stream import stream_changes
 from leadline_results.workflows.machine import Workflow, WorkflowStatus
 from leadline_results.workflows.retry import WorkflowRetry
 from leadline_results.workflows.store import WorkflowQuery, WorkflowStore
@@ -100,7 +100,7 @@ def workflow_routes(
         seen = _seen(request)
         if workflow.ended and workflow.revision <= seen:
             return Response(None, status_code=204)
-        return ServerSentEvent(_events(follow(store, workflow, seen, stopping)))
+        return ServerSentEvent(_events(stream_changes(store, workflow, seen, stopping)))
 
     @post(
         "/leads/{workflow_id:str}/retry",
@@ -141,7 +141,7 @@ async def _known(store: WorkflowStore, owner: str, workflow_id: str) -> Workflow
         found = (await store.load([workflow_id])).get(workflow_id)
         return found if found and found.owner == owner else None
 
-    return await await_known(find, "workflow", workflow_id, "POST /leads answers the id of each")
+    return await poll(find, "workflow", workflow_id, "POST /leads answers the id of each")
 
 
 def _seen(request: Request[Any, Any, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Following one workflow while it is under way."""
+"""The stream of a workflow's changes while it is under way."""
 
 import asyncio
 import time
@@ -11,10 +11,10 @@ _POLL_SECONDS = 0.25
 _SILENCE_SECONDS = 15.0
 """Proxies close a connection that says nothing for a minute or less."""
 _LIFETIME_SECONDS = 600.0
-"""A follower that is still there then comes back by itself, maybe to another replica."""
+"""A client that still listens then reconnects by itself, maybe to another replica."""
 
 
-async def follow(
+async def stream_changes(
     store: WorkflowStore, workflow: Workflow, seen: int, stopping: Callable[[], bool]
 ) -> AsyncIterator[Workflow | None]:
     """Yield the workflow each time it is at a higher revision than was seen, and None after a long silence.

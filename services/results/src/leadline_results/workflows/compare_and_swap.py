@@ -1,10 +1,10 @@
-"""Writing new states of workflows, each only over the state it was made from."""
+"""Writes new states of workflows, each only where the stored one is still the state it was made from."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from leadline_results.metrics import WorkflowMetrics
 from leadline_results.workflows.machine import Workflow
+from leadline_results.workflows.metrics import WorkflowMetrics
 from leadline_results.workflows.store import WorkflowStore
 
 
@@ -15,17 +15,17 @@ class Change(NamedTuple):
     after: Workflow
 
 
-class WorkflowWriter:
-    """Writes changes in bulk. No two of one call are of the same workflow."""
+class CompareAndSwap:
+    """Writes changes in bulk and counts them. No two changes of one call are of the same workflow."""
 
     def __init__(self, store: WorkflowStore, metrics: WorkflowMetrics) -> None:
         self._store = store
         self._metrics = metrics
 
-    async def write(self, changes: Sequence[Change]) -> set[str]:
-        """Write what differs; return the ids of workflows that are no longer as they were before.
+    async def swap(self, changes: Sequence[Change]) -> set[str]:
+        """Write each `after` whose `before` is what is stored; return the ids of the other workflows.
 
-        Those are left as they are. Raises Unavailable.
+        Those are left as they are. A change that changes nothing is not written. Raises Unavailable.
         """
         new = [change.after for change in changes if change.before is None]
         changed = [after for before, after in changes if before is not None and after is not before]

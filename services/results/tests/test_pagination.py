@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leadline_contracts.errors import Problem
+from leadline_results.runs.pagination import read_position, write_position
 from leadline_results.runs.store import Position
-from leadline_results.web.pagination import read_cursor, write_cursor
 
 
 @given(st.integers(-1, 100), st.text(st.characters(exclude_categories=["Cs"])), st.uuids().map(str))
 def test_a_position_comes_back_from_its_cursor(score: int, lead_id: str, run_id: str) -> None:
     """Whatever the ids are, a link leads on from where the page ended, and is safe in an address."""
     position = Position(score, lead_id, run_id)
-    text = write_cursor(position)
-    assert read_cursor(text) == position
+    text = write_position(position)
+    assert read_position(text) == position
     assert text.replace("-", "").replace("_", "").isalnum()
 
 
@@ -47,7 +47,7 @@ def test_a_cursor_that_was_not_written_here_is_refused(written: str) -> None:
     """Nothing a caller makes up reaches the store, and none of it is a fault of ours."""
     text = base64.urlsafe_b64encode(written.encode("latin-1")).decode()
     with pytest.raises(Problem) as refusal:
-        read_cursor(text)
+        read_position(text)
     assert refusal.value.status == 400
 
 
@@ -55,6 +55,6 @@ def test_a_cursor_that_was_not_written_here_is_refused(written: str) -> None:
 def test_any_text_is_a_cursor_or_a_problem(text: str) -> None:
     """However a cursor is spoilt, the answer is a problem that says what to do."""
     try:
-        read_cursor(text)
+        read_position(text)
     except Problem as problem:
         assert "Link" in problem.detail  # noqa: PT017 - a text that can be read is as fine

@@ -1,4 +1,4 @@
-"""What results publishes about workflows: a pure function of their state, so that a repeat is the same."""
+"""The messages that workflows publish: pure functions of their state, so that a repeat is the same."""
 
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Message
@@ -22,7 +22,7 @@ Cause = MessageAccepted | StepFinished
 """What moves a workflow on."""
 
 
-def messages_after(workflow: Workflow, cause: Cause) -> list[Message]:
+def outgoing_after(workflow: Workflow, cause: Cause) -> list[Message]:
     """Return what the cause brought about, where that is still how things stand; otherwise nothing.
 
     So a cause that comes again publishes again what a crash may have kept back, and a stale one asks nobody
@@ -34,13 +34,13 @@ def messages_after(workflow: Workflow, cause: Cause) -> list[Message]:
         return []
     elif workflow.ended:
         ending = workflow.failed_step or StepName.ROUTE
-        return [ended_message(workflow)] if cause.step is ending else []
+        return [ended_event(workflow)] if cause.step is ending else []
     else:
         started = step_after(cause.step)
-    return [step_message(workflow)] if started is not None and started is workflow.current else []
+    return [step_request(workflow)] if started is not None and started is workflow.current else []
 
 
-def step_message(workflow: Workflow) -> Message:
+def step_request(workflow: Workflow) -> Message:
     """Return the message that asks for the step under way; another attempt is another message."""
     ref = _ref(workflow)
     step = _step_contract(workflow, ref)
@@ -50,7 +50,7 @@ def step_message(workflow: Workflow) -> Message:
     )
 
 
-def timed_out_message(workflow: Workflow) -> Message:
+def timed_out_answer(workflow: Workflow) -> Message:
     """Return an answer in place of the one that the step under way never got."""
     ref = _ref(workflow)
     tries = workflow.steps[ref.step].tries
@@ -60,7 +60,7 @@ def timed_out_message(workflow: Workflow) -> Message:
     return message_of(answer, message_id, workflow.trace)
 
 
-def ended_message(workflow: Workflow) -> Message:
+def ended_event(workflow: Workflow) -> Message:
     """Return the public event about a workflow's end, one for each epoch."""
     route = workflow.steps[StepName.ROUTE].output or {}
     event = WorkflowEnded.model_validate(

@@ -7,9 +7,9 @@ from leadline_common.broker.chunks import split_chunk
 from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent, Transient
 from leadline_contracts.scoring import RunPublished, RunStarted
-from leadline_results.metrics import ResultMetrics
-from leadline_results.runs.chunk_join import InStep
+from leadline_results.runs.chunk_join import ChunkJoin
 from leadline_results.runs.events import events_about
+from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.record import PARTS, Key, PartMessage, Parts, Record, conclude, gather, merge
 from leadline_results.runs.spend import spend_of
 from leadline_results.runs.store import ResultStore
@@ -29,7 +29,7 @@ class MergeHandler:
         self._tracker = tracker
         self._clock = clock
         self._metrics = metrics
-        self.in_step = InStep()
+        self.chunk_join = ChunkJoin()
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Merge the batch into the store and return the events about every lead that is done by it.
@@ -43,7 +43,7 @@ class MergeHandler:
         done = [record for record in await self._store_parts(gather(parts)) if record.done]
         await self._store.settle_latest(done)
         self._tracker.touched({part.run_id for part in parts})
-        self.in_step.went(messages)
+        self.chunk_join.note_handled(messages)
         traces = {part.run_id: message.trace for part, message in zip(parts, messages, strict=True)}
         return events_about(done, traces)
 
@@ -52,7 +52,7 @@ class MergeHandler:
         return split_chunk(message)
 
     def give_up(self, message: Message, error: str) -> list[Message]:
-        """Nothing can stand in for a part that is unreadable; the run's deadline ends the wait for it."""
+        """Publish nothing in place of an unreadable part; the redrive asks for it again."""
         return []
 
     async def _store_parts(self, arrived: dict[Key, Parts]) -> list[Record]:
@@ -103,11 +103,11 @@ class RunsHandler:
         return []
 
     def split(self, message: Message) -> list[Message]:
-        """An event is small."""
+        """Return nothing: an event is small."""
         return []
 
     def give_up(self, message: Message, error: str) -> list[Message]:
-        """Nothing can stand in for it."""
+        """Publish nothing: nothing can stand in for it."""
         return []
 
 

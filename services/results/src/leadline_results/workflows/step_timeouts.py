@@ -1,4 +1,4 @@
-"""Looking after steps whose answer is overdue: their message is published again, so many times."""
+"""Timeouts of steps: a step whose answer is overdue is published again, a few times, and then failed."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -18,16 +18,16 @@ from leadline_contracts.topology import (
     RULES_ROUTE,
     Queue,
 )
+from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
 from leadline_results.workflows.machine import MAX_TRIES, Workflow, postpone, repeat
-from leadline_results.workflows.messages import step_message, timed_out_message
+from leadline_results.workflows.outgoing import step_request, timed_out_answer
 from leadline_results.workflows.store import WorkflowStore
-from leadline_results.workflows.writer import Change, WorkflowWriter
 
-BELIEF = timedelta(hours=1)
-"""How long past its deadline a message is believed to be among those that wait in its step's queue."""
-SWEEP_BATCH = 100
-"""Workflows looked after at once, so that a sweep after an outage floods no queue."""
-_SWEEP_SECONDS = 5.0
+MAX_QUEUE_TIME = timedelta(hours=1)
+"""How long past its deadline a step's message may still wait in a queue; after that it is taken for lost."""
+BATCH = 100
+"""Workflows handled at once, so that an outage is not followed by a flood in some queue."""
+_CHECK_SECONDS = 5.0
 _QUEUES: dict[StepName, tuple[Queue, ...]] = {
     StepName.CLASSIFY: (AI_CLASSIFY,),
     StepName.EXTRACT: (AI_EXTRACT,),
@@ -38,48 +38,48 @@ _QUEUES: dict[StepName, tuple[Queue, ...]] = {
 log = structlog.get_logger()
 
 
-class Push(NamedTuple):
+class TimeoutOutcome(NamedTuple):
     """What becomes of an overdue workflow, and what to publish once that is written."""
 
     change: Change
     message: Message | None
 
 
-class WorkflowSweep:
-    """Sees to it that every workflow ends. Replicas may sweep at once: each writes over what it has read."""
+class StepTimeouts:
+    """Ends every workflow. Replicas may run this at once: each writes only over the state it has read."""
 
     def __init__(
-        self, store: WorkflowStore, writer: WorkflowWriter, broker: Broker, clock: Callable[[], datetime]
+        self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Callable[[], datetime]
     ) -> None:
         self._store = store
-        self._writer = writer
+        self._states = states
         self._broker = broker
         self._clock = clock
 
-    async def sweep_forever(self) -> None:
-        """Sweep every few seconds, through failures of broker and store."""
+    async def run(self) -> None:
+        """Check every few seconds, through failures of broker and store."""
         while True:
-            await asyncio.sleep(_SWEEP_SECONDS)
+            await asyncio.sleep(_CHECK_SECONDS)
             try:
-                await self.sweep()
+                await self.handle_overdue()
             except LeadlineError as error:
                 log.warning("workflow_sweep_failed", error=str(error))
 
-    async def sweep(self) -> None:
-        """Look once after the workflows that are longest overdue.
+    async def handle_overdue(self) -> None:
+        """Publish the steps again, or fail them, that are longest overdue; a bounded number.
 
         What waits in a queue is late and not lost, so a step whose queue is being worked off is left alone.
-        Where the process dies between writing and publishing, the next look publishes.
+        Where the process dies between writing and publishing, the next check publishes.
         """
-        due = await self._store.due(self._clock(), SWEEP_BATCH)
+        due = await self._store.due(self._clock(), BATCH)
         if not due:
             return
         busy = await self._busy({workflow.current for workflow in due})
         now = self._clock()
-        pushes = [push(workflow, workflow.current in busy, now) for workflow in due]
-        lost = await self._writer.write([push.change for push in pushes])
+        outcomes = [on_timeout(workflow, workflow.current in busy, now) for workflow in due]
+        lost = await self._states.swap([outcome.change for outcome in outcomes])
         messages = []
-        for (_, workflow), message in pushes:
+        for (_, workflow), message in outcomes:
             if message is not None and workflow.workflow_id not in lost:
                 log.warning("workflow_stands_still", workflow_id=workflow.workflow_id, step=workflow.current)
                 messages.append(message)
@@ -96,16 +96,16 @@ class WorkflowSweep:
         }
 
 
-def push(workflow: Workflow, busy: bool, now: datetime) -> Push:
+def on_timeout(workflow: Workflow, busy: bool, now: datetime) -> TimeoutOutcome:
     """Decide what becomes of an overdue workflow.
 
-    A step that has had all its tries is failed by an answer that takes the way of all answers, behind those
-    that may still wait there.
+    A step that has had all its tries is failed by an answer that goes through the queue of all answers,
+    behind a real one that may still wait there.
     """
     step = workflow.steps[workflow.current] if workflow.current else None
-    if step is None or step.deadline is None or (busy and now < step.deadline + BELIEF):
-        return Push(Change(workflow, postpone(workflow, now)), None)
+    if step is None or step.deadline is None or (busy and now < step.deadline + MAX_QUEUE_TIME):
+        return TimeoutOutcome(Change(workflow, postpone(workflow, now)), None)
     if step.tries >= MAX_TRIES:
-        return Push(Change(workflow, postpone(workflow, now)), timed_out_message(workflow))
+        return TimeoutOutcome(Change(workflow, postpone(workflow, now)), timed_out_answer(workflow))
     again = repeat(workflow, now)
-    return Push(Change(workflow, again), step_message(again))
+    return TimeoutOutcome(Change(workflow, again), step_request(again))
