@@ -24,6 +24,12 @@ LIBRARIES: Mapping[str, set[str]] = {
     "leadline_inbound": {"leadline_contracts", "leadline_text"},
 }
 """What each library may import of ours."""
+FEATURES: Mapping[str, set[str]] = {
+    "leadline_results.runs": {"leadline_results.web"},
+    "leadline_results.workflows": {"leadline_results.web"},
+    "leadline_results.web": set(),
+}
+"""What each feature that can be taken out of its service may import of that service."""
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 
@@ -151,6 +157,27 @@ def test_libraries_know_nothing_of_what_stands_on_them() -> None:
         and top_of(name) not in {module.package, *LIBRARIES[module.package]}
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("feature", sorted(FEATURES))
+def test_separable_features_know_nothing_of_their_neighbours(feature: str) -> None:
+    """Runs and workflows can become services of their own: only the composition root knows both."""
+    allowed = {feature, *FEATURES[feature]}
+    service = top_of(feature)
+    inside = [module for module in modules() if within(module.name, {feature})]
+    wrong = {
+        f"{module.name} imports {name}"
+        for module in inside
+        for name in module.imports()
+        if top_of(name) == service and not within(name, allowed)
+    }
+    assert inside
+    assert not wrong
+
+
+def within(name: str, packages: set[str]) -> bool:
+    """Tell whether a dotted name is one of these packages, or in one."""
+    return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
 @pytest.mark.parametrize("library", sorted(EDGES))
