@@ -21,7 +21,7 @@ from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
 from leadline_common.process.service import Health, Service
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_contracts.errors import FieldError, NotFound, Problem, SettingsError, Unavailable
+from leadline_contracts.errors import Conflict, FieldError, NotFound, Problem, SettingsError, Unavailable
 from leadline_contracts.scoring import OfferSpec
 
 SECRET = "mongodb://admin:hunter2@db"
@@ -30,6 +30,7 @@ RAISED = {
     "problem": Problem(409, "No offer", "Call POST /offer first.", errors=[FieldError("id", "unknown")]),
     "early": Problem(404, "Not found", "Not known yet; ask again.", retry_after=1),
     "missing": NotFound("There is no run 'x'."),
+    "conflict": Conflict("Nothing failed", "The workflow is completed."),
     "away": Unavailable(SECRET),
     "bug": RuntimeError(SECRET),
     "refused": HTTPException("Not for you", status_code=403),
@@ -275,7 +276,7 @@ async def test_a_large_body_is_refused_with_the_limit(client: httpx.AsyncClient)
 
 
 async def test_a_problem_keeps_all_it_says(client: httpx.AsyncClient) -> None:
-    """What a route raises as a problem arrives whole."""
+    """What a route raises as a problem, or as an error with a status of its own, arrives whole."""
     told = problem(await client.get("/raise/problem"), 409)
     assert re.fullmatch("[0-9a-f]{32}", told.pop("trace_id"))
     assert told == {
@@ -286,6 +287,8 @@ async def test_a_problem_keeps_all_it_says(client: httpx.AsyncClient) -> None:
         "errors": [{"field": "id", "message": "unknown"}],
     }
     assert problem(await client.get("/raise/missing"), 404)["detail"] == "There is no run 'x'."
+    conflict = problem(await client.get("/raise/conflict"), 409)
+    assert (conflict["title"], conflict["detail"]) == ("Nothing failed", "The workflow is completed.")
     early = await client.get("/raise/early")
     assert (problem(early, 404)["detail"], early.headers["retry-after"]) == ("Not known yet; ask again.", "1")
 

@@ -311,7 +311,8 @@ async def test_where_nothing_failed_there_is_nothing_to_retry(served: Served, wo
     """The refusal says how the workflow stands."""
     await put(served, workflow)
     body = problem(await served.client.post(f"/leads/{workflow.workflow_id}/retry"), 409)
-    assert workflow.status in body["detail"]
+    detail = f"The workflow is {workflow.status}; only one that has failed can be tried again."
+    assert (body["title"], body["detail"]) == ("Nothing failed", detail)
 
 
 async def test_a_workflow_is_watched_to_its_end(served: Served) -> None:

@@ -28,6 +28,18 @@ class NotFound(LeadlineError):
     """No such thing for this owner."""
 
 
+class Conflict(LeadlineError):
+    """What is asked for does not fit the present state.
+
+    `title` names the kind of conflict, `detail` says what the state is and what to do.
+    """
+
+    def __init__(self, title: str, detail: str) -> None:
+        super().__init__(f"{title}: {detail}")
+        self.title = title
+        self.detail = detail
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """One thing wrong with one field of a request.

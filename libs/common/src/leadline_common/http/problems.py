@@ -11,7 +11,7 @@ from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
 
 from leadline_common.telemetry.tracing import current
-from leadline_contracts.errors import FieldError, NotFound, Problem, Unavailable
+from leadline_contracts.errors import Conflict, FieldError, NotFound, Problem, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -92,6 +92,10 @@ def _on_problem(_: Request[Any, Any, Any], problem: Problem) -> Response[dict[st
 
 def _on_not_found(_: Request[Any, Any, Any], error: NotFound) -> Response[dict[str, Any]]:
     return render(Problem(404, "Not found", str(error)))
+
+
+def _on_conflict(_: Request[Any, Any, Any], error: Conflict) -> Response[dict[str, Any]]:
+    return render(Problem(409, error.title, error.detail))
 
 
 def _on_invalid(_: Request[Any, Any, Any], error: ValidationError) -> Response[dict[str, Any]]:
@@ -184,6 +188,7 @@ def exception_handlers() -> ExceptionHandlersMap:
     return {
         Problem: _on_problem,
         NotFound: _on_not_found,
+        Conflict: _on_conflict,
         ValidationError: _on_invalid,
         HTTPException: _on_http,
         Unavailable: _on_unavailable,

@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from leadline_contracts.errors import Problem
+from leadline_contracts.errors import Conflict
 from leadline_contracts.inbound import (
     Category,
     MessageAccepted,
@@ -179,12 +179,11 @@ def apply(workflow: Workflow, finished: StepFinished, now: datetime) -> Workflow
 def retry(workflow: Workflow, now: datetime) -> Workflow:
     """Return the workflow in a new epoch, from the failed step on; what was completed is kept.
 
-    Raises Problem (409) where no step failed.
+    Raises Conflict where no step failed.
     """
     failed = workflow.failed_step
     if failed is None:
-        raise Problem(
-            409,
+        raise Conflict(
             "Nothing failed",
             f"The workflow is {workflow.status}; only one that has failed can be tried again.",
         )

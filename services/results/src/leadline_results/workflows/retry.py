@@ -29,7 +29,7 @@ class WorkflowRetry:
     async def retry(self, workflow: Workflow) -> Workflow:
         """Start again from the failed step; return the workflow as it is then.
 
-        Of two that ask at once, one starts it. Raises Problem (409) where no step failed, Unavailable where
+        Of two that ask at once, one starts it. Raises Conflict where no step failed, Unavailable where
         the store does not answer. Once written, the retry holds: what the broker does not take now, the
         step timeout publishes.
         """
