@@ -1,11 +1,13 @@
-"""MongoDB for the store adapters: one way to connect, and driver errors told as Leadline's own."""
+"""MongoDB for the store adapters: their common base, and driver errors told as Leadline's own."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import pymongo
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorDatabase
+from pymongo import IndexModel
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -26,6 +28,7 @@ from leadline_contracts.errors import SettingsError, Unavailable
 
 DUPLICATE_KEY = 11000
 _INDEX_SECONDS = 6 * 3600.0
+_CLOSE_SECONDS = 2.0
 
 Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
@@ -45,6 +48,47 @@ class _Timing(CommandListener):
 
     def failed(self, event: CommandFailedEvent) -> None:
         self._operations.labels(event.command_name, "failed").observe(event.duration_micros / 1e6)
+
+
+class MongoStore:
+    """The base of every store over MongoDB: how it is opened, asked whether it answers, and closed."""
+
+    application: ClassVar[str]
+    """The name under which the server knows the store's connections."""
+    indexes: ClassVar[Mapping[str, Sequence[IndexModel]]]
+    """The indexes of each collection, which are created when the store is opened."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
+        """Open the database that the URL names, `leadline` where it names none, and create its indexes.
+
+        Raises SettingsError where the URL cannot be read and Unavailable where no server answers within five
+        seconds; no connection is left open then, nor after any other failure.
+        """
+        store = cls(connect(url, cls.application, metrics))
+        try:
+            with reaching_mongo():
+                await store._database.command("ping")  # where there are no indexes, nothing else would ask
+            with building_indexes():
+                for collection, indexes in cls.indexes.items():
+                    await store._database[collection].create_indexes(indexes)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless the server answers within two seconds."""
+        await ping(self._database)
+
+    async def close(self) -> None:
+        """Close every connection, within about two seconds whether the server answers or not."""
+        # The driver says goodbye to the server and waits for its answer, in the thread that calls it.
+        with pymongo.timeout(_CLOSE_SECONDS):
+            await asyncio.to_thread(self._database.client.close)
 
 
 def connect(url: str, application: str, metrics: Metrics | None = None) -> Database:

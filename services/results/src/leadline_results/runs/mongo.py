@@ -3,22 +3,12 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
-from typing import Self
 
 from bson import ObjectId
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from leadline_common.storage.mongo import (
-    DUPLICATE_KEY,
-    Database,
-    Document,
-    building_indexes,
-    connect,
-    ping,
-    reaching_mongo,
-)
-from leadline_common.telemetry.metrics import Metrics
+from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, MongoStore, reaching_mongo
 from leadline_results.runs.mongo_documents import document_id, to_changes, to_document, to_record
 from leadline_results.runs.mongo_queries import (
     INDEXES,
@@ -41,27 +31,17 @@ _BATCH = 100
 """Documents that the server sends at once: all of them are decoded together, however long their texts."""
 
 
-class MongoResultStore:
+class MongoResultStore(MongoStore):
     """Collections `records`, `runs` and `run_spend`; needs a replica set, one node is enough."""
 
+    application = "leadline-results"
+    indexes = {"records": INDEXES, "runs": RUN_INDEXES, "run_spend": SPEND_INDEXES}
+
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._records = database["records"]
         self._runs = database["runs"]
         self._spend = database["run_spend"]
-
-    @classmethod
-    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
-        """Connect to the database the URL names (`leadline` where none) and make its indexes.
-
-        Raises Unavailable where the server does not answer within five seconds.
-        """
-        store = cls(connect(url, "leadline-results", metrics))
-        with building_indexes():
-            await store._records.create_indexes(INDEXES)
-            await store._runs.create_indexes(RUN_INDEXES)
-            await store._spend.create_indexes(SPEND_INDEXES)
-        return store
 
     async def insert(self, records: Sequence[Record]) -> set[Key]:
         if not records:
@@ -234,12 +214,6 @@ class MongoResultStore:
         with reaching_mongo():
             async for document in found:
                 yield to_record(document)
-
-    async def ping(self) -> None:
-        await ping(self._database)
-
-    async def close(self) -> None:
-        self._database.client.close()
 
 
 def _raise_spend(spent: RunSpend) -> UpdateOne:

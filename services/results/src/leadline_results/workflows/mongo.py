@@ -2,22 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from leadline_common.storage.mongo import (
-    DUPLICATE_KEY,
-    Database,
-    Document,
-    building_indexes,
-    connect,
-    ping,
-    reaching_mongo,
-)
-from leadline_common.telemetry.metrics import Metrics
+from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, MongoStore, reaching_mongo
 from leadline_results.workflows.machine import Workflow
 from leadline_results.workflows.store import WorkflowQuery
 
@@ -36,23 +27,15 @@ _INDEXES = [
 ]
 
 
-class MongoWorkflowStore:
+class MongoWorkflowStore(MongoStore):
     """Collection `workflows`; needs a replica set, one node is enough."""
 
+    application = "leadline-results"
+    indexes = {"workflows": _INDEXES}
+
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._workflows = database["workflows"]
-
-    @classmethod
-    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
-        """Connect to the database the URL names (`leadline` where none) and make its indexes.
-
-        Raises Unavailable where the server does not answer within five seconds.
-        """
-        store = cls(connect(url, "leadline-results", metrics))
-        with building_indexes():
-            await store._workflows.create_indexes(_INDEXES)
-        return store
 
     async def insert(self, workflows: Sequence[Workflow]) -> set[str]:
         if not workflows:
@@ -105,12 +88,6 @@ class MongoWorkflowStore:
     async def count(self, query: WorkflowQuery) -> int:
         with reaching_mongo():
             return await self._workflows.count_documents(_matching(query), hint=_OF_OWNER)
-
-    async def ping(self) -> None:
-        await ping(self._database)
-
-    async def close(self) -> None:
-        self._database.client.close()
 
     async def _find(self, chosen: Document, **options: Any) -> list[Workflow]:
         with reaching_mongo():
