@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline_common.storage.sqlite import Column, Database, Work
+from leadline_common.storage.sqlite import Column, Database, SqliteStore, Work
 from leadline_contracts.errors import Unavailable
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS notes (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
@@ -153,3 +153,17 @@ async def test_a_file_of_an_earlier_version_gets_the_columns_added_since(tmp_pat
     )
     database.close()
     assert [tuple(row) for row in rows] == [("old", None), ("new", "t"), ("newer", "t")]
+
+
+async def test_a_store_is_well_only_while_it_can_be_written(database: Database, tmp_path: Path) -> None:
+    """A file that another process holds locked can be read, but fails the ping until it is let go."""
+    store = SqliteStore(database)
+    await store.ping()
+    other = sqlite3.connect(tmp_path / "notes.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert await database.read(ids) == []
+    with pytest.raises(Unavailable, match=r"notes\.db"):
+        await store.ping()
+    other.close()
+    await database.write(note(1))
+    await store.ping()

@@ -1,4 +1,4 @@
-"""SQLite behind asyncio: one writer thread that commits in groups, a few reader threads.
+"""SQLite behind asyncio: one writer thread that commits in groups, a few reader threads; the stores' base.
 
 A durable commit costs one fsync whatever it holds, so writes that arrive while a commit is under way share
 the next one; each stands in a savepoint of its own and fails alone.
@@ -24,6 +24,7 @@ Work = Callable[[sqlite3.Connection], T]
 _READERS = 2
 _GROUP = 256
 _PAGE_CACHE_KIB = 16_384
+_PING_SECONDS = 2.0
 
 # What the disk or another process causes; any other error is a fault of the statement.
 # https://www.sqlite.org/rescode.html
@@ -90,6 +91,11 @@ class Database:
         self._connections: list[sqlite3.Connection] = []
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix=f"read-{path.name}")
 
+    @property
+    def name(self) -> str:
+        """The name of the file, without its folder."""
+        return self._path.name
+
     async def write(self, work: Work[T]) -> T:
         """Run `work` in a transaction and return its result once that is durable.
 
@@ -97,7 +103,7 @@ class Database:
         the file cannot be written.
         """
         if self._closed:
-            raise Unavailable(f"{self._path.name} is closed")
+            raise Unavailable(f"{self.name} is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._jobs.put(_Job(work, future))
         return await future
@@ -108,7 +114,7 @@ class Database:
         Raises Unavailable where the file cannot be read.
         """
         if self._closed:
-            raise Unavailable(f"{self._path.name} is closed")
+            raise Unavailable(f"{self.name} is closed")
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._readers, lambda: work(self._reader()))
@@ -156,6 +162,30 @@ class Database:
             _commit(connection, group)
             _report(group)
         connection.close()
+
+
+class SqliteStore:
+    """The base of every store over one SQLite file: how it is asked whether it answers, and closed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless a transaction that writes can be had within two seconds.
+
+        A file that another process holds locked can be read, but a store that cannot write is of no use.
+        """
+        try:
+            async with asyncio.timeout(_PING_SECONDS):
+                await self._database.write(lambda connection: None)
+        except TimeoutError:
+            raise Unavailable(
+                f"{self._database.name} cannot be written: another process may hold it locked"
+            ) from None
+
+    async def close(self) -> None:
+        """Finish what was handed in, then close the file; safe to call twice."""
+        self._database.close()
 
 
 def _add(connection: sqlite3.Connection, column: Column) -> None:

@@ -1,6 +1,5 @@
 """The ResultStore over SQLite, for one process."""
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -8,8 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from leadline_common.storage.sqlite import Database
-from leadline_contracts.errors import Unavailable
+from leadline_common.storage.sqlite import Database, SqliteStore
 from leadline_results.runs import sqlite_queries as sql
 from leadline_results.runs.rank import NO_SCORE, PENDING, rank_of
 from leadline_results.runs.record import Key, Record
@@ -19,7 +17,7 @@ from leadline_results.runs.store import Counts, Layer, Position, Query, Run, pos
 _BATCH = 500
 
 
-class SqliteResultStore:
+class SqliteResultStore(SqliteStore):
     """Records, runs and their spend in one file.
 
     A record's body is its JSON, beside the columns that queries need.
@@ -27,7 +25,7 @@ class SqliteResultStore:
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises Unavailable where that cannot be done."""
-        self._database = Database(path, sql.SCHEMA, sql.ADDED)
+        super().__init__(Database(path, sql.SCHEMA, sql.ADDED))
 
     async def insert(self, records: Sequence[Record]) -> set[Key]:
         return await self._write_records(sql.INSERT, [_row(record, 1) for record in records])
@@ -125,16 +123,6 @@ class SqliteResultStore:
             for record in records:
                 yield record
             values["after"] = records[-1].lead_id
-
-    async def ping(self) -> None:
-        try:
-            async with asyncio.timeout(2):
-                await self._row("SELECT 1", [])
-        except TimeoutError:
-            raise Unavailable("the data directory does not answer") from None
-
-    async def close(self) -> None:
-        self._database.close()
 
     async def _select(self, statement: str, values: Any) -> list[Record]:
         # Records are parsed in the reader's thread, in pages, so that the event loop goes on meanwhile.

@@ -163,7 +163,7 @@ class ResultStore(Protocol):
         """Yield the run's pending records: those whose lead is known and that lack this layer's part."""
 
     async def ping(self) -> None:
-        """Raise Unavailable unless the store answers within two seconds."""
+        """Raise Unavailable unless the store takes writes, or its server answers, within two seconds."""
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store; safe to call twice."""

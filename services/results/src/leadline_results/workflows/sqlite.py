@@ -1,6 +1,5 @@
 """The WorkflowStore over SQLite, for one process."""
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -8,8 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from leadline_common.storage.sqlite import Database
-from leadline_contracts.errors import Unavailable
+from leadline_common.storage.sqlite import Database, SqliteStore
 from leadline_results.workflows.machine import Workflow
 from leadline_results.workflows.store import WorkflowQuery
 
@@ -45,12 +43,12 @@ _LOAD = "SELECT body FROM workflows WHERE workflow_id IN (SELECT value FROM json
 _DUE = "SELECT body FROM workflows INDEXED BY due WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?"
 
 
-class SqliteWorkflowStore:
+class SqliteWorkflowStore(SqliteStore):
     """Workflows in one file: each one's JSON, beside the columns that queries need."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises Unavailable where that cannot be done."""
-        self._database = Database(path, _SCHEMA)
+        super().__init__(Database(path, _SCHEMA))
 
     async def insert(self, workflows: Sequence[Workflow]) -> set[str]:
         return await self._write(_INSERT, [_row(workflow, 1) for workflow in workflows])
@@ -83,16 +81,6 @@ class SqliteWorkflowStore:
         return await self._database.read(
             lambda connection: int(connection.execute(f"SELECT count(*) {source}", values).fetchone()[0])
         )
-
-    async def ping(self) -> None:
-        try:
-            async with asyncio.timeout(2):
-                await self._database.read(lambda connection: connection.execute("SELECT 1").fetchone())
-        except TimeoutError:
-            raise Unavailable("the data directory does not answer") from None
-
-    async def close(self) -> None:
-        self._database.close()
 
     async def _select(self, statement: str, values: Any) -> list[Workflow]:
         # Parsed in the reader's thread, so that the event loop goes on meanwhile.

@@ -74,7 +74,7 @@ class WorkflowStore(Protocol):
         """Return how many workflows the query means."""
 
     async def ping(self) -> None:
-        """Raise Unavailable unless the store answers within two seconds."""
+        """Raise Unavailable unless the store takes writes, or its server answers, within two seconds."""
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Let go of the store; safe to call twice."""
