@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 SENDERS = 5
 STEPS = ("classify", "extract", "route")
 ORDERLY = [("accepted", None), *[(event, step) for step in STEPS for event in ("started", "completed")]]
-"""The history of a workflow whose every cause came through: nothing had to wait for the sweep."""
+"""The history of a workflow whose every cause came through: nothing had to wait for a timeout."""
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def kill_in_turn(client: Client, processes: list[ServiceProcess]) -> None:
 
 
 def check_all_ended_once(client: Client, sent: dict[str, str]) -> None:
-    """Fail unless each message has one workflow, which took each step in order and without the sweep."""
+    """Fail unless each message has one workflow, which took each step in order and without a timeout."""
     workflows = [client.ended_workflow(workflow_id) for workflow_id in sent.values()]
     assert [workflow["external_message_id"] for workflow in workflows] == list(sent)
     assert sorted(workflow["id"] for workflow in client.workflows()) == sorted(sent.values())
