@@ -1,10 +1,12 @@
 """`leadline serve` as a process: where it listens, whom it lets in, and how it ends."""
 
+import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -98,3 +100,29 @@ def test_the_providers_sdk_is_loaded_by_those_who_use_it() -> None:
     """Whoever has no key does not wait for a library that takes longer to load than all else."""
     check = "import sys, leadline_standalone.cli; sys.exit('anthropic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+def _nobody_reads(folder: Path) -> Path:
+    """Return a pipe whose reader goes away when its writer has come."""
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    threading.Timer(0.5, os.close, [reader]).start()
+    return pipe
+
+
+@pytest.mark.parametrize("sink", [_nobody_reads, lambda _: Path("/dev/full")], ids=["pipe", "full disk"])
+def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path, sink: Callable[[Path], Path]) -> None:
+    """With standard error gone it starts, takes uploads, scores, lives on, and ends with code 0."""
+    with (
+        standalone(tmp_path / "data", {"LEADLINE_AI": "offline"}, sink(tmp_path)) as serving,
+        httpx.Client(base_url=serving.address, timeout=60, trust_env=False) as client,
+    ):
+        assert client.post("/offer", json={"name": "Any"}).status_code == 201
+        files = {"file": (EXAMPLES / "leads.csv").read_bytes()}
+        assert client.post("/leads/upload", files=files).status_code == 201
+        scored = client.post("/score", headers={"Prefer": "wait=30"})
+        assert (scored.status_code, scored.json()["processed"]) == (200, 20)
+        assert client.get("/no/such/page").status_code == 404
+        assert client.get("/health/live").status_code == 200
+        assert serving.stop() == 0

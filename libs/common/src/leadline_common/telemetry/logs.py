@@ -5,12 +5,16 @@ import sys
 
 import structlog
 
+from leadline_common.telemetry.stderr import guard_stderr
+
 
 def configure_logging(service: str, level: str = "INFO") -> None:
     """Send structlog events to standard error: readable on a terminal, one JSON object a line elsewhere.
 
-    The libraries' own logs come out at warning and above, in the same form.
+    The libraries' own logs come out at warning and above, in the same form. A line that cannot be written is
+    no error of whoever logs.
     """
+    guard_stderr()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
