@@ -368,7 +368,7 @@ async def test_an_unreadable_url_is_a_settings_error(url: str) -> None:
         await RabbitBroker.connect(url)
 
 
-def test_a_bare_exception_of_the_client_is_an_outage() -> None:
+async def test_a_bare_exception_of_the_client_is_an_outage() -> None:
     """aiormq ends what waits on a connection that broke for no known reason with a bare Exception."""
     with pytest.raises(Unavailable, match="lost"), reaching_rabbitmq():
         raise Exception

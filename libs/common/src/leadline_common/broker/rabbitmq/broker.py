@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Self
 from urllib.parse import urlsplit
 
-import aio_pika
-from aio_pika import Channel
+from aio_pika import Channel, RobustConnection
 from aio_pika.abc import AbstractExchange, AbstractRobustConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from leadline_common.broker.headers import outgoing
@@ -59,19 +59,22 @@ class RabbitBroker(Broker):
         the server is not reached or refuses the login.
         """
         host = _host(url)
-        try:
-            with reaching_rabbitmq():
-                # The client's own timeout, since it holds for every later attempt to reconnect as well.
-                connection = await aio_pika.connect_robust(
-                    url, timeout=TIMEOUT, heartbeat=_HEARTBEAT, reconnect_interval=_RECONNECT_SECONDS
-                )
-        except Unavailable as error:
-            raise Unavailable(f"no connection to RabbitMQ at {host} (LEADLINE_BROKER_URL): {error}") from None
+        connection = RobustConnection(
+            make_url(url, heartbeat=_HEARTBEAT, reconnect_interval=_RECONNECT_SECONDS)
+        )
         broker = cls(connection)
         try:
+            try:
+                with reaching_rabbitmq():
+                    # The client's own timeout, since it holds for every later attempt to reconnect as well.
+                    await connection.connect(timeout=TIMEOUT)
+            except Unavailable as error:
+                raise Unavailable(
+                    f"no connection to RabbitMQ at {host} (LEADLINE_BROKER_URL): {error}"
+                ) from None
             await broker._publisher()
         except BaseException:
-            await broker.close()
+            await broker.close()  # or the client would go on to connect
             raise
         return broker
 

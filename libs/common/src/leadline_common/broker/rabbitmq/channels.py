@@ -16,28 +16,45 @@ TIMEOUT = 10.0
 
 @contextmanager
 def reaching_rabbitmq() -> Iterator[None]:
-    """Raise Unavailable in place of the client's error, and Permanent where a message reached no queue."""
+    """Raise Unavailable in place of the client's error, and Permanent where a message reached no queue.
+
+    Who is cancelled within gets CancelledError, whatever the client made of it: its own tasks, which get the
+    cancellation first, may return all the same or end with the error of a channel that is being closed.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+
+    def is_cancelled() -> bool:
+        return task is not None and task.cancelling() > before
+
     try:
         yield
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+    except (Exception, asyncio.CancelledError) as error:
+        if is_cancelled():
+            raise asyncio.CancelledError from error
+        ours = _as_ours(error)
+        if ours is None:
             raise
-        # The client cancels what waits on a connection that it closes; nobody cancelled this task.
-        raise Unavailable("the connection to RabbitMQ was closed") from error
-    except PublishError as error:
-        raise Permanent("no queue takes this message; was the topology changed?") from error
-    except DeliveryError as error:
-        raise Unavailable("RabbitMQ refused to store a message") from error
-    except TimeoutError as error:
-        raise Unavailable("RabbitMQ did not answer in time") from error
-    except CONNECTION_EXCEPTIONS as error:
-        raise Unavailable(f"RabbitMQ: {type(error).__name__}: {error}") from error
-    except Exception as error:
-        # aiormq's FutureStore ends what waits on a connection that broke for no known reason with a bare one.
-        if type(error) is not Exception:
-            raise
-        raise Unavailable("the connection to RabbitMQ was lost") from error
+        raise ours from error
+    if is_cancelled():
+        raise asyncio.CancelledError
+
+
+def _as_ours(error: BaseException) -> Permanent | Unavailable | None:
+    """Return what Leadline calls the client's error; None for what is none of its."""
+    match error:
+        case PublishError():
+            return Permanent("no queue takes this message; was the topology changed?")
+        case DeliveryError():
+            return Unavailable("RabbitMQ refused to store a message")
+        case TimeoutError():
+            return Unavailable("RabbitMQ did not answer in time")
+    if isinstance(error, CONNECTION_EXCEPTIONS):
+        return Unavailable(f"RabbitMQ: {type(error).__name__}: {error}")
+    # With these the client ends what waits on a connection that it closes, or that broke for no known reason.
+    if isinstance(error, asyncio.CancelledError) or type(error) is Exception:
+        return Unavailable("the connection to RabbitMQ was lost")
+    return None
 
 
 async def open_channel(connection: AbstractRobustConnection, *, confirms: bool) -> Channel:
@@ -58,5 +75,11 @@ async def open_channel(connection: AbstractRobustConnection, *, confirms: bool) 
 async def short_channel(connection: AbstractRobustConnection, seconds: float) -> AsyncIterator[Channel]:
     """Open a channel for one question, which the server has `seconds` to answer."""
     with reaching_rabbitmq():
-        async with asyncio.timeout(seconds), await open_channel(connection, confirms=False) as channel:
-            yield channel
+        async with asyncio.timeout(seconds):
+            channel = await open_channel(connection, confirms=False)
+            try:
+                yield channel
+            finally:
+                # Shielded: where closing is cut off, the client closes a second time, and the server answers
+                # that with the end of the whole connection.
+                await asyncio.shield(asyncio.ensure_future(channel.close()))
