@@ -1,13 +1,16 @@
 """The command line of a service."""
 
 import asyncio
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from leadline_common.process import main as process
 from leadline_common.process.command import run_service
 from leadline_common.process.health_server import serving_health
+from leadline_common.process.main import Stop
 from leadline_common.process.service import Check, Health, Service
 from leadline_common.process.settings import ServiceSettings
 from leadline_common.telemetry.metrics import new_registry
@@ -24,11 +27,13 @@ def ran() -> list[str]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, ran: list[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, ran: list[str]) -> Iterator[Run]:
     """Runs a command to its end and returns its exit code."""
     monkeypatch.setenv("LEADLINE_BROKER_URL", "amqp://localhost/")
+    monkeypatch.setattr(process, "_end_soon", lambda code: None)  # this process goes on
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    async def serve() -> None:
+    async def serve(stop: Stop) -> None:
         ran.append("serve")
 
     async def migrate() -> None:
@@ -36,12 +41,14 @@ def run(monkeypatch: pytest.MonkeyPatch, ran: list[str]) -> Run:
 
     def start(*arguments: str, stored: bool = True) -> int:
         try:
-            run_service("things", ServiceSettings, serve, migrate if stored else None, arguments)
+            run_service("things", lambda: ServiceSettings, serve, migrate if stored else None, arguments)
         except SystemExit as end:
             return int(end.code or 0)
         return 0
 
-    return start
+    yield start
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(

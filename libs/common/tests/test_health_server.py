@@ -70,9 +70,8 @@ async def test_liveness_does_not_follow_dependencies(address: str, store: Store,
     """A process is not restarted because its store is away, but because a loop of its own has ended."""
     store.away = True
     assert (await get(address, "/health/live")).json() == {"status": "ok"}
-    ended = asyncio.create_task(asyncio.sleep(0))
-    await ended
-    health.watch([ended])
+    health.watch([asyncio.create_task(asyncio.sleep(0))])
+    await health.until_ending()
     answer = await get(address, "/health/live")
     assert (answer.status_code, answer.json()) == (503, {"status": "stalled"})
 

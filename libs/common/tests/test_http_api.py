@@ -352,9 +352,8 @@ async def test_liveness_follows_the_loops(client: httpx.AsyncClient, store: Stor
     """A process is alive while its dependencies are away, and not once a background loop has ended."""
     store.away = True
     assert (await client.get("/health/live")).json() == {"status": "ok"}
-    ended = asyncio.create_task(asyncio.sleep(0))
-    await ended
-    health.watch([ended])
+    health.watch([asyncio.create_task(asyncio.sleep(0))])
+    await health.until_ending()
     answer = await client.get("/health/live")
     assert (answer.status_code, answer.json()) == (503, {"status": "stalled"})
 

@@ -1,14 +1,11 @@
-"""The life of a process: what is ready, what is alive, and in which order it stops."""
+"""What a process runs: what is ready, what is alive, what dies, and in which order it stops."""
 
 import asyncio
-import json
-import signal
-import subprocess
-import sys
+import contextlib
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -16,10 +13,10 @@ import structlog
 from leadline_common.broker.consumer import Consumer, Handler
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Message
-from leadline_common.process import service
+from leadline_common.process import service, tasks
 from leadline_common.process.service import Health, Service, running
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_contracts.errors import Permanent, Unavailable
+from leadline_contracts.errors import Permanent, TaskDied, Unavailable
 from leadline_contracts.scoring import LeadsSubmitted
 from leadline_contracts.topology import SUBMISSIONS
 
@@ -100,15 +97,98 @@ async def test_an_error_inside_stops_the_service_too(broker: EmbeddedBroker) -> 
     assert ended == [True]
 
 
-async def test_a_loop_that_dies_is_reported() -> None:
-    """The log names what died and why, and the process is to be restarted."""
+async def until_dead(health: Health) -> None:
+    async with asyncio.timeout(60):
+        await health.until_ending()
+
+
+async def test_a_loop_that_dies_ends_the_service(broker: EmbeddedBroker) -> None:
+    """The log names what died and why; after the ordinary stop, drain included, that is raised."""
+    handler = Holding()
+    consumer = Consumer(broker, handler, [SUBMISSIONS], Metrics(new_registry()), prefetch=1)
+    await broker.publish([Message(type=LeadsSubmitted.TYPE, id="a", body=b"{}")])
     error = RuntimeError("bug")
-    with structlog.testing.capture_logs() as logs:
-        async with running([Service("things", loops=[lambda: fail(error)])], 1) as health:
-            await asyncio.sleep(0.01)
+
+    async def live() -> None:
+        things = Service("things", consumers=[consumer], loops=[lambda: fail(error)])
+        async with running([things], 10) as health:
+            await until_dead(health)
             assert not health.alive()
+            await handler.taken.wait()
+            asyncio.get_running_loop().call_later(0.1, handler.go_on.set)
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(TaskDied) as died:
+        await live()
+    assert str(died.value) == "the background task 'things: fail' died of RuntimeError: bug"
+    assert handler.events == ["handled"]
     (entry,) = logs
-    assert (entry["event"], entry["task"], entry["exc_info"]) == ("task_died", "things loop", error)
+    assert (entry["event"], entry["task"], entry["exc_info"]) == ("task_died", "things: fail", error)
+
+
+async def test_a_loop_that_returns_is_dead_too() -> None:
+    """Background work that is simply over leaves the process as lame as an error does."""
+
+    async def live() -> None:
+        async with running([Service("things", loops=[lambda: asyncio.sleep(0)])], 1) as health:
+            await until_dead(health)
+
+    with pytest.raises(TaskDied, match="'things: sleep' returned"):
+        await live()
+
+
+async def test_a_consumer_that_dies_ends_the_service(tmp_path: Path) -> None:
+    """Where a queue cannot be read for good the process ends, with what the journal said."""
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "broker.db")) as other:
+        other.execute("DROP TABLE messages")
+    consumer = Consumer(broker, Holding(), [SUBMISSIONS], Metrics(new_registry()), prefetch=1)
+
+    async def live() -> None:
+        async with running([Service("things", consumers=[consumer])], 1) as health:
+            await until_dead(health)
+
+    with pytest.raises(TaskDied) as died:
+        await live()
+    assert f"'reader of {SUBMISSIONS.name}' died of OperationalError: no such table" in str(died.value)
+    with pytest.raises(sqlite3.OperationalError):
+        await broker.close()
+
+
+async def test_a_loop_that_loses_its_cancellation_is_cancelled_again() -> None:
+    """A library may swallow a cancellation; the loop ends all the same."""
+    lost = []
+
+    async def loop() -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            lost.append(True)
+        await asyncio.sleep(600)
+
+    async with asyncio.timeout(60):
+        async with running([Service("things", loops=[loop])], 1):
+            await asyncio.sleep(0.01)
+    assert lost == [True]
+
+
+async def test_a_loop_that_will_not_end_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for what refuses to be cancelled; the log names it."""
+    monkeypatch.setattr(tasks, "_PAUSE_SECONDS", 0.02)
+    let_go = asyncio.Event()
+
+    async def loop() -> None:
+        while not let_go.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await let_go.wait()
+
+    with structlog.testing.capture_logs() as logs:
+        async with asyncio.timeout(60), running([Service("things", loops=[loop])], 1):
+            await asyncio.sleep(0.01)
+    let_go.set()
+    (entry,) = logs
+    assert entry["event"] == "task_not_ended"
+    assert entry["task"].startswith("things: ")
+    assert entry["task"].endswith("loop")
 
 
 async def test_readiness_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,45 +235,9 @@ async def test_a_stopping_process_is_alive_and_unready() -> None:
     """While it drains it gets no more work and is not restarted."""
     health = Health([Service("things")])
     ended = asyncio.create_task(asyncio.sleep(0))
-    await ended
     health.watch([ended])
     health.stopping = True
-    assert health.alive()
+    await asyncio.wait([ended])
+    await asyncio.sleep(0)
+    assert (health.alive(), health.death) == (True, None)
     assert await health.ready() == (False, {"process": "is stopping"})
-
-
-PROCESS = """
-import asyncio
-from leadline_common.telemetry.logs import configure_logging
-from leadline_common.process.service import Service, run_main, running, until_signalled
-
-async def main():
-    configure_logging("things")
-
-    async def loop():
-        try:
-            await asyncio.sleep(60)
-        finally:
-            print("loop ended", flush=True)
-
-    async with running([Service("things", loops=[loop])], 5) as health:
-        asyncio.get_running_loop().call_soon(lambda: print("ready", flush=True))
-        await until_signalled(health)
-        print((await health.ready()).checks["process"], flush=True)
-
-run_main(main)
-"""
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_process_in_order(number: signal.Signals) -> None:
-    """SIGTERM and Ctrl-C make it unready, end its loops, and it exits with 0 and no traceback."""
-    command = [sys.executable, "-c", PROCESS]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, **pipes) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        out, err = process.communicate(timeout=20)
-    assert (process.returncode, out) == (0, "is stopping\nloop ended\n")
-    assert [json.loads(line)["event"] for line in err.splitlines()] == ["stopping"]

@@ -139,7 +139,7 @@ def test_secrets_are_a_list_that_nobody_sees(monkeypatch: pytest.MonkeyPatch) ->
 
 RUN = """
 from leadline_contracts.errors import SettingsError, Unavailable
-from leadline_common.process.service import run_main
+from leadline_common.process.main import run_main
 from leadline_common.process.settings import ServiceSettings, load_settings
 
 async def main():

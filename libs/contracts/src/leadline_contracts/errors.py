@@ -16,6 +16,10 @@ class Unavailable(LeadlineError):
     """A broker or store does not answer now. The work is held and tried again; no attempt is counted."""
 
 
+class TaskDied(LeadlineError):
+    """A background task ended that is to run as long as the process; the text names it and says why."""
+
+
 class Transient(LeadlineError):
     """This message may succeed later: it goes through the retry queues with backoff."""
 

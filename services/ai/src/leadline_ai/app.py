@@ -1,5 +1,6 @@
 """The composition root of the ai service."""
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
@@ -31,7 +32,8 @@ from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.process.health_server import serving_health
-from leadline_common.process.service import Loop, Service, running, until_signalled
+from leadline_common.process.main import Stop
+from leadline_common.process.service import Loop, Service, running
 from leadline_common.process.settings import load_settings
 from leadline_common.telemetry.dependencies import DependencyWatch
 from leadline_common.telemetry.logs import configure_logging
@@ -242,21 +244,20 @@ def _why_offline(settings: AssessorSettings) -> str:
     return f"since none of {', '.join(KEYS.values())} is set"
 
 
-async def main() -> None:
+async def main(stop: Stop) -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(AiSettings)
     configure_logging("ai", settings.log_level)
     metrics = Metrics(new_registry("ai", settings.revision))
-    provider = choose_provider(settings)
-    store = await MongoAiStore.connect(settings.store_url, metrics)
-    broker = await RabbitBroker.connect(settings.broker_url)
-    try:
-        ai = build(broker, store, provider, settings, metrics)
-        async with running([ai.service], settings.drain_seconds) as health:
-            with serving_health(health, metrics.registry, settings.host, settings.port):
-                await until_signalled(health)
-    finally:
-        await broker.close()
-        await store.close()
+    async with AsyncExitStack() as stack:
+        provider = choose_provider(settings)
         if provider is not None:
-            await provider.close()
+            stack.push_async_callback(provider.close)
+        store = await MongoAiStore.connect(settings.store_url, metrics)
+        stack.push_async_callback(store.close)
+        broker = await RabbitBroker.connect(settings.broker_url)
+        stack.push_async_callback(broker.close)
+        ai = build(broker, store, provider, settings, metrics)
+        health = await stack.enter_async_context(running([ai.service], settings.drain_seconds))
+        with serving_health(health, metrics.registry, settings.host, settings.port):
+            await stop.until_told(health)

@@ -1,6 +1,7 @@
 """The composition root of the ingest service."""
 
 from collections.abc import Collection
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,8 @@ from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.openapi import whole_document
 from leadline_common.http.server import serving
-from leadline_common.process.service import Service, running, until_signalled
+from leadline_common.process.main import Stop
+from leadline_common.process.service import Service, running
 from leadline_common.process.settings import load_settings
 from leadline_common.telemetry.dependencies import DependencyWatch
 from leadline_common.telemetry.logs import configure_logging
@@ -107,29 +109,26 @@ async def migrate() -> None:
     await store.close()
 
 
-async def main() -> None:
+async def main(stop: Stop) -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(IngestSettings)
     configure_logging("ingest", settings.log_level)
     metrics = Metrics(new_registry("ingest", settings.revision))
     tokens = Tokens(settings.jwt_secret)
-    store = await MongoIngestStore.connect(settings.store_url, metrics)
-    broker = await RabbitBroker.connect(settings.broker_url)
-    ingest = build(broker, store, metrics)
-    routes = [
-        *account_routes(build_accounts(store, tokens, settings.token_hours), settings.trusted_proxies),
-        *prospect_routes(store, now, ingest.metrics),
-        *run_routes(ingest.runs),
-        *message_routes(ingest.messages),
-    ]
     authentication = Authentication(tokens, open_to_all=settings.auth == "open")
-    try:
-        async with running([ingest.service], settings.drain_seconds) as health:
-            app = build_app(
-                "Leadline ingest", routes, health, metrics, authentication, document=whole_document()
-            )
-            async with serving(app, settings.host, settings.port, settings.drain_seconds):
-                await until_signalled(health)
-    finally:
-        await broker.close()
-        await store.close()
+    async with AsyncExitStack() as stack:
+        store = await MongoIngestStore.connect(settings.store_url, metrics)
+        stack.push_async_callback(store.close)
+        broker = await RabbitBroker.connect(settings.broker_url)
+        stack.push_async_callback(broker.close)
+        ingest = build(broker, store, metrics)
+        routes = [
+            *account_routes(build_accounts(store, tokens, settings.token_hours), settings.trusted_proxies),
+            *prospect_routes(store, now, ingest.metrics),
+            *run_routes(ingest.runs),
+            *message_routes(ingest.messages),
+        ]
+        health = await stack.enter_async_context(running([ingest.service], settings.drain_seconds))
+        app = build_app("Leadline ingest", routes, health, metrics, authentication, document=whole_document())
+        async with serving(app, settings.host, settings.port, settings.drain_seconds, health):
+            await stop.until_told(health)

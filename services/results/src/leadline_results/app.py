@@ -1,6 +1,7 @@
 """The composition root of the results service."""
 
 from collections.abc import Collection
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -11,7 +12,8 @@ from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.openapi import whole_document
 from leadline_common.http.server import serving
-from leadline_common.process.service import Service, running, until_signalled
+from leadline_common.process.main import Stop
+from leadline_common.process.service import Service, running
 from leadline_common.process.settings import load_settings
 from leadline_common.telemetry.dependencies import DependencyWatch
 from leadline_common.telemetry.logs import configure_logging
@@ -132,29 +134,26 @@ async def migrate() -> None:
         await store.close()
 
 
-async def main() -> None:
+async def main(stop: Stop) -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(ResultsSettings)
     configure_logging("results", settings.log_level)
     metrics = Metrics(new_registry("results", settings.revision))
-    store = await MongoResultStore.connect(settings.store_url, metrics)
-    workflow_store = await MongoWorkflowStore.connect(settings.store_url, metrics)
-    broker = await RabbitBroker.connect(settings.broker_url)
-    workflows = build_workflows(broker, workflow_store, metrics)
-    authentication = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
-    try:
+    auth = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
+    async with AsyncExitStack() as stack:
+        store = await MongoResultStore.connect(settings.store_url, metrics)
+        stack.push_async_callback(store.close)
+        workflow_store = await MongoWorkflowStore.connect(settings.store_url, metrics)
+        stack.push_async_callback(workflow_store.close)
+        broker = await RabbitBroker.connect(settings.broker_url)
+        stack.push_async_callback(broker.close)
+        workflows = build_workflows(broker, workflow_store, metrics)
         services = [build(broker, store, metrics), workflows.service]
-        async with running(services, settings.drain_seconds) as health:
-            routes = [
-                *results_routes(store, now),
-                *workflow_routes(workflow_store, workflows.retries, lambda: health.stopping),
-            ]
-            app = build_app(
-                "Leadline results", routes, health, metrics, authentication, document=whole_document()
-            )
-            async with serving(app, settings.host, settings.port, settings.drain_seconds):
-                await until_signalled(health)
-    finally:
-        await broker.close()
-        await workflow_store.close()
-        await store.close()
+        health = await stack.enter_async_context(running(services, settings.drain_seconds))
+        routes = [
+            *results_routes(store, now),
+            *workflow_routes(workflow_store, workflows.retries, lambda: health.stopping),
+        ]
+        app = build_app("Leadline results", routes, health, metrics, auth, document=whole_document())
+        async with serving(app, settings.host, settings.port, settings.drain_seconds, health):
+            await stop.until_told(health)

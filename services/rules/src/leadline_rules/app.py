@@ -4,7 +4,8 @@ from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.process.health_server import serving_health
-from leadline_common.process.service import Service, running, until_signalled
+from leadline_common.process.main import Stop
+from leadline_common.process.service import Service, running
 from leadline_common.process.settings import load_settings
 from leadline_common.telemetry.dependencies import DependencyWatch
 from leadline_common.telemetry.logs import configure_logging
@@ -45,7 +46,7 @@ def build(broker: Broker, metrics: Metrics) -> Service:
     )
 
 
-async def main() -> None:
+async def main(stop: Stop) -> None:
     """Run the service until it is told to stop."""
     settings = load_settings(RulesSettings)
     configure_logging("rules", settings.log_level)
@@ -54,6 +55,6 @@ async def main() -> None:
     try:
         async with running([build(broker, metrics)], settings.drain_seconds) as health:
             with serving_health(health, metrics.registry, settings.host, settings.port):
-                await until_signalled(health)
+                await stop.until_told(health)
     finally:
         await broker.close()

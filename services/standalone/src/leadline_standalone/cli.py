@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from leadline_common.process.service import run_main, spare_collector
+from leadline_common.process.main import Stop, run_until_told, spare_collector
 from leadline_common.telemetry.logs import configure_logging
 from leadline_contracts.errors import LeadlineError, NotFound, SettingsError
 from leadline_contracts.scoring import ModelName, OfferSpec
@@ -191,10 +191,10 @@ def serve(
     finishes it.
     """
 
-    async def main() -> None:
-        await serve_until_stopped(host, port, data_dir)
+    async def main(stop: Stop) -> None:
+        await serve_until_stopped(stop, host, port, data_dir)
 
-    run_main(main)
+    run_until_told(main)
 
 
 @app.command()

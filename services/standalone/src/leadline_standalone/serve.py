@@ -9,7 +9,7 @@ from leadline_ai.settings import AssessorSettings
 from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
-from leadline_common.process.service import until_signalled
+from leadline_common.process.main import Stop
 from leadline_common.process.settings import check_loopback, load_settings
 from leadline_common.telemetry.logs import configure_logging
 from leadline_ingest.app import build_accounts
@@ -22,7 +22,7 @@ from leadline_standalone.unfinished import notices
 DRAIN_SECONDS = 20.0
 
 
-async def serve(host: str, port: int, data_dir: Path) -> None:
+async def serve(stop: Stop, host: str, port: int, data_dir: Path) -> None:
     """Serve until told to stop, then drain.
 
     Raises SettingsError where it would be open to all on an address that others reach.
@@ -40,9 +40,9 @@ async def serve(host: str, port: int, data_dir: Path) -> None:
         console = Console(stderr=True)
         for line in notices(runtime.left_alone, data_dir):
             console.print(Text(f"leadline: {line}", style="yellow"), soft_wrap=True)
-        async with serving(app, host, port, DRAIN_SECONDS) as address:
+        async with serving(app, host, port, DRAIN_SECONDS, runtime.health) as address:
             console.print(
                 f"Leadline is at {address} (try {address}/schema); data in {data_dir}. Ctrl-C stops it.",
                 highlight=False,
             )
-            await until_signalled(runtime.health)
+            await stop.until_told(runtime.health)

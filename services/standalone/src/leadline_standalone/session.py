@@ -46,12 +46,12 @@ class Session:
         return await self.runtime.runs.start(LOCAL_OWNER, request, foreground=True)
 
     async def follow(self, run_id: str, total: int, progress: Progress) -> Run:
-        """Show the progress of a run until it is finished, and return it. Raises Unavailable."""
+        """Show the progress of a run until it is finished, and return it. Raises TaskDied, Unavailable."""
         self.run_id, self.total = run_id, total
         task = progress.add_task("Scoring", total=total)
         while True:
             if not self.runtime.health.alive():
-                raise Unavailable("a part of Leadline has stopped;")
+                raise self.runtime.health.death or Unavailable("a part of Leadline stands still")
             run = await self.runtime.result_store.run(run_id)
             if run is not None:
                 progress.update(task, completed=run.scored + run.failed)

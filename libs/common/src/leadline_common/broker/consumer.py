@@ -13,7 +13,7 @@ import structlog
 
 from leadline_common.broker.port import Broker, Delivery, Message
 from leadline_common.broker.work import Work, told_apart, work_of
-from leadline_common.process.tasks import start_task
+from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.metrics import Metrics
 from leadline_contracts.errors import Permanent, Transient, Unavailable
 from leadline_contracts.topology import MAX_ATTEMPTS, RETRY_DELAYS, Queue
@@ -99,24 +99,22 @@ class Consumer:
         for queue in queues:
             metrics.expect(queue.name)
 
-    def start(self) -> None:
-        """Start to consume."""
+    def start(self) -> Sequence[asyncio.Task[None]]:
+        """Start to consume; return the tasks that do, which run until `stop`."""
         names = ", ".join(queue.name for queue in self._queues)
         self._readers = [start_task(self._read(queue), f"reader of {queue.name}") for queue in self._queues]
         self._working = [start_task(self._work(), f"worker on {names}") for _ in range(self._workers)]
+        return [*self._readers, *self._working]
 
     def stalled(self) -> bool:
-        """Tell whether the loop has died or a batch is taking far longer than it may."""
-        dead = any(task.done() for task in (*self._readers, *self._working)) and not self._stopping
+        """Tell whether a batch is taking far longer than it may."""
         limit = time.monotonic() - 2 * HANDLE_SECONDS
-        return dead or any(last < limit for last in self._progress.values())
+        return any(last < limit for last in self._progress.values())
 
     async def stop(self, drain_seconds: float) -> None:
         """Take no more, finish what is under way within the time, give the rest back."""
         self._stopping = True
-        for reader in self._readers:
-            reader.cancel()
-        await asyncio.gather(*self._readers, return_exceptions=True)
+        await end_tasks(self._readers)
         unread = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
         await _settle(waiting.delivery.requeue() for waiting in unread)
         for task in self._working:
@@ -124,13 +122,11 @@ class Consumer:
                 task.cancel()
         if self._working:
             await asyncio.wait(self._working, timeout=drain_seconds)
-        for task in self._working:
-            task.cancel()
-        await asyncio.gather(*self._working, return_exceptions=True)
+        await end_tasks(self._working)
 
     async def _read(self, queue: Queue) -> None:
         failures = 0
-        while True:
+        while not self._stopping:
             try:
                 subscription = await self._broker.subscribe(queue, self._prefetch)
                 try:

@@ -1,5 +1,6 @@
 """Serving an application beside other work in one event loop."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Generator
 from typing import cast
@@ -10,7 +11,11 @@ from litestar.types import ASGIApp
 from uvicorn._types import ASGIApplication
 
 from leadline_common.process.listening import address_of, listen
-from leadline_common.process.tasks import start_task
+from leadline_common.process.service import Health
+from leadline_common.process.tasks import end_tasks, start_task
+
+_CLOSE_SECONDS = 5.0
+"""Time to close the connections of requests that were cut off."""
 
 log = structlog.get_logger()
 
@@ -23,9 +28,12 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: ASGIApp, host: str, port: int, drain_seconds: float) -> AsyncIterator[str]:
+async def serving(
+    app: ASGIApp, host: str, port: int, drain_seconds: float, health: Health | None = None
+) -> AsyncIterator[str]:
     """Serve the application; yield its address, port 0 being resolved. On leaving, finish open requests.
 
+    Those that take longer than `drain_seconds` are cut off. Where there is a health, it watches the server.
     Raises SettingsError where the address cannot be listened on.
     """
     listener = listen(host, port)
@@ -40,10 +48,13 @@ async def serving(app: ASGIApp, host: str, port: int, drain_seconds: float) -> A
     )
     server = _Server(config)
     task = start_task(server.serve(sockets=[listener]), "http server")
+    if health is not None:
+        health.watch([task])
     address = address_of(listener, host)
     try:
         log.info("serving", address=address)
         yield address
     finally:
         server.should_exit = True
-        await task
+        await asyncio.wait([task], timeout=drain_seconds + _CLOSE_SECONDS)
+        await end_tasks([task])

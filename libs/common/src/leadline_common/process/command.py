@@ -1,15 +1,20 @@
-"""The command line of a service: run it, ask how it is, or prepare its store."""
+"""The command line of a service: run it, ask how it is, or prepare its store.
+
+What takes time to load is loaded by the command that needs it: a health check comes every few seconds, and a
+service can be told to stop before it is loaded.
+"""
 
 import argparse
-import http.client
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from leadline_common.process.service import Main, run_main
-from leadline_common.process.settings import ServiceSettings, load_settings
+from leadline_common.process.signals import end_when_told
 from leadline_contracts.errors import SettingsError
+
+if TYPE_CHECKING:
+    from leadline_common.process.main import Main, Serve
+    from leadline_common.process.settings import ServiceSettings
 
 _ANSWER_SECONDS = 5.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - asked there, not listened on
@@ -18,14 +23,15 @@ _SETTINGS = "Settings are environment variables, LEADLINE_BROKER_URL first; a mi
 
 def run_service(
     name: str,
-    settings: type[ServiceSettings],
-    serve: Main,
-    migrate: Main | None = None,
+    settings: "Callable[[], type[ServiceSettings]]",
+    serve: "Serve",
+    migrate: "Main | None" = None,
     arguments: Sequence[str] | None = None,
 ) -> None:
-    """Do what the arguments (by default the process's) say; exit codes are `run_main`'s.
+    """Do what the arguments (by default the process's) say.
 
-    `health` ends with 0 where the service at this host and port is ready, else with 1.
+    Exit codes are those of `run_until_told`; of `run_main` for `migrate`. `health` ends with 0 where the
+    service at this host and port is ready, else with 1.
     """
     program = argparse.ArgumentParser(
         f"leadline-{name}", description=f"Leadline's {name} service.", epilog=_SETTINGS
@@ -37,14 +43,25 @@ def run_service(
         commands.add_parser("migrate", help="create the indexes of the store, as every start does, and end")
     match program.parse_args(arguments).command:
         case "health":
-            sys.exit(_health(settings))
+            sys.exit(_health(settings()))
         case "migrate" if migrate is not None:
+            from leadline_common.process.main import run_main  # noqa: PLC0415
+
             run_main(migrate)
         case _:
-            run_main(serve)
+            end_when_told()
+            from leadline_common.process.main import run_until_told  # noqa: PLC0415
+
+            run_until_told(serve)
 
 
-def _health(kind: type[ServiceSettings]) -> int:
+def _health(kind: "type[ServiceSettings]") -> int:
+    import http.client  # noqa: PLC0415
+    import urllib.error  # noqa: PLC0415
+    import urllib.request  # noqa: PLC0415
+
+    from leadline_common.process.settings import load_settings  # noqa: PLC0415
+
     try:
         settings = load_settings(kind)
     except SettingsError as error:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import threading
 from collections.abc import Callable, Coroutine, Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from leadline_common.process.listening import address_of, listen
 from leadline_common.process.service import Health
+from leadline_common.process.tasks import start_task
 
 _ANSWER_SECONDS = 5.0
 """Time the event loop has to answer a probe."""
@@ -36,8 +36,8 @@ def serving_health(health: Health, registry: CollectorRegistry, host: str, port:
     server.socket.close()
     server.socket = listener
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="health", daemon=True)
-    thread.start()
+    thread = asyncio.get_running_loop().run_in_executor(None, server.serve_forever, 0.05)
+    health.watch([start_task(_end_of(thread), "health server")])
     address = address_of(listener, host)
     log.info("serving", address=address)
     try:
@@ -45,7 +45,10 @@ def serving_health(health: Health, registry: CollectorRegistry, host: str, port:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join()
+
+
+async def _end_of(thread: asyncio.Future[None]) -> None:
+    await thread
 
 
 def _answers(health: Health, registry: CollectorRegistry) -> type[BaseHTTPRequestHandler]:

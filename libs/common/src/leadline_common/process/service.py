@@ -1,24 +1,16 @@
-"""The life of a process: start, become ready, work, and stop in order when told to."""
+"""What a process runs: consumers, background loops and checks, from their start to their stop in order."""
 
 import asyncio
 import contextlib
-import gc
-import signal
-import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import structlog
-
 from leadline_common.broker.consumer import Consumer
-from leadline_common.process.allocator import return_large_blocks
-from leadline_common.process.tasks import start_task
-from leadline_contracts.errors import LeadlineError, SettingsError
+from leadline_common.process.tasks import end_tasks, start_task
+from leadline_contracts.errors import LeadlineError, TaskDied
 
 _CHECK_SECONDS = 3.0
-
-log = structlog.get_logger()
 
 Check = Callable[[], Awaitable[str | None]]
 """Returns when a dependency can be worked with, maybe with a word about it; raises Unavailable when not."""
@@ -56,23 +48,47 @@ class _Answer(NamedTuple):
 
 
 class Health:
-    """Answers whether the process lives and whether it can take work."""
+    """Answers whether the process lives and whether it can take work.
+
+    `stopping` is set by whoever stops it; `death` is the first task that ended before.
+    """
 
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = services
-        self._loops: list[asyncio.Task[None]] = []
+        self._ending = asyncio.Event()
         self.stopping = False
+        self.death: TaskDied | None = None
 
-    def watch(self, loops: list[asyncio.Task[None]]) -> None:
-        """Count these background tasks as part of being alive."""
-        self._loops = loops
+    def watch(self, tasks: Iterable[asyncio.Task[None]]) -> None:
+        """Count it as a death when one of these tasks ends, however it ends, while nothing is stopping."""
+        for task in tasks:
+            task.add_done_callback(self._note_end)
 
     def alive(self) -> bool:
-        """Tell whether every consumer and loop makes progress; a process that does not is to be restarted."""
+        """Tell whether every consumer and task makes progress; a process that does not is to be restarted."""
         if self.stopping:
             return True
         stalled = any(consumer.stalled() for service in self._services for consumer in service.consumers)
-        return not stalled and not any(task.done() for task in self._loops)
+        return not stalled and self.death is None
+
+    def end(self) -> None:
+        """Have `until_ending` return."""
+        self._ending.set()
+
+    async def until_ending(self) -> None:
+        """Wait for `end`, or for the death of a watched task."""
+        await self._ending.wait()
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if self.stopping or self.death is not None:
+            return
+        error = None if task.cancelled() else task.exception()
+        how = "was cancelled" if task.cancelled() else "returned"
+        if error is not None:
+            # The lines after the first may show data.
+            how = f"died of {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        self.death = TaskDied(f"the background task {task.get_name()!r} {how}")
+        self.end()
 
     async def ready(self) -> Readiness:
         """Ask every check."""
@@ -92,72 +108,28 @@ class Health:
 
 @contextlib.asynccontextmanager
 async def running(services: Sequence[Service], drain_seconds: float) -> AsyncIterator[Health]:
-    """Run the services' consumers and loops; on leaving stop consuming, drain, and end the loops."""
+    """Run the services' consumers and loops; on leaving stop consuming, drain, and end the loops.
+
+    Raises TaskDied after that where one of them ended before.
+    """
     health = Health(services)
     consumers = [consumer for service in services for consumer in service.consumers]
-    loops = [start_task(loop(), f"{service.name} loop") for service in services for loop in service.loops]
+    loops = [_start(service, loop()) for service in services for loop in service.loops]
     health.watch(loops)
     for consumer in consumers:
-        consumer.start()
+        health.watch(consumer.start())
     try:
         yield health
     finally:
         health.stopping = True
         await asyncio.gather(*(consumer.stop(drain_seconds) for consumer in consumers))
-        for task in loops:
-            task.cancel()
-        await asyncio.gather(*loops, return_exceptions=True)
+        await end_tasks(loops)
+    if health.death is not None:
+        raise health.death
 
 
-async def until_signalled(health: Health) -> None:
-    """Wait for SIGTERM or SIGINT, then report unready."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    await stop.wait()
-    health.stopping = True
-    log.info("stopping")
-
-
-def spare_collector() -> None:
-    """Leave what start-up made out of every later garbage collection, and collect the young less often.
-
-    Chunks make many short-lived objects and few cycles: this takes about a sixth off the processor time of
-    a run.
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
-Main = Callable[[], Coroutine[Any, Any, None]]
-"""What a process does, from its start to its end."""
-
-
-def run_main(main: Main) -> None:
-    """Run a process to its end: exit code 0, or 2 with one line on standard error for a wrong setting.
-
-    What cannot be reached at start ends it with one line and exit code 1; a signal that comes before it can
-    stop in order, with 130.
-    """
-    spare_collector()
-    return_large_blocks()
-    # A container's first process is deaf to what it does not handle, and `until_signalled` comes late.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        asyncio.run(main())
-    except KeyboardInterrupt:
-        log.info("interrupted")
-        sys.exit(130)
-    except SettingsError as error:
-        sys.exit(_say(error, 2))
-    except LeadlineError as error:
-        sys.exit(_say(error, 1))
-
-
-def _say(error: LeadlineError, code: int) -> int:
-    sys.stderr.write(f"leadline: {error}\n")
-    return code
+def _start(service: Service, loop: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    return start_task(loop, f"{service.name}: {getattr(loop, '__qualname__', 'loop')}")
 
 
 async def _ask(check: Check) -> _Answer:

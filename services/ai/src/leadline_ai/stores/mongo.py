@@ -7,23 +7,25 @@ whatever a part holds, two of them never come out the same, as joined strings co
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from itertools import takewhile
-from typing import Self
+from typing import ClassVar
 
-from pymongo import ReplaceOne, ReturnDocument, UpdateOne
+from pymongo import IndexModel, ReplaceOne, ReturnDocument, UpdateOne
 from pymongo.errors import BulkWriteError
 
 from leadline_ai.budget.store import Budget
 from leadline_ai.cache.store import StoredAnswer
-from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, connect, ping, reaching_mongo
-from leadline_common.telemetry.metrics import Metrics
+from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, MongoStore, reaching_mongo
 from leadline_contracts.scoring import AiSpend
 
 
-class MongoAiStore:
+class MongoAiStore(MongoStore):
     """Collections `ai_answers`, `ai_calls` (of a lead in a run), `ai_spend` and `ai_budgets`."""
 
+    application = "leadline-ai"
+    indexes: ClassVar[Mapping[str, Sequence[IndexModel]]] = {}
+
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._answers = database["ai_answers"]
         self._calls = database["ai_calls"]
         self._spend = database["ai_spend"]
@@ -31,16 +33,6 @@ class MongoAiStore:
         self._waiting: list[Document] = []
         self._next_write: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
-
-    @classmethod
-    async def connect(cls, url: str, metrics: Metrics | None = None) -> Self:
-        """Connect to the database the URL names (`leadline` where none).
-
-        Raises Unavailable where the server does not answer within two seconds.
-        """
-        store = cls(connect(url, "leadline-ai", metrics))
-        await store.ping()
-        return store
 
     async def answers(self, owner: str, keys: Collection[str]) -> dict[str, StoredAnswer]:
         ids = [_answer_id(owner, key) for key in keys]
@@ -148,12 +140,6 @@ class MongoAiStore:
         with reaching_mongo():
             document = await self._budgets.find_one({"_id": budget_name})
         return document["committed"] if document else 0
-
-    async def ping(self) -> None:
-        await ping(self._database)
-
-    async def close(self) -> None:
-        self._database.client.close()
 
 
 def _taken(error: BulkWriteError) -> list[int]:

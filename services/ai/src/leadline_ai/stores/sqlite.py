@@ -1,6 +1,5 @@
 """The AiStore over one SQLite file, for one process."""
 
-import asyncio
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
@@ -9,8 +8,7 @@ from typing import Any
 
 from leadline_ai.budget.store import Budget
 from leadline_ai.cache.store import StoredAnswer
-from leadline_common.storage.sqlite import Database
-from leadline_contracts.errors import Unavailable
+from leadline_common.storage.sqlite import Database, SqliteStore
 from leadline_contracts.scoring import AiSpend
 
 _SCHEMA = """
@@ -82,12 +80,12 @@ ON CONFLICT DO UPDATE SET committed = committed + excluded.committed
 """
 
 
-class SqliteAiStore:
+class SqliteAiStore(SqliteStore):
     """Answers, notes of calls, spend and budgets, each in a table of its own."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises Unavailable where that cannot be done."""
-        self._database = Database(path, _SCHEMA)
+        super().__init__(Database(path, _SCHEMA))
 
     async def answers(self, owner: str, keys: Collection[str]) -> dict[str, StoredAnswer]:
         rows = await self._select(_ANSWERS, [owner, json.dumps(list(keys))])
@@ -129,16 +127,6 @@ class SqliteAiStore:
 
     async def committed(self, budget_name: str) -> int:
         return await self._database.read(lambda connection: _committed(connection, budget_name))
-
-    async def ping(self) -> None:
-        try:
-            async with asyncio.timeout(2):
-                await self._select("SELECT 1", [])
-        except TimeoutError:
-            raise Unavailable("the data directory does not answer") from None
-
-    async def close(self) -> None:
-        self._database.close()
 
     async def _select(self, statement: str, values: Sequence[Any]) -> list[sqlite3.Row]:
         return await self._database.read(lambda connection: connection.execute(statement, values).fetchall())

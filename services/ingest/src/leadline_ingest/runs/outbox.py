@@ -8,7 +8,7 @@ import structlog
 
 from leadline_common.broker.chunks import chunk_message, cut, message_of
 from leadline_common.broker.port import Broker, Message
-from leadline_common.process.tasks import start_task
+from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import LeadsAccepted, RunPublished, RunStarted, text_bytes
@@ -78,10 +78,7 @@ class Outbox:
                     log.warning("sweep_failed", error=str(error))
                 await asyncio.sleep(_SWEEP_SECONDS)
         finally:
-            tasks = list(self._tasks.values())
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(list(self._tasks.values()))
 
     async def publish(self, run_id: str) -> None:
         """Claim the run's prospects and publish their chunks, from where it stands to its end.

@@ -1,12 +1,11 @@
 """The collections of the MongoDB store and their indexes."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import IndexModel
 
-from leadline_common.storage.mongo import Database, Document, building_indexes
+from leadline_common.storage.mongo import Database, Document, MongoStore
 from leadline_ingest.prospects.store import Upload
 from leadline_ingest.runs.store import Run
 
@@ -32,7 +31,7 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
 }
 
 
-class Collections:
+class Collections(MongoStore):
     """What the store keeps, one attribute a collection.
 
     Offers have their id as `_id`, `owner`, `inline` and the `offer`.
@@ -48,8 +47,11 @@ class Collections:
     `counted`.
     """
 
+    application = "leadline-ingest"
+    indexes = _INDEXES
+
     def __init__(self, database: Database) -> None:
-        self._database = database
+        super().__init__(database)
         self._offers: AsyncIOMotorCollection[Document] = database["offers"]
         self._uploads: AsyncIOMotorCollection[Document] = database["uploads"]
         self._prospects: AsyncIOMotorCollection[Document] = database["prospects"]
@@ -57,12 +59,6 @@ class Collections:
         self._first_messages: AsyncIOMotorCollection[Document] = database["first_messages"]
         self._users: AsyncIOMotorCollection[Document] = database["users"]
         self._attempts: AsyncIOMotorCollection[Document] = database["attempts"]
-
-    async def _create_indexes(self) -> None:
-        with building_indexes():
-            await asyncio.gather(
-                *(self._database[name].create_indexes(indexes) for name, indexes in _INDEXES.items())
-            )
 
 
 def read_upload(document: Document) -> Upload:

@@ -1,10 +1,8 @@
 """The IngestStore over its SQLite file."""
 
-import asyncio
 from pathlib import Path
 
 from leadline_common.storage.sqlite import Database
-from leadline_contracts.errors import Unavailable
 from leadline_ingest.accounts.sqlite import SqliteAccounts
 from leadline_ingest.inbound.sqlite import SqliteMessages
 from leadline_ingest.prospects.sqlite import SqliteUploads
@@ -18,15 +16,3 @@ class SqliteIngestStore(SqliteUploads, SqliteRuns, SqliteClaims, SqliteMessages,
 
     def __init__(self, path: Path) -> None:
         super().__init__(Database(path, SCHEMA, ADDED))
-
-    async def ping(self) -> None:
-        """Ask the writer, since a store that can only be read is of no use."""
-        try:
-            async with asyncio.timeout(2):
-                await self._database.write(lambda connection: None)
-        except TimeoutError:
-            raise Unavailable("the ingest store does not answer within 2 seconds") from None
-
-    async def close(self) -> None:
-        """Finish what was handed in, then close the file."""
-        self._database.close()

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from leadline_common.storage.sqlite import Column, Database
+from leadline_common.storage.sqlite import Column, SqliteStore
 from leadline_contracts.scoring import LEAD_FIELDS, Lead, Offer
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import Cursor, Run
@@ -106,11 +106,8 @@ ADDED = (Column("runs", "trace", "TEXT"), Column("runs", "foreground", "INTEGER 
 Value = str | int | float | None
 
 
-class Tables:
+class Tables(SqliteStore):
     """The file, and the ways to run one statement on it. Each raises Unavailable."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     async def _change(self, statement: str, *values: Value) -> int:
         """Return how many rows were written."""

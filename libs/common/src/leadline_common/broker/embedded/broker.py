@@ -36,9 +36,11 @@ class EmbeddedBroker(Broker):
         self._database = Database(path, journal.SCHEMA)
         self._subscriptions: dict[str, set[EmbeddedSubscription]] = defaultdict(set)
         self._retries_changed = asyncio.Event()
-        self._returning = asyncio.create_task(self._return_retries())
         self._subscribed = asyncio.Event()
+        self._returning = start_task(self._return_retries(), "return of retried messages")
         self._quarantine = start_task(self._hand_out_suspects(), "suspects of the journal")
+        for task in (self._returning, self._quarantine):
+            task.add_done_callback(self._on_end)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Journal every message in each queue bound to its type, in one transaction."""
@@ -84,16 +86,18 @@ class EmbeddedBroker(Broker):
         """Close every subscription and the journal."""
         if self.closed:
             return
-        # A journal that cannot be written now lets go of everything when it is opened again.
-        with contextlib.suppress(Unavailable):
-            for subscription in [one for group in self._subscriptions.values() for one in group]:
-                await subscription.close()
-        self.closed = True
-        self._returning.cancel()
-        self._quarantine.cancel()
-        with contextlib.suppress(Unavailable):
-            await self._database.write(journal.let_all_go)
-        self._database.close()
+        try:
+            # A journal that cannot be written now lets go of everything when it is opened again.
+            with contextlib.suppress(Unavailable):
+                for subscription in self._all_subscriptions():
+                    await subscription.close()
+            self.closed = True
+            self._returning.cancel()
+            self._quarantine.cancel()
+            with contextlib.suppress(Unavailable):
+                await self._database.write(journal.let_all_go)
+        finally:
+            self._database.close()
 
     async def write(self, work: Work[None], *, changed: Iterable[str]) -> None:
         """Write to the journal, then wake whoever waits on the queues that got messages by it."""
@@ -113,6 +117,13 @@ class EmbeddedBroker(Broker):
         await self.write(
             lambda connection: journal.insert(connection, queued, now), changed={queue for queue, _ in queued}
         )
+
+    def _on_end(self, returning: asyncio.Task[None]) -> None:
+        for subscription in self._all_subscriptions():
+            subscription.end_with(returning)
+
+    def _all_subscriptions(self) -> list["EmbeddedSubscription"]:
+        return [one for group in self._subscriptions.values() for one in group]
 
     def _wake(self, queues: Iterable[str]) -> None:
         for queue in queues:
@@ -184,13 +195,17 @@ class EmbeddedSubscription(Subscription):
         self._changed = asyncio.Event()
         self._changed.set()
         self._closed = False
-        self._filling = asyncio.create_task(self._fill())
+        self._failure: BaseException | None = None
+        self._filling = start_task(self._fill(), f"subscription to {queue.name}")
+        self._filling.add_done_callback(self.end_with)
 
     async def receive(self) -> Delivery:
         """Wait for the next delivery."""
         delivery = None if self._closed else await self._buffer.get()
         if delivery is None:
             self._buffer.put_nowait(None)  # for whoever else waits
+            if self._failure is not None:
+                raise self._failure
             raise Unavailable(f"the subscription to {self.queue.name} is closed")
         return delivery
 
@@ -201,7 +216,17 @@ class EmbeddedSubscription(Subscription):
         self._closed = True
         self._broker.forget(self)
         self._changed.set()
-        await self._filling  # never cancelled: what a fetch took would stay held
+        # Shielded: were it cut off, what a fetch takes meanwhile would stay held.
+        await asyncio.shield(asyncio.ensure_future(self._give_back()))
+
+    def end_with(self, task: asyncio.Task[None]) -> None:
+        """Let whoever receives have the error of a task without which nothing more would come."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+            self._buffer.put_nowait(None)
+
+    async def _give_back(self) -> None:
+        await asyncio.wait([self._filling])
         unseen = [self._buffer.get_nowait() for _ in range(self._buffer.qsize())]
         self._buffer.put_nowait(None)
         given_back = [delivery for delivery in unseen if delivery is not None]
