@@ -35,8 +35,10 @@ up: ## Build and start all of it in containers on this machine (needs Docker and
 	@test -f .env || { echo "There is no .env yet: run 'cp .env.example .env' and fill it in as it says."; exit 1; }
 	@for name in $$(sed -n 's/^\([A-Z_]*\)=$$/\1/p' .env.example); do grep -Eq "^$$name=[A-Za-z0-9,_-]{32,}$$" .env || { failed=1; \
 		echo ".env: $$name needs 32 or more letters, digits, - or _: see .env.example."; }; done; test -z "$$failed"
-	@LEADLINE_REVISION=$$(git describe --always --dirty 2>/dev/null) docker compose up --build --detach --wait
-	@docker compose kill --signal HUP gateway prometheus
+	@LEADLINE_REVISION=$$(git describe --always --dirty 2>/dev/null) docker compose up --build --detach --wait || { docker compose ps --all; \
+		echo "Not all of it came up: above is how each container is; 'make logs ARGS=NAME' shows what one says."; exit 1; }
+	@# They read a changed configuration when told to. Not by 'compose kill', which would end their restarting.
+	@for name in gateway prometheus; do docker compose exec -T $$name sh -c 'kill -HUP 1'; done
 	@echo "Leadline is at http://127.0.0.1:8000, Grafana at http://127.0.0.1:3000 (user admin), Prometheus at http://127.0.0.1:9090."
 
 down: ## Stop the containers; what they hold stays in their volumes

@@ -122,7 +122,7 @@ def test_leadline_serve_ends_when_a_part_of_it_dies(tmp_path: Path) -> None:
         assert serving.process.wait(_SECONDS) == 1
     last = log.read_text(encoding="utf-8").splitlines()[-1]
     assert last == (
-        "leadline: the background task 'results: Rescue.sweep_forever' died of OperationalError: no such table: runs"
+        "leadline: the background task 'results: Redrive.run' died of OperationalError: no such table: runs"
     )
 
 
@@ -140,4 +140,4 @@ def test_a_service_ends_when_a_part_of_it_dies(fresh_servers: FreshServers, tmp_
         finally:
             results.kill()
     last = log.read_text(encoding="utf-8").splitlines()[-1]
-    assert last.startswith("leadline: the background task 'results: Rescue.sweep_forever' died of ")
+    assert last.startswith("leadline: the background task 'results: Redrive.run' died of ")

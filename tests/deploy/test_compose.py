@@ -182,13 +182,50 @@ def test_make_up_says_what_to_fill_in(tmp_path: Path) -> None:
     assert all(name in told for name in names[1:])
 
 
+def test_make_up_leaves_the_restarting_of_containers_alone(tmp_path: Path) -> None:
+    """Docker takes any kill for a stop by hand, after which a container that crashes stays down."""
+    fill_in(tmp_path)
+    made = make_up(tmp_path, 'echo "$@" >> asked')
+    assert (made.returncode, made.stderr) == (0, "")
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[1:] == [f"compose exec -T {name} sh -c kill -HUP 1" for name in ("gateway", "prometheus")]
+    scripts = [ROOT / "Makefile", *(ROOT / "deploy").rglob("*"), *(ROOT / "docs").rglob("*.md")]
+    assert not [
+        path.name
+        for path in scripts
+        if path.is_file() and re.search(r"docker(?:-| )compose kill|docker kill", path.read_text("latin-1"))
+    ]
+
+
+def test_a_failed_make_up_says_where_to_look(tmp_path: Path) -> None:
+    """Who waits for containers that do not come up sees how each is, and how to read what one says."""
+    fill_in(tmp_path)
+    made = make_up(tmp_path, 'echo "asked $@"; [ "$2" != up ]')
+    assert made.returncode != 0
+    assert "asked compose ps --all" in made.stdout
+    assert "make logs ARGS=NAME" in made.stdout
+
+
+def fill_in(folder: Path) -> None:
+    """Put the Makefile and a filled-in .env into the folder."""
+    for name in ("Makefile", ".env.example"):
+        shutil.copy(ROOT / name, folder)
+    example = (folder / ".env.example").read_text()
+    (folder / ".env").write_text(re.sub(r"^(\w+)=$", rf"\1={'x' * 32}", example, flags=re.M))
+
+
+def make_up(folder: Path, docker: str) -> subprocess.CompletedProcess[str]:
+    """Run `make up` with a shell script in place of Docker."""
+    program = folder / "docker"
+    program.write_text(f"#!/bin/sh\n{docker}\n")
+    program.chmod(0o755)
+    path = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    return subprocess.run(["make", "up"], cwd=folder, env=path, capture_output=True, text=True, check=False)
+
+
 def refused_make_up(folder: Path) -> str:
     """Return what `make up` says where it refuses, even though all that Docker is asked would succeed."""
-    docker = folder / "docker"
-    docker.write_text("#!/bin/sh\n")
-    docker.chmod(0o755)
-    path = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
-    made = subprocess.run(["make", "up"], cwd=folder, env=path, capture_output=True, text=True, check=False)
+    made = make_up(folder, "")
     assert made.returncode != 0
     return made.stdout
 
