@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from leadline_contracts import inbound as workflow
 from leadline_contracts import scoring as messages
+from leadline_contracts.envelope import Wire
 
 GOLDEN = Path(__file__).parent / "golden"
-CONTRACTS: dict[str, type[messages.Wire]] = {
+CONTRACTS: dict[str, type[Wire]] = {
     member.TYPE: member
     for member in (*vars(messages).values(), *vars(workflow).values())
-    if isinstance(member, type) and issubclass(member, messages.Wire) and hasattr(member, "TYPE")
+    if isinstance(member, type) and issubclass(member, Wire) and hasattr(member, "TYPE")
 }
 ADDED: dict[str, dict[str, object]] = {
     "leads.accepted.v1": {"refresh": False},
@@ -30,7 +31,7 @@ READ_LATER = {messages.LeadsSubmitted.TYPE: "leads", workflow.StepFinished.TYPE:
 """The parts that a contract takes as they come, since they are read where they are used."""
 
 
-def read(kind: str, value: object) -> messages.Wire:
+def read(kind: str, value: object) -> Wire:
     """Read a value as a message of that type."""
     return CONTRACTS[kind].model_validate_json(json.dumps(value))
 

@@ -21,10 +21,10 @@ from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.broker.chunks import chunk_message
 from leadline_common.broker.port import Message
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import (
     CHUNK_SIZE,
     LEAD_FIELDS,
-    LOCAL_OWNER,
     AiChunkScored,
     AiSpend,
     Lead,

@@ -11,13 +11,14 @@ from pydantic import ValidationError
 
 from leadline_contracts import inbound as w
 from leadline_contracts import scoring as m
+from leadline_contracts.envelope import Contract, Wire
 from leadline_contracts.errors import Permanent
-from leadline_contracts.topology import ROUTED_TYPES, queues_for
+from leadline_contracts.topology import LEADLINE
 
 REF: dict[str, Any] = {"owner": "local", "run_id": "r", "chunk": "0", "offer_id": "o", "model": "standard"}
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 OFFER = m.Offer(id="o", name="Outreach", value_props=["fast"], icp=m.IcpSpec(roles=["CTO"]))
-EXAMPLES: list[m.Contract] = [
+EXAMPLES: list[Contract] = [
     m.LeadsRejected(
         owner="local",
         message_id="x",
@@ -88,13 +89,13 @@ by_type = pytest.mark.parametrize("contract", EXAMPLES, ids=lambda contract: con
 
 
 @by_type
-def test_a_message_arrives_as_it_was_sent(contract: m.Contract) -> None:
+def test_a_message_arrives_as_it_was_sent(contract: Contract) -> None:
     """Encoding and decoding give back an equal message."""
     assert type(contract).decode(contract.encode()) == contract
 
 
 @by_type
-def test_unknown_fields_are_ignored(contract: m.Contract) -> None:
+def test_unknown_fields_are_ignored(contract: Contract) -> None:
     """An older consumer reads what a newer producer sends, with fields it does not know."""
     body = json.loads(contract.encode()) | {"added_later": {"a": [1]}}
     assert type(contract).decode(json.dumps(body).encode()) == contract
@@ -104,7 +105,7 @@ def test_unknown_fields_are_ignored(contract: m.Contract) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"owner": "\\ud800"}', b"[" * 100_000]
 )
-def test_a_wrong_body_is_refused_for_good(contract: m.Contract, body: bytes) -> None:
+def test_a_wrong_body_is_refused_for_good(contract: Contract, body: bytes) -> None:
     """What can never be read is Permanent, in one line that names the type."""
     with pytest.raises(Permanent) as raised:
         type(contract).decode(body)
@@ -192,13 +193,13 @@ def test_messages_do_not_change_under_their_readers() -> None:
 
 def test_every_type_is_routed_or_public() -> None:
     """Each contract between services has a queue; the events for others have none that must exist."""
-    public: set[type[m.Contract]] = {m.LeadsRejected, m.ResultsScored, w.MessageReceived, w.WorkflowEnded}
+    public: set[type[Contract]] = {m.LeadsRejected, m.ResultsScored, w.MessageReceived, w.WorkflowEnded}
     types: dict[str, Any] = {
         member.TYPE: member
         for member in (*vars(m).values(), *vars(w).values())
-        if isinstance(member, type) and issubclass(member, m.Wire) and hasattr(member, "TYPE")
+        if isinstance(member, type) and issubclass(member, Wire) and hasattr(member, "TYPE")
     }
     internal = {kind for kind, contract in types.items() if contract not in public}
-    assert internal == ROUTED_TYPES
-    assert all(queues_for(kind) for kind in internal)
-    assert not any(queues_for(contract.TYPE) for contract in public)
+    assert internal == LEADLINE.routed_types
+    assert all(LEADLINE.queues_for(kind) for kind in internal)
+    assert not any(LEADLINE.queues_for(contract.TYPE) for contract in public)

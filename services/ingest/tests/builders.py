@@ -23,7 +23,8 @@ from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.ids import new_id
 from leadline_common.process.service import running
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_contracts.scoring import LOCAL_OWNER, Lead, Offer, RunFinished
+from leadline_contracts.envelope import LOCAL_OWNER
+from leadline_contracts.scoring import Lead, Offer, RunFinished
 from leadline_contracts.topology import RESULT_LEADS, Queue
 from leadline_ingest.accounts.passwords import Passwords
 from leadline_ingest.accounts.routes import account_routes

@@ -10,7 +10,7 @@ import pytest
 
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
-from leadline_contracts.scoring import LOCAL_OWNER
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_ingest.app import now
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.store import Run, RunState

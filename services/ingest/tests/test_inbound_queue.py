@@ -9,9 +9,9 @@ import pytest
 
 from leadline_common.broker import headers
 from leadline_common.broker.port import Message
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.inbound import MessageAccepted, MessageReceived, MessageSpec, MessageSubmitted
-from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_contracts.topology import MESSAGES, RESULT_MESSAGES, Queue
 from leadline_ingest.inbound.service import external_key
 

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import LeadlineError, Unavailable
-from leadline_contracts.scoring import CHUNK_SIZE, LOCAL_OWNER, LeadsAccepted, Offer, RunPublished, RunStarted
+from leadline_contracts.scoring import CHUNK_SIZE, LeadsAccepted, Offer, RunPublished, RunStarted
 from leadline_contracts.topology import RESULT_RUNS
 from leadline_ingest.runs import store as store_module
 from leadline_ingest.runs.outbox import LEASE, LeaseLost, Outbox

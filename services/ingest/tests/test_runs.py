@@ -9,8 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import NotFound, Problem
-from leadline_contracts.scoring import LOCAL_OWNER, Offer
+from leadline_contracts.scoring import Offer
 from leadline_ingest.app import now
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.service import RunProgress, RunRequest, Runs

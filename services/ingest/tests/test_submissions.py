@@ -12,9 +12,9 @@ from leadline_common.broker import headers
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Message
 from leadline_common.ids import derived_id, new_id
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import (
-    LOCAL_OWNER,
     FailedLead,
     LeadsAccepted,
     LeadsFailed,

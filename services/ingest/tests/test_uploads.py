@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import NotFound, Problem, Unavailable
-from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.prospects.uploads import (

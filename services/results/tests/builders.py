@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry
 
 from leadline_common.broker.chunks import chunk_message
 from leadline_common.broker.port import Broker, Message
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import (
-    LOCAL_OWNER,
     AiChunkScored,
     AiScored,
     AiSpend,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_contracts.scoring import LOCAL_OWNER, AiScored, AiStatus, Factor, ModelName, RuleScored
+from leadline_contracts.envelope import LOCAL_OWNER
+from leadline_contracts.scoring import AiScored, AiStatus, Factor, ModelName, RuleScored
 from leadline_results.runs.record import Key, PartMessage, Record, Status, conclude, gather, merge
 from leadline_scoring.models import load_model
 

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 from leadline_common.broker.chunks import chunk_message
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
+from leadline_contracts.envelope import Contract
 from leadline_contracts.scoring import (
     CHUNK_SIZE,
     AiChunkScored,
-    Contract,
     LeadsAccepted,
     LeadsFailed,
     ResultsScored,

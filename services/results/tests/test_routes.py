@@ -19,8 +19,9 @@ from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.ids import new_id
 from leadline_common.process.service import Health
 from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
-from leadline_contracts.scoring import LOCAL_OWNER, AiScored, Intent, Lead
+from leadline_contracts.scoring import AiScored, Intent, Lead
 from leadline_results.runs.record import Record, Status, conclude, gather, merge
 from leadline_results.runs.routes import results_routes
 from leadline_results.runs.spend import RunSpend

@@ -12,6 +12,7 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
 from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Permanent
 from leadline_contracts.inbound import (
     ClassifyStep,
@@ -21,7 +22,6 @@ from leadline_contracts.inbound import (
     StepName,
     WorkflowEnded,
 )
-from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_contracts.topology import (
     AI_CLASSIFY,
     AI_EXTRACT,

@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from leadline_common.ids import new_id
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.inbound import StepName
-from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_results.workflows.machine import Workflow, apply, postpone, repeat, retry
 from leadline_results.workflows.store import WorkflowQuery, WorkflowStore
 

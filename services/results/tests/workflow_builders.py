@@ -6,6 +6,7 @@ from typing import Any
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.inbound import (
     ClassifyStep,
     ExtractStep,
@@ -17,7 +18,6 @@ from leadline_contracts.inbound import (
     StepName,
     StepSource,
 )
-from leadline_contracts.scoring import LOCAL_OWNER
 from leadline_results.workflows.machine import Workflow, apply, begin
 
 from .builders import START

@@ -1,3 +1,1 @@
-"""What Leadline's services say to each other: messages, queues, errors."""
-
-__version__ = "0.1.0"
+"""Messages, their queues and the errors of Leadline."""

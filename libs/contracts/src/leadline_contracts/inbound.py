@@ -12,8 +12,6 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     StringConstraints,
@@ -21,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from leadline_contracts.scoring import LOCAL_OWNER, Contract, OwnerName, Wire
+from leadline_contracts.envelope import LOCAL_OWNER, Contract, OwnerName, Wire
 
 MAX_MESSAGE = 20_000
 """Characters of an inbound message."""
@@ -91,12 +89,6 @@ class MessageAccepted(Contract):
     received_at: datetime
 
 
-class _Output(BaseModel):
-    """What a step answers, or a part of it."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
 ShortLine = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=600)]
 Confidence = Annotated[float, Field(ge=0, le=1, strict=True)]
@@ -116,7 +108,7 @@ IsoDate = Annotated[str, AfterValidator(_day)]
 """A day, written YYYY-MM-DD; pydantic's own date would take "0" for the first of January 1970."""
 
 
-class Classification(_Output):
+class Classification(Wire):
     """Exactly one category; `rationale` is a sentence or two."""
 
     category: Category
@@ -124,7 +116,7 @@ class Classification(_Output):
     rationale: Sentence
 
 
-class _Extraction(_Output):
+class _Extraction(Wire):
     """The fields of every category; what the message does not say is None, or `unknown` where that is one."""
 
     customer_name: ShortLine | None = None
@@ -185,7 +177,7 @@ Extraction = Annotated[
 ]
 
 
-class Signal(_Output):
+class Signal(Wire):
     """One thing seen in a message: its kind, how strong it is (0..1), and the words it was seen in."""
 
     kind: Literal["urgency", "budget", "churn_risk", "timeline", "sentiment", "complaint", "injection"]
@@ -193,7 +185,7 @@ class Signal(_Output):
     evidence: Annotated[str, StringConstraints(max_length=120)]
 
 
-class RouteDefault(_Output):
+class RouteDefault(Wire):
     """The rules' part of a route: the default queue, why, and the signals that were seen."""
 
     queue: RouteQueue
@@ -201,7 +193,7 @@ class RouteDefault(_Output):
     signals: list[Signal]
 
 
-class Judgement(_Output):
+class Judgement(Wire):
     """A routing decision as it was proposed; `sla_minutes` is the time to a first answer."""
 
     queue: RouteQueue

@@ -1,18 +1,12 @@
-"""The contracts of everything that travels through the broker, one class a message type.
-
-A type (`leads.accepted.v1`) is the routing key and the AMQP `type` property at once. Readers ignore fields
-they do not know, so that an older consumer survives a newer producer; a change that an older reader would
-misread gets a new version in its type.
-"""
+"""The messages of scoring: prospects in, their scores out, and what becomes of a run."""
 
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BeforeValidator, Field, StringConstraints
 
-from leadline_contracts.errors import Permanent
+from leadline_contracts.envelope import LOCAL_OWNER, Contract, OwnerName, Wire
 
-LOCAL_OWNER = "local"
 CHUNK_SIZE = 50
 """Leads of a chunk at most."""
 CHUNK_BYTES = 524_288
@@ -29,47 +23,10 @@ ModelName = Literal["standard", "graded"]
 LEAD_FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 
 
-class Wire(BaseModel):
-    """A part of a message: immutable, tolerant of fields it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Contract(Wire):
-    """A whole message body."""
-
-    TYPE: ClassVar[str]
-
-    def encode(self) -> bytes:
-        """Return the body as UTF-8 JSON."""
-        return self.model_dump_json(exclude_none=True).encode()
-
-    @classmethod
-    def decode(cls, body: bytes) -> Self:
-        """Read a body.
-
-        Raises Permanent, naming the first wrong field but never its value, where the body does not fit.
-        """
-        try:
-            return cls.model_validate_json(body)
-        except ValidationError as error:
-            raise Permanent(f"{cls.TYPE}: {describe(error)}") from None
-
-
-def describe(error: ValidationError) -> str:
-    """Say what is first wrong in one line, by field and rule, without the value that was sent."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"]) or "body"
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{where}: {first['msg']}{more}"
-
-
 def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-OwnerName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f]+$")]
-"""Whose leads they are. Without control characters, since derived ids are told apart by one."""
 ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
 Phrases = Annotated[list[ShortText], BeforeValidator(_split_commas), Field(max_length=50)]
 """A list of phrases; one comma-separated string is read as a list, as some clients send it."""

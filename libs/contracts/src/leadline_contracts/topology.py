@@ -1,11 +1,10 @@
-"""Which queues there are and what flows into them; every process declares all of it before it publishes."""
+"""The queues of Leadline, the message types routed to them, and the limits of their retries."""
 
 from dataclasses import dataclass
 
 from leadline_contracts import inbound as w
 from leadline_contracts import scoring as m
 
-EXCHANGE = "leadline"
 RETRY_DELAYS = (1, 5, 30, 120)
 """Seconds before attempt 2, 3, 4 and 5; there is no sixth."""
 MAX_ATTEMPTS = len(RETRY_DELAYS) + 1
@@ -55,17 +54,36 @@ RESULT_AI = Queue("leadline.results.ai", (m.AiChunkScored.TYPE,))
 RESULT_MESSAGES = Queue("leadline.results.messages", (w.MessageAccepted.TYPE,))
 RESULT_STEPS = Queue("leadline.results.steps", (w.StepFinished.TYPE,))
 
-QUEUES = (
-    *(SUBMISSIONS, RUN_EVENTS, MESSAGES),
-    *(RULES, RULES_ROUTE),
-    *(AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE),
-    *(RESULT_RUNS, RESULT_LEADS, RESULT_RULES, RESULT_AI, RESULT_MESSAGES, RESULT_STEPS),
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """The work queues of a system and the topic exchange that messages reach them by."""
+
+    exchange: str
+    queues: tuple[Queue, ...]
+
+    @property
+    def routed_types(self) -> frozenset[str]:
+        """Types that must reach one of the queues; the others are public events that may have no listener."""
+        return frozenset(kind for queue in self.queues for kind in queue.types)
+
+    def queues_for(self, kind: str) -> list[Queue]:
+        """Return the queues a message type is routed to."""
+        return [queue for queue in self.queues if kind in queue.types]
+
+
+LEADLINE = Topology(
+    "leadline",
+    (
+        *(SUBMISSIONS, RUN_EVENTS, MESSAGES),
+        *(RULES, RULES_ROUTE),
+        *(AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE),
+        *(RESULT_RUNS, RESULT_LEADS, RESULT_RULES, RESULT_AI, RESULT_MESSAGES, RESULT_STEPS),
+    ),
 )
+"""What every process of Leadline declares before it publishes."""
 
-ROUTED_TYPES = frozenset(kind for queue in QUEUES for kind in queue.types)
-"""Types that must reach a queue of ours; the others are public events that may have no listener."""
-
-
-def queues_for(kind: str) -> list[Queue]:
-    """Return the queues a message type is routed to."""
-    return [queue for queue in QUEUES if kind in queue.types]
+EXCHANGE = LEADLINE.exchange
+QUEUES = LEADLINE.queues
+ROUTED_TYPES = LEADLINE.routed_types
+queues_for = LEADLINE.queues_for

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from leadline_contracts.scoring import describe
+from leadline_contracts.envelope import describe
 
 _UNSEEN = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _encode = json.JSONEncoder(ensure_ascii=False).encode

@@ -6,9 +6,10 @@ from pydantic import ValidationError
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Broker, Message
 from leadline_common.ids import derived_id
+from leadline_contracts.envelope import LOCAL_OWNER, OwnerName, Wire
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.inbound import MessageReceived
-from leadline_contracts.scoring import LOCAL_OWNER, LeadsRejected, OwnerName, Wire
+from leadline_contracts.scoring import LeadsRejected
 from leadline_contracts.topology import EXCHANGE
 
 Answer = LeadsRejected | MessageReceived

@@ -11,7 +11,8 @@ from leadline_ai.settings import AssessorSettings
 from leadline_common.broker.chunks import cut
 from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
-from leadline_contracts.scoring import LOCAL_OWNER, Lead, Offer, OfferSpec, text_bytes
+from leadline_contracts.envelope import LOCAL_OWNER
+from leadline_contracts.scoring import Lead, Offer, OfferSpec, text_bytes
 from leadline_ingest.prospects.uploads import UploadReport
 from leadline_ingest.runs.store import Run
 from leadline_ingest.store import IngestStore

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from rich.progress import Progress
 
 from leadline_common.ids import new_id
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
-from leadline_contracts.scoring import LOCAL_OWNER, AiSpend, AiStatus, ModelName, OfferSpec
+from leadline_contracts.scoring import AiSpend, AiStatus, ModelName, OfferSpec
 from leadline_ingest.app import now
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.store import Prospect, Upload

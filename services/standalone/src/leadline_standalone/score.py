@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.progress import Progress
 
-from leadline_contracts.scoring import LOCAL_OWNER, AiSpend, ModelName, OfferSpec
+from leadline_contracts.envelope import LOCAL_OWNER
+from leadline_contracts.scoring import AiSpend, ModelName, OfferSpec
 from leadline_ingest.prospects.uploads import UploadReport
 from leadline_ingest.runs.service import RunRequest
 from leadline_results.runs.export import ExportFormat, export

@@ -14,8 +14,9 @@ from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AssessorSettings
 from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
-from leadline_contracts.scoring import LOCAL_OWNER, Offer, OfferSpec
+from leadline_contracts.scoring import Offer, OfferSpec
 from leadline_ingest.runs.service import RunRequest
 from leadline_ingest.runs.store import Run as StartedRun
 from leadline_results.runs.store import Run

@@ -5,8 +5,9 @@ from typing import Generic, TypeVar
 
 from leadline_common.broker.port import Message
 from leadline_common.telemetry.tracing import TRACEPARENT
+from leadline_contracts.envelope import Contract
 from leadline_contracts.errors import Permanent
-from leadline_contracts.scoring import CHUNK_BYTES, CHUNK_SIZE, ChunkRef, Contract, LeadsAccepted
+from leadline_contracts.scoring import CHUNK_BYTES, CHUNK_SIZE, ChunkRef, LeadsAccepted
 
 NAMED_IDS = ("run_id", "workflow_id")
 """Ids that stand in a message's headers as well, for logs and for whoever looks at a queue."""

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import jwt
 from pydantic import SecretStr
 
+from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Problem
-from leadline_contracts.scoring import LOCAL_OWNER
 
 MIN_SECRET_BYTES = 32
 """HS256 wants a key as long as its hash (RFC 7518, section 3.2)."""

@@ -9,8 +9,8 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from leadline_ai.providers.port import Question, Usage
+from leadline_contracts.envelope import describe
 from leadline_contracts.errors import SettingsError
-from leadline_contracts.scoring import describe
 
 NANO_PER_USD = 1_000_000_000
 _NANO_PER_USD_A_MTOK = 1_000

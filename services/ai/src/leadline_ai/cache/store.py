@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from leadline_contracts.scoring import Wire
+from leadline_contracts.envelope import Wire
 
 
 class StoredAnswer(Wire):

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from leadline_ai.failures import Failure
-from leadline_contracts.scoring import Intent, Wire
+from leadline_contracts.envelope import Wire
+from leadline_contracts.scoring import Intent
 
 MAX_REASONING = 600
 

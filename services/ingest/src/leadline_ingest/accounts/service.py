@@ -10,8 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from leadline_common.http.auth import Tokens, not_authenticated
 from leadline_common.ids import new_id
+from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import Problem
-from leadline_contracts.scoring import Wire
 from leadline_ingest.accounts.passwords import Passwords
 from leadline_ingest.accounts.store import AccountStore, User
 from leadline_ingest.accounts.throttle import (

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 from pydantic import Field
 
-from leadline_contracts.scoring import Wire
+from leadline_contracts.envelope import Wire
 
 
 class User(Wire):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from leadline_common.broker.port import Broker, Message
+from leadline_contracts.envelope import describe
 from leadline_contracts.errors import Permanent
 from leadline_contracts.inbound import MessageReceived, MessageSpec, MessageSubmitted
-from leadline_contracts.scoring import describe
 from leadline_ingest.inbound.service import Messages, delivery_key, external_key
 from leadline_ingest.replies import named_owner, public_event, reply
 

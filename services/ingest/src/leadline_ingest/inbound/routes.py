@@ -9,8 +9,8 @@ from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 from pydantic import ConfigDict
 
+from leadline_contracts.envelope import Wire
 from leadline_contracts.inbound import MessageSpec
-from leadline_contracts.scoring import Wire
 from leadline_ingest.inbound.service import Messages, external_key
 
 

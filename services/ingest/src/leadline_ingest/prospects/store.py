@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from leadline_contracts.scoring import Lead, Offer, Wire
+from leadline_contracts.envelope import Wire
+from leadline_contracts.scoring import Lead, Offer
 
 
 class Prospect(NamedTuple):

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 import structlog
 
 from leadline_common.ids import new_id
+from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import LeadlineError, Problem
-from leadline_contracts.scoring import Lead, Wire, text_bytes
+from leadline_contracts.scoring import Lead, text_bytes
 from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
 from leadline_ingest.prospects.store import Prospect, ProspectStore, Upload
 from leadline_ingest.prospects.validation import check_lead

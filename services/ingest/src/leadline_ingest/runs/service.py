@@ -8,8 +8,9 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from leadline_common.ids import new_id
 from leadline_common.telemetry.tracing import current_traceparent
+from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import NotFound, Problem
-from leadline_contracts.scoring import ModelName, Offer, Wire
+from leadline_contracts.scoring import ModelName, Offer
 from leadline_ingest.prospects.offers import known_offer
 from leadline_ingest.prospects.store import Upload
 from leadline_ingest.runs.outbox import Outbox

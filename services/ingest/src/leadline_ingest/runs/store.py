@@ -5,7 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-from leadline_contracts.scoring import ModelName, Offer, Wire
+from leadline_contracts.envelope import Wire
+from leadline_contracts.scoring import ModelName, Offer
 from leadline_ingest.prospects.store import Prospect, Upload
 
 _PAGE_ROWS = 1_000

@@ -9,15 +9,9 @@ from pydantic import ValidationError
 from leadline_common.broker.port import Broker, Message
 from leadline_common.ids import derived_id, new_id
 from leadline_common.semaphore import WeightedSemaphore
+from leadline_contracts.envelope import describe
 from leadline_contracts.errors import FieldError, NotFound, Permanent
-from leadline_contracts.scoring import (
-    Lead,
-    LeadsRejected,
-    LeadsSubmitted,
-    Offer,
-    RejectedLead,
-    describe,
-)
+from leadline_contracts.scoring import Lead, LeadsRejected, LeadsSubmitted, Offer, RejectedLead
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.offers import known_offer
 from leadline_ingest.prospects.store import Prospect, Upload

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
+from leadline_contracts.envelope import Wire
 from leadline_contracts.scoring import (
     AiChunkScored,
     AiScored,
@@ -21,7 +22,6 @@ from leadline_contracts.scoring import (
     ModelName,
     RuleScored,
     RulesScored,
-    Wire,
 )
 from leadline_scoring.models import MAX_LAYER_POINTS, load_model
 

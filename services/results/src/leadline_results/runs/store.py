@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
-from leadline_contracts.scoring import Intent, ModelName, Offer, Wire
+from leadline_contracts.envelope import Wire
+from leadline_contracts.scoring import Intent, ModelName, Offer
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import RunSpend
 

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Literal
 
 from leadline_common.telemetry.tracing import trace_id_of
-from leadline_contracts.scoring import AiScored, AiSpend, AiStatus, Factor, Intent, ModelName, Wire
+from leadline_contracts.envelope import Wire
+from leadline_contracts.scoring import AiScored, AiSpend, AiStatus, Factor, Intent, ModelName
 from leadline_results.runs.record import Record, Status
 from leadline_results.runs.store import Run
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from leadline_contracts.envelope import Wire, describe
 from leadline_contracts.errors import Conflict
 from leadline_contracts.inbound import (
     Category,
@@ -28,7 +29,6 @@ from leadline_contracts.inbound import (
     StepSource,
     checked_output,
 )
-from leadline_contracts.scoring import Wire, describe
 
 STEP_TIME = timedelta(minutes=5)
 """How long an attempt at a step may take: above the 156 s that a consumer's own retries wait in all."""

@@ -6,8 +6,8 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator
 
+from leadline_contracts.envelope import Wire
 from leadline_contracts.inbound import Category, Priority, RouteQueue
-from leadline_contracts.scoring import Wire
 from leadline_results.workflows.machine import Workflow, WorkflowStatus
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from leadline_common.telemetry.tracing import trace_id_of
+from leadline_contracts.envelope import Wire
 from leadline_contracts.inbound import (
     Category,
     Channel,
@@ -12,7 +13,6 @@ from leadline_contracts.inbound import (
     StepName,
     StepSource,
 )
-from leadline_contracts.scoring import Wire
 from leadline_results.workflows.machine import Event, Output, StepFault, StepStatus, Workflow, WorkflowStatus
 
 
