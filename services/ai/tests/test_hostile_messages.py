@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from leadline_ai.prompt_text import clip
 from leadline_ai.steps import step as steps
 from leadline_ai.steps.policy import StepPolicy
 from leadline_ai.steps.step import AskedStep
@@ -22,6 +21,7 @@ from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.inbound import Classification, JudgeStep, MessageSpec, RouteDefault, Signal
 from leadline_testing.model_behaviour import OBEDIENT, OK
 from leadline_testing.model_server import ModelServer
+from leadline_text.clip import clip
 
 from .step_cases import answer_step, classify_step, extract_step, extracted, judge_step, step_replica
 

@@ -12,7 +12,7 @@ from leadline_inbound.wordlists import (
     service_books,
     word_set,
 )
-from leadline_inbound.words import CLAUSE_ENDS, Message, one_line
+from leadline_inbound.words import CLAUSE_ENDS, Message, excerpt
 
 _READ = 2_000  # words; who writes more has said by then who and where they are
 _LONGEST = 200
@@ -30,7 +30,7 @@ _POSTCODE = re.compile(r"\d{4,5}")
 
 def customer_name(message: Message, given: str | None) -> str | None:
     """The name that was given with the message, else the one it introduces itself or is signed with."""
-    line = one_line(given or "", _LONGEST)
+    line = excerpt(given or "", _LONGEST)
     if any(c.isalpha() for c in line) and "@" not in line:
         return line
     return _introduced(message) or _signed(message)

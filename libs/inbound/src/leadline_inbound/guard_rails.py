@@ -19,7 +19,7 @@ from leadline_inbound.outputs import (
     RouteQueue,
 )
 from leadline_inbound.prioritise import signals_of_weight
-from leadline_inbound.words import one_line
+from leadline_inbound.words import excerpt
 
 _SENTENCE = 600
 
@@ -74,7 +74,7 @@ def _guard_queue(
         queue=queue,
         recommended_next_action=routing().actions[queue],
         required_followups=() if queue == "ignore" else judgement.required_followups,
-        explanation=one_line(f"{change[0].upper()}{change[1:]}", _SENTENCE),
+        explanation=excerpt(f"{change[0].upper()}{change[1:]}", _SENTENCE),
     )
     return changed, [change]
 

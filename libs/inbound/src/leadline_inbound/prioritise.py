@@ -13,7 +13,7 @@ from leadline_inbound.outputs import (
     Priority,
     RouteQueue,
 )
-from leadline_inbound.words import one_line
+from leadline_inbound.words import excerpt
 
 _SENTENCE = 600
 _FOLLOWUPS = 10
@@ -44,7 +44,7 @@ class _Weight:
     @property
     def quoted(self) -> str:
         """The words as part of an explanation."""
-        return f' ("{one_line(self.words, 40)}")' if self.words else ""
+        return f' ("{excerpt(self.words, 40)}")' if self.words else ""
 
 
 def judge(
@@ -139,4 +139,4 @@ def _explanation(what: str, weights: list[_Weight], total: float) -> str:
     named = [
         f"{weight.what.replace('_', ' ')} {weight.strength:.1f}{weight.quoted}" for weight in weights[:3]
     ]
-    return one_line(f"{what}. What was weighed adds up to {total:.2f} of 1: {', '.join(named)}.", _SENTENCE)
+    return excerpt(f"{what}. What was weighed adds up to {total:.2f} of 1: {', '.join(named)}.", _SENTENCE)

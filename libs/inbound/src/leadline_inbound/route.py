@@ -15,7 +15,7 @@ from leadline_inbound.outputs import (
     SignalKind,
 )
 from leadline_inbound.signals import Reading, read_signals
-from leadline_inbound.words import one_line
+from leadline_inbound.words import excerpt
 
 _EVIDENCE = 120
 _ANY_DAY: Final = date(2000, 1, 1)  # which words speak of a time does not depend on the day
@@ -48,7 +48,7 @@ def _queue(
         return "needs_clarification", f"A confidence of {confidence:.2f} is less than {needed:.2f}."
     complaint = next((signal for signal in found if signal.kind == "complaint"), None)
     if category == "sales_existing" and complaint and complaint.strength >= rules.support_from:
-        return "support", f'An existing customer complains ("{one_line(complaint.evidence, 60)}").'
+        return "support", f'An existing customer complains ("{excerpt(complaint.evidence, 60)}").'
     return usual, f"{category} goes to {usual}."
 
 
@@ -86,4 +86,4 @@ def _is_disowned(name: str, reading: Reading) -> bool:
 
 
 def _signal(kind: SignalKind, strength: float, evidence: str) -> Signal:
-    return Signal(kind, round(min(1.0, max(0.0, strength)), 2), one_line(evidence, _EVIDENCE))
+    return Signal(kind, round(min(1.0, max(0.0, strength)), 2), excerpt(evidence, _EVIDENCE))

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+from leadline_text.clip import clip, one_line, printable
+
 MAX_CHARACTERS = 20_000
 _MOST_WORDS = 6_000  # prose of that length has about 4,500, signs included
 _PIECE = 256  # a long run of combining marks takes quadratic time to normalise
@@ -57,7 +59,7 @@ class Message:
 
     def quote(self, start: int, stop: int, most: int = 60) -> str:
         """The words from `start` up to, not including, `stop`, on one line of at most `most` characters."""
-        return one_line(self.source[self.spans[start][0] : self.spans[stop - 1][1]], most)
+        return excerpt(self.source[self.spans[start][0] : self.spans[stop - 1][1]], most)
 
     def sentence(self, index: int) -> range:
         """The places of the sentence around a word."""
@@ -84,10 +86,9 @@ class Message:
         return range(start, stop)
 
 
-def one_line(text: str, most: int) -> str:
-    """`text` without line breaks and control characters, cut to `most` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * most]).split())
-    return line if len(line) <= most else line[: most - 3].rstrip() + "..."
+def excerpt(text: str, limit: int) -> str:
+    """Return the beginning of `text` on one printable line of at most `limit` characters."""
+    return clip(one_line(printable(text[: 4 * limit])), limit, "...", trim=True)
 
 
 def normalise(text: str) -> str:

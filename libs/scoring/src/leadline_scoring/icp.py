@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from leadline_scoring.evidence import excerpt
 from leadline_scoring.taxonomy import taxonomy
 from leadline_scoring.titles import Seniority, TitleReading, read_title, title_words
-from leadline_text.phrases import read_text, shown
+from leadline_text.phrases import read_text
 
 _READ = 300
 
@@ -50,7 +51,9 @@ def _read_icp(
 def read_role(icp: Icp, role: str) -> TitleReading:
     """Reads a lead's title for this offer; never raises."""
     if wanted := wanted_role(icp, role):
-        return TitleReading(Seniority.DECISION_MAKER, f'{shown(role)}: "{wanted}" is a role the offer names')
+        return TitleReading(
+            Seniority.DECISION_MAKER, f'{excerpt(role)}: "{wanted}" is a role the offer names'
+        )
     return read_title(role)
 
 

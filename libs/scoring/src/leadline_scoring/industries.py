@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
+from leadline_scoring.evidence import excerpt
 from leadline_scoring.icp import Icp
 from leadline_scoring.taxonomy import Industry, taxonomy
-from leadline_text.phrases import read_text, shown
+from leadline_text.phrases import read_text
 
 _READ = 300
 
@@ -38,9 +39,9 @@ def _match(targets: tuple[str, ...], industry: str) -> IndustryMatch:
         return IndustryMatch(IndustryFit.NONE, "no industry given")
     if not targets:
         return IndustryMatch(IndustryFit.NONE, "the offer names no industry")
-    here = shown(industry)
+    here = excerpt(industry)
     if wanted := _literal(targets, industry):
-        return IndustryMatch(IndustryFit.EXACT, f"{here}: named by the offer ({shown(wanted)})")
+        return IndustryMatch(IndustryFit.EXACT, f"{here}: named by the offer ({excerpt(wanted)})")
     known = [taxonomy().industries[target] for target in targets if target in taxonomy().industries]
     named = taxonomy().named_in_field(industry)
     for own in named:
@@ -77,5 +78,5 @@ def _next_to(own: Industry, target: Industry) -> str | None:
 def _why_none(named: tuple[Industry, ...], known: list[Industry], targets: tuple[str, ...]) -> str:
     wanted = ", ".join([industry.title for industry in known] or targets)
     if not named:
-        return f"not an industry the taxonomy knows; the offer targets {shown(wanted)}"
-    return f"{' and '.join(industry.title for industry in named)} is not near {shown(wanted)}"
+        return f"not an industry the taxonomy knows; the offer targets {excerpt(wanted)}"
+    return f"{' and '.join(industry.title for industry in named)} is not near {excerpt(wanted)}"

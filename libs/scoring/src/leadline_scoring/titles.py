@@ -16,7 +16,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from leadline_scoring.data_files import read_data
-from leadline_text.phrases import SEPARATORS, Found, Phrases, Text, expand, read_text, shown
+from leadline_scoring.evidence import excerpt
+from leadline_text.phrases import SEPARATORS, Found, Phrases, Text, expand, read_text
 
 _READ = 300
 _REMEMBERED = 32_768
@@ -131,8 +132,8 @@ def _read_title(title: str) -> TitleReading:
     analysis = _analyse(title)
     for seniority in (Seniority.DECISION_MAKER, Seniority.INFLUENCER):
         if hit := analysis.first(seniority):
-            return TitleReading(seniority, f'{shown(title)}: "{analysis.quote(hit)}"')
-    return TitleReading(Seniority.OTHER, f"{shown(title)}: {_why_other(analysis)}")
+            return TitleReading(seniority, f'{excerpt(title)}: "{analysis.quote(hit)}"')
+    return TitleReading(Seniority.OTHER, f"{excerpt(title)}: {_why_other(analysis)}")
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -12,7 +12,6 @@ T = TypeVar("T")
 
 SEPARATORS = frozenset({"and", ",", "/", "-", "(", ")", "|"})
 
-_SHOWN = 80
 _TOKEN = re.compile(
     r"(?:[^\W\d_]\.-?){2,}[^\W\d_]?(?!\w)"  # C.E.O., P.-D.G.
     r"|['\u2019][sS]\b|\b[dDlL]['\u2019]"
@@ -75,12 +74,6 @@ def read_text(text: str) -> Text:
         words.append(_AS_WORD.get(word, word))
         spans.append(token.span())
     return Text(source, tuple(words), tuple(spans))
-
-
-def shown(text: str) -> str:
-    """`text` on one line, short enough for a line of evidence."""
-    line = " ".join(text[: 2 * _SHOWN].split())
-    return line if len(line) <= _SHOWN else line[: _SHOWN - 3] + "..."
 
 
 def expand(notation: str) -> list[str]:

@@ -17,11 +17,6 @@ def one_line(text: str) -> str:
     return _UNSEEN.sub(" ", text).strip()
 
 
-def clip(text: str, limit: int) -> str:
-    """Return at most `limit` characters of `text`; an ellipsis shows that something was left out."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
 def fence(data: dict[str, Any]) -> str:
     """Return the data as JSON fit to stand in a tag: none of its text can close the tag or open another."""
     text = _encode(data)

@@ -9,11 +9,12 @@ from operator import attrgetter, itemgetter
 from typing import Protocol
 
 from leadline_contracts.scoring import Factor
+from leadline_scoring.evidence import excerpt
 from leadline_scoring.icp import Icp, read_role, wanted_role
 from leadline_scoring.industries import match_industry
 from leadline_scoring.models import FitPoints, ScoringModel, SeniorityPoints, TitleKeywordPoints
 from leadline_scoring.titles import Seniority, title_words
-from leadline_text.phrases import read_text, shown
+from leadline_text.phrases import read_text
 
 _READ = 300
 """Characters of a title or an industry that are read, and that a cache entry is known by."""
@@ -65,7 +66,7 @@ def _role(model: ScoringModel, icp: Icp, role: str) -> Factor:
     elif best := _best_keyword(model.role, role):
         points, evidence = best
     elif reading.seniority is not Seniority.OTHER:
-        evidence = f"{shown(role)}: no keyword of the model {model.name}"
+        evidence = f"{excerpt(role)}: no keyword of the model {model.name}"
     return _factor("role", points, model.role.max, evidence)
 
 
@@ -76,7 +77,7 @@ def _best_keyword(table: TitleKeywordPoints, role: str) -> tuple[int, str] | Non
         own = words[hit.start : hit.stop]
         points = min(table.under(word.ceiling, hit.value) for word in own)
         best = max(
-            best, (points, f'{shown(role)}: "{" ".join(word.word for word in own)}"'), key=itemgetter(0)
+            best, (points, f'{excerpt(role)}: "{" ".join(word.word for word in own)}"'), key=itemgetter(0)
         )
     return best if best[0] else None
 
@@ -89,12 +90,12 @@ def _industry(model: ScoringModel, icp: Icp, industry: str) -> Factor:
     text = read_text(industry)
     hits = model.industry.table.find(text.words)
     if not hits:
-        missing = f"{shown(industry)}: no keyword of the model {model.name}"
+        missing = f"{excerpt(industry)}: no keyword of the model {model.name}"
         return _factor(
             "industry", 0, model.industry.max, missing if industry.strip() else "no industry given"
         )
     best = max(hits, key=attrgetter("value"))
-    evidence = f'{shown(industry)}: "{text.quote(best.start, best.stop)}"'
+    evidence = f'{excerpt(industry)}: "{text.quote(best.start, best.stop)}"'
     return _factor("industry", best.value, model.industry.max, evidence)
 
 

@@ -14,6 +14,7 @@ from leadline_results.runs.record import Record
 from leadline_results.runs.views import reasoning_of
 from leadline_standalone.money import counted, spent_text
 from leadline_standalone.score import Outcome, Shortfall
+from leadline_text.clip import clip, printable
 
 _ROWS_SHOWN = 20
 _STYLES = {"High": "bold green", "Medium": "yellow", "Low": "dim"}
@@ -100,5 +101,4 @@ def _show_failures(shortfall: Shortfall, console: Console) -> None:
 
 def _shown(text: str) -> str:
     """Return lead text fit for a terminal: one line, no control characters, not too long."""
-    plain = "".join(character if character.isprintable() else " " for character in text)
-    return plain if len(plain) <= 300 else f"{plain[:299]}…"
+    return clip(printable(text), 300)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 from leadline_ai.leads.answers import Answer
 from leadline_ai.prompt_text import one_line
 from leadline_contracts.scoring import Lead, ModelName, Offer
+from leadline_scoring.evidence import excerpt
 from leadline_scoring.icp import Icp, read_icp, read_role
 from leadline_scoring.industries import IndustryFit, match_industry
 from leadline_scoring.judge import judge
 from leadline_scoring.models import load_model
 from leadline_scoring.titles import Seniority, read_title
-from leadline_text.phrases import shown
 
 
 class _About(NamedTuple):
@@ -42,7 +42,7 @@ def _icp_of(offer: Offer) -> Icp:
 
 def _reasoning(offer_name: str, icp: Icp, lead: Lead) -> str:
     """One sentence: what the role can do in a purchase, and how the industry fits the offer."""
-    offer = f'"{shown(offer_name)}"'
+    offer = f'"{excerpt(offer_name)}"'
     seniority = read_role(icp, lead.role).seniority
     fit = match_industry(icp, lead.industry).fit
     agree = (seniority is Seniority.OTHER) == (fit is IndustryFit.NONE)
@@ -54,7 +54,7 @@ def _reasoning(offer_name: str, icp: Icp, lead: Lead) -> str:
 
 
 def _about_role(offer: str, icp: Icp, role: str, seniority: Seniority) -> str:
-    title = shown(role)
+    title = excerpt(role)
     match seniority:
         case Seniority.OTHER:
             return f"{title} neither signs for nor shapes a purchase" if title else "No role is given"
@@ -68,7 +68,7 @@ def _about_role(offer: str, icp: Icp, role: str, seniority: Seniority) -> str:
 
 
 def _about_industry(offer: str, icp: Icp, industry: str, fit: IndustryFit) -> str:
-    field = shown(industry)
+    field = excerpt(industry)
     match fit:
         case IndustryFit.EXACT:
             return f"{field} is an industry {offer} is made for"

@@ -16,8 +16,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from leadline_ai.leads.answers import MAX_REASONING, Answer
-from leadline_ai.prompt_text import clip, fence, first_fault, one_line
+from leadline_ai.prompt_text import fence, first_fault, one_line
 from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead, Offer
+from leadline_text.clip import clip
 
 PROMPT_VERSION = "intent.v2"
 

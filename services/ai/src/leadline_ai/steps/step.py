@@ -11,9 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from leadline_ai.prompt_text import clip, fence, first_fault, one_line
+from leadline_ai.prompt_text import fence, first_fault, one_line
 from leadline_ai.providers.port import Question
 from leadline_contracts.inbound import (
+from leadline_text.clip import clip
     Category,
     Classification,
     ClassifyStep,

@@ -8,6 +8,7 @@ from operator import itemgetter
 from leadline_ingest.prospects.csv.aliases import ALIASES, KNOWN_KEYS
 from leadline_ingest.prospects.csv.outcome import CsvRefused, ProspectRow
 from leadline_ingest.prospects.csv.records import TOO_MANY_CELLS, Flaw
+from leadline_text.clip import clip
 
 FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 MAX_COLUMNS = 1_000
@@ -123,8 +124,7 @@ def _refuse_useless(sources: dict[str, list[int]], width: int) -> None:
 
 
 def _printable(title: str) -> str:
-    clean = _UNPRINTABLE.sub(" ", title).strip()
-    return clean if len(clean) <= _SHOWN_CHARACTERS else clean[: _SHOWN_CHARACTERS - 1] + "…"
+    return clip(_UNPRINTABLE.sub(" ", title).strip(), _SHOWN_CHARACTERS)
 
 
 def _listed(titles: list[str]) -> str:
