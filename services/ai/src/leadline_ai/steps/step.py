@@ -14,7 +14,6 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from leadline_ai.prompt_text import fence, first_fault, one_line
 from leadline_ai.providers.port import Question
 from leadline_contracts.inbound import (
-from leadline_text.clip import clip
     Category,
     Classification,
     ClassifyStep,
@@ -28,6 +27,7 @@ from leadline_text.clip import clip
     UnknownExtraction,
     checked_output,
 )
+from leadline_text.clip import clip
 
 AskedStep = ClassifyStep | ExtractStep | JudgeStep
 STEPS: Mapping[str, type[AskedStep]] = {step.TYPE: step for step in (ClassifyStep, ExtractStep, JudgeStep)}
