@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from leadline_inbound.classify import classify
 from leadline_inbound.extract import extract
 from leadline_inbound.guard_rails import guard_rails
+from leadline_inbound.message import MAX_CHARACTERS
 from leadline_inbound.outputs import (
     BudgetRange,
     Category,
@@ -30,7 +31,6 @@ from leadline_inbound.outputs import (
 from leadline_inbound.prioritise import judge
 from leadline_inbound.route import default_route
 from leadline_inbound.signals import read_signals
-from leadline_inbound.words import MAX_CHARACTERS
 
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 LABELS = {

@@ -8,7 +8,6 @@ from leadline_inbound.amounts import find_amounts
 from leadline_inbound.extract import extract
 from leadline_inbound.mail import read_message
 from leadline_inbound.outputs import Extraction, SalesExisting, SalesNew, Support
-from leadline_inbound.patterns import PhraseBook
 
 RECEIVED = date(2026, 11, 20)  # a Friday
 
@@ -279,21 +278,3 @@ def test_severity_grows_with_what_is_said() -> None:
         severity("Third time nobody came, this is unacceptable, the flat is flooded, I call my lawyer")
         == "high"
     )
-
-
-def test_phrases_mind_gaps_prefixes_and_the_longest() -> None:
-    """The longest phrase masks the words of the others; a gap ends with its clause."""
-    book = PhraseBook(
-        [("my ~ order", "order"), ("cancel*", "cancel"), ("cancel my", "both"), ("order", "bare")]
-    )
-    assert [hit.value for hit in book.find(["my", "last", "big", "order"])] == [("order",)]
-    assert [hit.value for hit in book.find(["my", ",", "order"])] == [("bare",)]
-    assert [hit.value for hit in book.find(["cancelled"])] == [("cancel",)]
-    assert [hit.value for hit in book.find(["cancel", "my"])] == [("both",)]
-
-
-@pytest.mark.parametrize("phrase", ["~ order", "order ~", "a ~ b ~ c ~ d", "abc*", ""])
-def test_phrases_that_would_match_too_much_are_refused(phrase: str) -> None:
-    """A slip in a data file is an error at loading, with the phrase in it."""
-    with pytest.raises(ValueError, match="a p"):
-        PhraseBook([(phrase, True)])

@@ -4,9 +4,10 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from leadline_inbound.message import Message
 from leadline_inbound.outputs import BudgetRange
 from leadline_inbound.wordlists import fields, word_set
-from leadline_inbound.words import Message, fold_letters
+from leadline_text.tokens import fold_letters
 
 _NEAR = 5  # words
 _BEFORE = 3  # words

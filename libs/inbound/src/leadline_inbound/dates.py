@@ -13,10 +13,10 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict
 
 from leadline_inbound.lexicon import load
+from leadline_inbound.message import Message, phrase_book
 from leadline_inbound.outputs import Language, Timeline
-from leadline_inbound.patterns import PhraseBook
 from leadline_inbound.wordlists import fields, word_set
-from leadline_inbound.words import Message
+from leadline_text.phrases import Phrases
 
 _NUMERIC = re.compile(
     r"(?<![\w./-])(?:(?P<iso>\d{4}-\d{1,2}-\d{1,2})"
@@ -164,9 +164,9 @@ def _when(start: int, stop: int, day: date, received: date) -> When:
 def _worded(message: Message, received: date) -> Iterator[When]:
     words = message.words
     hits = _book().find(words)
-    next_weeks = {hit.start for hit in hits if isinstance(hit.value[0], _Relative) and hit.value[0].days == 8}
+    next_weeks = {hit.start for hit in hits if isinstance(hit.value, _Relative) and hit.value.days == 8}
     for hit in hits:
-        value = hit.value[0]
+        value = hit.value
         if value is None or _is_over(words, hit.start, hit.stop):
             continue
         if isinstance(value, _Month):
@@ -245,7 +245,7 @@ def _data() -> _Data:
 
 
 @cache
-def _book() -> PhraseBook[_Word]:
+def _book() -> Phrases[_Word]:
     data = _data()
     listed: list[tuple[str, _Word]] = [(phrase, None) for phrase in data.masks.phrases]
     for number, names in enumerate(data.months.names, 1):
@@ -254,4 +254,4 @@ def _book() -> PhraseBook[_Word]:
         listed += [(name, _Weekday(number)) for name in names]
     listed += [(phrase, relative) for relative in data.relative for phrase in relative.phrases]
     listed += [(phrase, unit) for unit in data.units.names for phrase in unit.phrases]
-    return PhraseBook(listed)
+    return phrase_book(listed)

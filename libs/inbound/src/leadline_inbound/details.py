@@ -3,6 +3,7 @@
 import re
 from functools import cache
 
+from leadline_inbound.message import Message, excerpt
 from leadline_inbound.outputs import Language
 from leadline_inbound.wordlists import (
     account_book,
@@ -12,7 +13,7 @@ from leadline_inbound.wordlists import (
     service_books,
     word_set,
 )
-from leadline_inbound.words import CLAUSE_ENDS, Message, excerpt
+from leadline_text.tokens import CLAUSE_ENDS
 
 _READ = 2_000  # words; who writes more has said by then who and where they are
 _LONGEST = 200
@@ -55,12 +56,12 @@ def location(message: Message, language: Language | None) -> str | None:
         if start < len(message.words) and _POSTCODE.fullmatch(message.words[start]):
             start += 1
         if start in known:
-            return message.quote(start, known[start])
+            return message.excerpt(start, known[start])
         if language in fields().place.known_only_in or not _leads_to_place(message, hit.stop - 1):
             continue
         if (stop := _end_of_place(message, start)) > start:
-            return message.quote(start, stop)
-    return next((message.quote(*span) for span in known.items() if _stands_out(message, span[0])), None)
+            return message.excerpt(start, stop)
+    return next((message.excerpt(*span) for span in known.items() if _stands_out(message, span[0])), None)
 
 
 def account_hint(message: Message) -> str | None:
@@ -90,7 +91,7 @@ def _introduced(message: Message) -> str | None:
         if stop == start and certain and _may_be_name(message, start):
             stop += 1
         if stop > start:
-            return message.quote(start, stop, _LONGEST)
+            return message.excerpt(start, stop, _LONGEST)
     return None
 
 
@@ -124,7 +125,7 @@ def _noun_phrase(message: Message, start: int) -> str | None:
     named = message.words[start:stop]
     if not named or named[0] in books.vague or named[0] in books.ends or not any(len(w) > 2 for w in named):
         return None
-    return message.quote(start, stop, _LONGEST)
+    return message.excerpt(start, stop, _LONGEST)
 
 
 def _end_of_place(message: Message, start: int) -> int:

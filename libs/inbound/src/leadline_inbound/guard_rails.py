@@ -11,6 +11,7 @@
 from dataclasses import dataclass, replace
 
 from leadline_inbound.lexicon import LANGUAGES, routing
+from leadline_inbound.message import excerpt
 from leadline_inbound.outputs import (
     Category,
     DefaultLike,
@@ -19,7 +20,6 @@ from leadline_inbound.outputs import (
     RouteQueue,
 )
 from leadline_inbound.prioritise import signals_of_weight
-from leadline_inbound.words import excerpt
 
 _SENTENCE = 600
 

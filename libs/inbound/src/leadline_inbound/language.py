@@ -7,8 +7,9 @@ from functools import cache
 from itertools import pairwise
 
 from leadline_inbound.lexicon import LANGUAGES, languages
+from leadline_inbound.message import Message, letters, words_of
 from leadline_inbound.outputs import Language
-from leadline_inbound.words import Message, fold_letters, letters, words_of
+from leadline_text.tokens import fold_letters
 
 _READ = 300  # words
 _READ_LETTERS = 2_000

@@ -7,6 +7,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from leadline_inbound.data_files import read_data
+from leadline_inbound.message import phrase_book
 from leadline_inbound.outputs import (
     BudgetRange,
     Category,
@@ -18,7 +19,7 @@ from leadline_inbound.outputs import (
     SignalKind,
     Timeline,
 )
-from leadline_inbound.patterns import PhraseBook
+from leadline_text.phrases import Phrases
 
 LANGUAGES: tuple[Language, ...] = ("en", "es", "de", "fr", "pt")
 
@@ -168,9 +169,9 @@ def signals() -> Signals:
 
 
 @cache
-def signal_phrases() -> PhraseBook[tuple[str, Language]]:
+def signal_phrases() -> Phrases[tuple[str, Language]]:
     """All phrases of all signals, each with the signal's id and its language."""
-    return PhraseBook(
+    return phrase_book(
         (phrase, (name, language))
         for name, signal in signals().signal.items()
         for language in LANGUAGES

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from functools import cache
 
-from leadline_inbound.patterns import PhraseBook
+from leadline_inbound.message import Message, normalise, read_body, words_of
 from leadline_inbound.wordlists import book, fields, word_set
-from leadline_inbound.words import Message, normalise, read_body, words_of
+from leadline_text.phrases import Phrases
 
 _LINE = 200
 _LOOKED_AT = 200  # lines that may begin a quotation
@@ -15,9 +15,9 @@ _NAME_WORDS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Marks:
-    sign_offs: PhraseBook[bool]
-    replies: PhraseBook[bool]
-    originals: PhraseBook[bool]
+    sign_offs: Phrases[bool]
+    replies: Phrases[bool]
+    originals: Phrases[bool]
     headers: frozenset[str]
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from leadline_inbound.lexicon import routing
+from leadline_inbound.message import excerpt
 from leadline_inbound.outputs import (
     Category,
     DefaultLike,
@@ -13,7 +14,6 @@ from leadline_inbound.outputs import (
     Priority,
     RouteQueue,
 )
-from leadline_inbound.words import excerpt
 
 _SENTENCE = 600
 _FOLLOWUPS = 10

@@ -6,6 +6,7 @@ from typing import Final
 from leadline_inbound.amounts import read_budget
 from leadline_inbound.dates import find_times
 from leadline_inbound.lexicon import routing, signals
+from leadline_inbound.message import excerpt
 from leadline_inbound.outputs import (
     Category,
     ExtractionLike,
@@ -15,7 +16,6 @@ from leadline_inbound.outputs import (
     SignalKind,
 )
 from leadline_inbound.signals import Reading, read_signals
-from leadline_inbound.words import excerpt
 
 _EVIDENCE = 120
 _ANY_DAY: Final = date(2000, 1, 1)  # which words speak of a time does not depend on the day
@@ -61,7 +61,7 @@ def _signals(reading: Reading, extraction: ExtractionLike) -> list[Signal]:
         found.append(_signal("budget", levels.budget[extraction.budget_range], evidence))
     if extraction.timeline != "unknown":
         times = find_times(reading.message, reading.tongue.language, _ANY_DAY)
-        evidence = reading.message.quote(times[0].start, times[0].stop) if times else extraction.timeline
+        evidence = reading.message.excerpt(times[0].start, times[0].stop) if times else extraction.timeline
         found.append(_signal("timeline", levels.timeline[extraction.timeline], evidence))
     return found
 

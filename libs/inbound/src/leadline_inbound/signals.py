@@ -7,8 +7,8 @@ from leadline_inbound.amounts import Amount, find_amounts
 from leadline_inbound.language import Tongue, is_negated, tell_language
 from leadline_inbound.lexicon import signal_phrases, signals
 from leadline_inbound.mail import read_message
+from leadline_inbound.message import Message
 from leadline_inbound.outputs import Language
-from leadline_inbound.words import Message
 from leadline_text.phrases import Found
 
 STEERING = "injection"
@@ -20,7 +20,7 @@ _SHOUT_SHARE = 0.7
 _SHORTENERS = ("bit.ly", "tinyurl.com", "t.co/", "goo.gl", "cutt.ly", "rb.gy", "is.gd", "xn--")
 _DOUBTFUL_ENDINGS = (".xyz", ".top", ".click", ".win", ".vip", ".club", ".ru", ".biz", ".online", ".live")
 
-_Hit = Found[tuple[tuple[str, Language], ...]]
+_Hit = Found[tuple[str, Language]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +63,18 @@ def read_signals(text: str) -> Reading:
     amounts = find_amounts(message)
     said = [hit for hit in hits if hit.start not in struck or _is(hit, STEERING)]
     seen = _seen(whole, said, tongue.language) | _structure(message, amounts)
-    steered = frozenset(name for hit in hits if hit.start in struck for name, _ in hit.value) - {STEERING}
+    steered = frozenset(name for hit in hits if hit.start in struck for name, _ in hit.values) - {STEERING}
     greeted = {place for hit in hits if _is(hit, "greeting") for place in range(hit.start, hit.stop)}
     bare = all(place in greeted for place, word in enumerate(message.words) if word.isalnum())
     return Reading(message, whole, tongue, seen, steered, tuple(amounts), bare)
 
 
 def _is(hit: _Hit, name: str) -> bool:
-    return any(known == name for known, _ in hit.value)
+    return any(known == name for known, _ in hit.values)
 
 
 def _spoken(hit: _Hit) -> frozenset[Language]:
-    return frozenset(language for _, language in hit.value)
+    return frozenset(language for _, language in hit.values)
 
 
 def _different(message: Message, hits: Iterable[_Hit]) -> list[_Hit]:
@@ -95,12 +95,12 @@ def _seen(message: Message, hits: Iterable[_Hit], language: Language | None) -> 
     quotes: dict[str, dict[tuple[str, ...], str]] = {}
     for hit in hits:
         words = message.words[hit.start : hit.stop]
-        for name in dict.fromkeys(name for name, _ in hit.value):
+        for name in dict.fromkeys(name for name, _ in hit.values):
             known = quotes.setdefault(name, {})
             denied = signals().signal[name].negatable and _is_denied(message, hit, language)
             if words not in known and not denied:
                 quoted = len(known) < _MOST_EVIDENCE
-                known[words] = message.quote(hit.start, hit.stop, _EVIDENCE) if quoted else ""
+                known[words] = message.excerpt(hit.start, hit.stop, _EVIDENCE) if quoted else ""
     return {
         name: Seen(len(known), tuple(filter(None, known.values()))) for name, known in quotes.items() if known
     }

@@ -6,9 +6,10 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict
 
 from leadline_inbound.lexicon import load
+from leadline_inbound.message import phrase_book, words_of
 from leadline_inbound.outputs import BudgetRange, Language, SignalKind, Timeline
-from leadline_inbound.patterns import PhraseBook
-from leadline_inbound.words import fold_letters, words_of
+from leadline_text.phrases import Phrases
+from leadline_text.tokens import fold_letters
 
 
 class _Data(BaseModel):
@@ -129,17 +130,17 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(words_of(text))
 
 
-def book(phrases: tuple[str, ...]) -> PhraseBook[bool]:
+def book(phrases: tuple[str, ...]) -> Phrases[bool]:
     """Phrases that all stand for the same."""
-    return PhraseBook((phrase, True) for phrase in phrases)
+    return phrase_book((phrase, True) for phrase in phrases)
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceBooks:
     """What stands before a service's name, the better phrases first."""
 
-    first: PhraseBook[bool]
-    then: PhraseBook[bool]
+    first: Phrases[bool]
+    then: Phrases[bool]
     ends: frozenset[str]
     links: frozenset[str]
     vague: frozenset[str]
@@ -158,8 +159,8 @@ def service_books() -> ServiceBooks:
 class PlaceBooks:
     """What stands before a place, and the places that are known."""
 
-    before: PhraseBook[bool]
-    known: PhraseBook[bool]
+    before: Phrases[bool]
+    known: Phrases[bool]
     never: frozenset[str]
 
 
@@ -175,7 +176,7 @@ def place_books() -> PlaceBooks:
 class NameBooks:
     """What stands before a name."""
 
-    before: PhraseBook[bool]
+    before: Phrases[bool]
     certain: frozenset[str]
     never: frozenset[str]
     titles: frozenset[str]
@@ -189,6 +190,6 @@ def name_books() -> NameBooks:
 
 
 @cache
-def account_book() -> PhraseBook[bool]:
+def account_book() -> Phrases[bool]:
     """What stands before the number of a customer or an order."""
     return book(fields().account.before)

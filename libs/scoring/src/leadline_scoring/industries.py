@@ -7,7 +7,7 @@ from functools import lru_cache
 from leadline_scoring.evidence import excerpt
 from leadline_scoring.icp import Icp
 from leadline_scoring.taxonomy import Industry, taxonomy
-from leadline_text.phrases import read_text
+from leadline_text.tokens import read_text
 
 _READ = 300
 

@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from leadline_scoring.data_files import read_data
 from leadline_scoring.industries import IndustryFit
 from leadline_scoring.titles import Seniority
-from leadline_text.phrases import Phrases, fold
+from leadline_text.phrases import Phrases
+from leadline_text.tokens import fold
 
 MODEL_NAMES = ("standard", "graded")
 MAX_LAYER_POINTS = 50

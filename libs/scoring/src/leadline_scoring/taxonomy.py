@@ -13,7 +13,8 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from leadline_scoring.data_files import read_data
-from leadline_text.phrases import SEPARATORS, Found, Phrases, Text, expand, fold, read_text
+from leadline_text.phrases import Found, Phrases, expand
+from leadline_text.tokens import SEPARATORS, Text, fold, read_text
 
 _READ = 500
 _SAME_WITH_S = frozenset({"news", "saas", "paas", "iaas", "gas"})

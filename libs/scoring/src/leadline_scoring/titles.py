@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict
 
 from leadline_scoring.data_files import read_data
 from leadline_scoring.evidence import excerpt
-from leadline_text.phrases import SEPARATORS, Found, Phrases, Text, expand, read_text
+from leadline_text.phrases import Found, Phrases, expand
+from leadline_text.tokens import SEPARATORS, Text, read_text
 
 _READ = 300
 _REMEMBERED = 32_768

@@ -1,3 +1,1 @@
-"""Reading free text: words and known phrases in them."""
-
-__version__ = "0.1.0"
+"""Reading free text: its words, the known phrases in them, and short forms to show."""

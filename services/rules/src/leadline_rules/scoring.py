@@ -14,7 +14,7 @@ from leadline_scoring.icp import Icp, read_role, wanted_role
 from leadline_scoring.industries import match_industry
 from leadline_scoring.models import FitPoints, ScoringModel, SeniorityPoints, TitleKeywordPoints
 from leadline_scoring.titles import Seniority, title_words
-from leadline_text.phrases import read_text
+from leadline_text.tokens import read_text
 
 _READ = 300
 """Characters of a title or an industry that are read, and that a cache entry is known by."""

@@ -1,25 +1,20 @@
 """A message as words: without links, quoted replies and signature, folded, and cut into clauses."""
 
 import re
-import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from typing import TypeVar
 
 from leadline_text.clip import clip, one_line, printable
+from leadline_text.phrases import Phrases
+from leadline_text.tokens import CLAUSE_ENDS, MESSAGES, SENTENCE_ENDS, Text, fold_letters, plain_prose
+
+T = TypeVar("T")
 
 MAX_CHARACTERS = 20_000
 _MOST_WORDS = 6_000  # prose of that length has about 4,500, signs included
-_PIECE = 256  # a long run of combining marks takes quadratic time to normalise
 
-SENTENCE_ENDS = frozenset({".", "!", "?", "\n", ";"})
-CLAUSE_ENDS = SENTENCE_ENDS | {",", ":", "(", ")", "-"}
-
-_HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _WRAPPED = re.compile(r"(?<=[^\n.!?:;,>])[ \t]{0,9}\n(?=[a-zà-öø-ÿ])")
-_TOKEN = re.compile(r"[^\W_]+|[.](?!\d)|,(?!\d)|[!?]+|\n+|[;:()%]|(?<=\s)[-\u2013](?=\s)|[\u2014\u2026]")
-_SIGNS = {"!": "!", "?": "?", "\n": "\n", "\u2013": "-", "\u2014": "-", "\u2026": "."}
-_STRETCHED = re.compile(r"([^\W\d])\1{2,}")
 _LINK = re.compile(
     r"(?:https?://|www\.)[^\s<>\"]+"
     r"|(?<![\w.@+-])(?:[\w-]{1,63}\.){1,4}"
@@ -30,36 +25,21 @@ _LINK = re.compile(
 _ADDRESS = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4}")
 
 
-def _base_letters() -> dict[int, str]:
-    table = {ord("ß"): "s", ord("æ"): "a", ord("œ"): "o", ord("ø"): "o", ord("ł"): "l", ord("đ"): "d"}
-    for code in (*range(0xC0, 0x250), *range(0x1E00, 0x1F00)):
-        letter = unicodedata.normalize("NFD", chr(code))[0]
-        if letter.isascii():
-            table.setdefault(code, letter)
-    return table
-
-
-_BASE_LETTERS = _base_letters()
-
-
 @dataclass(frozen=True, slots=True)
-class Message:
-    """`words[i]` is the folded word or the sign at `source[spans[i][0]:spans[i][1]]`.
+class Message(Text):
+    """A message as words.
 
     `plain` is `source` folded letter by letter, with blanks for links and addresses. `signed` is the line
     below a sign-off.
     """
 
-    source: str
     plain: str
-    words: tuple[str, ...]
-    spans: tuple[tuple[int, int], ...]
     links: tuple[str, ...]
     signed: str | None = None
 
-    def quote(self, start: int, stop: int, most: int = 60) -> str:
-        """The words from `start` up to, not including, `stop`, on one line of at most `most` characters."""
-        return excerpt(self.source[self.spans[start][0] : self.spans[stop - 1][1]], most)
+    def excerpt(self, start: int, stop: int, limit: int = 60) -> str:
+        """The words from `start` up to, not including, `stop`, on one line of at most `limit` characters."""
+        return excerpt(self.quote(start, stop), limit)
 
     def sentence(self, index: int) -> range:
         """The places of the sentence around a word."""
@@ -93,22 +73,17 @@ def excerpt(text: str, limit: int) -> str:
 
 def normalise(text: str) -> str:
     """The first 20,000 characters of `text` in one spelling: compatibility forms plain, nothing hidden."""
-    text = text[:MAX_CHARACTERS]
-    if not text.isascii():
-        pieces = range(0, len(text), _PIECE)
-        text = "".join(unicodedata.normalize("NFKC", text[at : at + _PIECE]) for at in pieces)
-        text = _HIDDEN.sub("", text).replace("\u0130", "I")[:MAX_CHARACTERS]
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def fold_letters(text: str) -> str:
-    """`text` in small letters without accents, of the same length."""
-    return text.lower().translate(_BASE_LETTERS)
+    return plain_prose(text[:MAX_CHARACTERS])[:MAX_CHARACTERS]
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """The folded words and signs of a phrase."""
-    return tuple(_word(token) for token in _TOKEN.findall(fold_letters(normalise(text))))
+    """The folded words and signs of a phrase, or of the first 20,000 characters of a text."""
+    return MESSAGES.cut(fold_letters(normalise(text)))[0]
+
+
+def phrase_book(phrases: Iterable[tuple[str, T]]) -> Phrases[T]:
+    """Phrases to find in messages; one that is listed for several values gives them all."""
+    return Phrases(phrases, read=MESSAGES.read, clause_ends=MESSAGES.clause_ends, several=True)
 
 
 def read_body(body: str, signed: str | None = None) -> Message:
@@ -117,20 +92,13 @@ def read_body(body: str, signed: str | None = None) -> Message:
     links = tuple(found.group() for found in _LINK.finditer(source))
     bare = _blank(_LINK, _blank(_ADDRESS, source))
     plain = fold_letters(bare)
-    tokens = list(islice(_TOKEN.finditer(plain), _MOST_WORDS))
-    known = {raw: _word(raw) for raw in {token.group() for token in tokens}}
-    words = tuple(known[token.group()] for token in tokens)
-    spans = tuple(token.span() for token in tokens)
-    return Message(source, plain, words, spans, links, signed)
+    words, spans = MESSAGES.cut(plain, _MOST_WORDS)
+    return Message(source, words, spans, plain, links, signed)
 
 
 def letters(words: Sequence[str]) -> list[str]:
     """The words that are words, not signs or numbers."""
     return [word for word in words if word[0].isalpha()]
-
-
-def _word(raw: str) -> str:
-    return _SIGNS.get(raw[0]) or _STRETCHED.sub(r"\1", raw)
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:
