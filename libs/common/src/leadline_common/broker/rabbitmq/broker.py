@@ -24,7 +24,7 @@ from leadline_common.broker.rabbitmq.messages import to_amqp
 from leadline_common.broker.rabbitmq.subscription import RabbitSubscription
 from leadline_common.broker.rabbitmq.suspects import Quarantine
 from leadline_contracts.errors import Permanent, SettingsError, Unavailable
-from leadline_contracts.topology import EXCHANGE, QUEUES, ROUTED_TYPES, Queue
+from leadline_contracts.topology import LEADLINE, Queue, Topology
 
 _IN_FLIGHT = 256
 """Unconfirmed publishes at once; the rate no longer grows beyond that."""
@@ -44,15 +44,16 @@ class RabbitBroker(Broker):
     within these still counts against all it held; after DELIVERY_LIMIT times the server dead-letters it.
     """
 
-    def __init__(self, connection: AbstractRobustConnection) -> None:
+    def __init__(self, connection: AbstractRobustConnection, topology: Topology) -> None:
         self._connection = connection
+        self._topology = topology
         self._publishing: Channel | None = None
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
         self._quarantine = Quarantine()
 
     @classmethod
-    async def connect(cls, url: str) -> Self:
+    async def connect(cls, url: str, topology: Topology = LEADLINE) -> Self:
         """Connect and declare the topology.
 
         Raises SettingsError where the URL cannot be read, and Unavailable, naming host and reason, where
@@ -62,7 +63,7 @@ class RabbitBroker(Broker):
         connection = RobustConnection(
             make_url(url, heartbeat=_HEARTBEAT, reconnect_interval=_RECONNECT_SECONDS)
         )
-        broker = cls(connection)
+        broker = cls(connection, topology)
         try:
             try:
                 with reaching_rabbitmq():
@@ -81,8 +82,9 @@ class RabbitBroker(Broker):
     async def publish(self, messages: Sequence[Message]) -> None:
         """Publish to the exchange by type, several unconfirmed at once."""
         channel = await self._publisher()
-        exchange = await channel.get_exchange(EXCHANGE, ensure=False)
-        await self._put(exchange, [(m.type, m, m.type in ROUTED_TYPES) for m in map(outgoing, messages)])
+        exchange = await channel.get_exchange(self._topology.exchange, ensure=False)
+        routed = self._topology.routed_types
+        await self._put(exchange, [(m.type, m, m.type in routed) for m in map(outgoing, messages)])
 
     async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
         """Publish to one queue by its name."""
@@ -99,15 +101,17 @@ class RabbitBroker(Broker):
         with reaching_rabbitmq():
             async with asyncio.timeout(TIMEOUT):
                 channel = await open_channel(self._connection, confirms=False)
-                if queue in QUEUES:
+                ours = queue in self._topology.queues
+                if ours:
                     await rabbitmq_topology.declare_suspects(channel, queue)
-                subscription = RabbitSubscription(channel, queue, self.move, self._quarantine)
+                quarantine = self._quarantine if ours else None
+                subscription = RabbitSubscription(channel, queue, self.move, quarantine)
                 await subscription.start(prefetch)
         return subscription
 
     async def depth(self, queue: str) -> int:
         """Ask how many messages are ready in the queue of that name, those among its suspects too."""
-        suspects = [one.suspects for one in QUEUES if one.name == queue]
+        suspects = [one.suspects for one in self._topology.queues if one.name == queue]
         async with short_channel(self._connection, TIMEOUT) as channel:
             try:
                 found = [await channel.declare_queue(name, passive=True) for name in (queue, *suspects)]
@@ -144,7 +148,7 @@ class RabbitBroker(Broker):
             async with asyncio.timeout(TIMEOUT), self._opening:
                 if self._publishing is None or self._publishing.is_closed:
                     channel = await open_channel(self._connection, confirms=True)
-                    await rabbitmq_topology.declare(channel)
+                    await rabbitmq_topology.declare(channel, self._topology)
                     self._publishing = channel
                 return self._publishing
 

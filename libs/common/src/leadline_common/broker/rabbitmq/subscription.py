@@ -16,7 +16,7 @@ from leadline_common.broker.rabbitmq.channels import TIMEOUT, reaching_rabbitmq
 from leadline_common.broker.rabbitmq.messages import from_amqp, returns_of
 from leadline_common.broker.rabbitmq.suspects import Quarantine
 from leadline_contracts.errors import Permanent, Unavailable
-from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, SUSPECT_AFTER, Queue
+from leadline_contracts.topology import DELIVERY_LIMIT, SUSPECT_AFTER, Queue
 
 _PAUSE = 1.0
 """Seconds until a move is tried again, and that others have before the suspect of the last death."""
@@ -33,7 +33,7 @@ class RabbitSubscription(Subscription):
     After `close` the channel stays for what is unsettled, until the broker closes.
     """
 
-    def __init__(self, channel: Channel, queue: Queue, move: Move, quarantine: Quarantine) -> None:
+    def __init__(self, channel: Channel, queue: Queue, move: Move, quarantine: Quarantine | None) -> None:
         self.channel = channel
         self.queue = queue
         self.move = move
@@ -54,7 +54,7 @@ class RabbitSubscription(Subscription):
             self._tag = await source.consume(self._on_message)
         except ChannelNotFoundEntity:
             raise Permanent(f"RabbitMQ has no queue {self.queue.name}") from None
-        if self.queue in QUEUES:
+        if self._quarantine:
             self._quarantine.add(self)
 
     async def receive(self) -> Delivery:
@@ -129,7 +129,7 @@ class RabbitSubscription(Subscription):
             return
         delivery = RabbitDelivery(self, incoming)
         deaths = returns_of(incoming)
-        if deaths < SUSPECT_AFTER or self.queue not in QUEUES:
+        if deaths < SUSPECT_AFTER or self._quarantine is None:
             self._arrived.put_nowait(delivery)
             return
         log.warning("message_suspected", queue=self.queue.name, message_id=delivery.message.id, deaths=deaths)
@@ -139,7 +139,8 @@ class RabbitSubscription(Subscription):
     def _end(self) -> list["RabbitDelivery"]:
         """Wake everybody who waits and return what nobody received."""
         self._ended = True
-        self._quarantine.discard(self)
+        if self._quarantine:
+            self._quarantine.discard(self)
         unseen = [self._arrived.get_nowait() for _ in range(self._arrived.qsize())]
         self._arrived.put_nowait(None)
         return [delivery for delivery in unseen if delivery is not None]

@@ -3,17 +3,17 @@
 from aio_pika import ExchangeType
 from aio_pika.abc import AbstractChannel, FieldValue
 
-from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, QUEUES, RETRY_DELAYS, Queue
+from leadline_contracts.topology import DELIVERY_LIMIT, RETRY_DELAYS, Queue, Topology
 
 Arguments = dict[str, FieldValue]
 
 _QUORUM: Arguments = {"x-queue-type": "quorum"}
 
 
-async def declare(channel: AbstractChannel) -> None:
+async def declare(channel: AbstractChannel, topology: Topology) -> None:
     """Declare the exchange, all queues and their bindings."""
-    exchange = await channel.declare_exchange(EXCHANGE, ExchangeType.TOPIC, durable=True)
-    for queue in QUEUES:
+    exchange = await channel.declare_exchange(topology.exchange, ExchangeType.TOPIC, durable=True)
+    for queue in topology.queues:
         # The queues that take a queue's dead letters come before it.
         await channel.declare_queue(queue.dead, durable=True, arguments=_QUORUM)
         await declare_suspects(channel, queue)
