@@ -9,10 +9,16 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry, Counter
 
+from leadline_common import __version__
 from leadline_common.process import health_server as worker_health
 from leadline_common.process.health_server import serving_health
 from leadline_common.process.service import Health, Service
 from leadline_contracts.errors import SettingsError, Unavailable
+
+
+def ready_body(status: str, store: str) -> dict[str, object]:
+    """What /health/ready answers, the version of what runs among it."""
+    return {"status": status, "version": __version__, "checks": {"store": store}}
 
 
 class Store:
@@ -57,11 +63,18 @@ async def test_readiness_follows_what_the_service_stands_on(
 ) -> None:
     """Ready while each check answers; unready with the reason while one does not, and while stopping."""
     answer = await get(address, path)
-    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "checks": {"store": "ok"}})
+    assert (answer.status_code, answer.json()) == (
+        200,
+        ready_body("ok", "ok"),
+    )
     store.away = True
     answer = await get(address, path)
     assert answer.status_code == 503
-    assert answer.json() == {"status": "unready", "checks": {"store": "the store does not answer"}}
+    assert answer.json() == {
+        "status": "unready",
+        "version": __version__,
+        "checks": {"store": "the store does not answer"},
+    }
     health.stopping = True
     assert (await get(address, path)).json()["checks"] == {"process": "is stopping"}
 

@@ -16,6 +16,7 @@ from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 from litestar.response import Stream
 from litestar.types import ASGIApp
 
+from leadline_common import __version__
 from leadline_common.http.api import MAX_BODY, build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
@@ -36,6 +37,11 @@ RAISED = {
     "refused": HTTPException("Not for you", status_code=403),
     "litestar_bug": HTTPException(SECRET, status_code=500),
 }
+
+
+def ready_body(status: str, store: str) -> dict[str, object]:
+    """What /health/ready answers, the version of what runs among it."""
+    return {"status": status, "version": __version__, "checks": {"store": store}}
 
 
 @post("/things")
@@ -338,11 +344,19 @@ async def test_readiness_follows_what_the_service_stands_on(
     client: httpx.AsyncClient, store: Store, health: Health, path: str
 ) -> None:
     """Ready while each check answers; unready with the reason while one does not, and while stopping."""
-    assert (await client.get(path)).json() == {"status": "ok", "checks": {"store": "ok"}}
+    assert (await client.get(path)).json() == {
+        "status": "ok",
+        "version": __version__,
+        "checks": {"store": "ok"},
+    }
     store.away = True
     answer = await client.get(path)
     assert answer.status_code == 503
-    assert answer.json() == {"status": "unready", "checks": {"store": "the store does not answer"}}
+    assert answer.json() == {
+        "status": "unready",
+        "version": __version__,
+        "checks": {"store": "the store does not answer"},
+    }
     store.away, health.stopping = False, True
     answer = await client.get(path)
     assert (answer.status_code, answer.json()["checks"]) == (503, {"process": "is stopping"})

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Message
+from leadline_common.clock import now
 from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.ids import new_id
@@ -29,7 +30,7 @@ from leadline_contracts.topology import RESULT_LEADS, Queue
 from leadline_ingest.accounts.passwords import Passwords
 from leadline_ingest.accounts.routes import account_routes
 from leadline_ingest.accounts.service import Accounts
-from leadline_ingest.app import Ingest, build, now
+from leadline_ingest.app import Ingest, build
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.routes import prospect_routes

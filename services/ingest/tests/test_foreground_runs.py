@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.clock import now
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import LOCAL_OWNER
-from leadline_ingest.app import now
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.store import Run, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore

@@ -9,10 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.clock import now
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import NotFound, Problem
 from leadline_contracts.scoring import Offer
-from leadline_ingest.app import now
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.service import RunProgress, RunRequest, Runs
 from leadline_ingest.runs.store import RunState

@@ -13,6 +13,7 @@ import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
 from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.clock import now
 from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.server import serving
@@ -22,7 +23,7 @@ from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.inbound import StepName
 from leadline_contracts.topology import AI_EXTRACT
-from leadline_results.app import build_workflows, now
+from leadline_results.app import build_workflows
 from leadline_results.workflows import change_stream
 from leadline_results.workflows.machine import Workflow, apply
 from leadline_results.workflows.routes import workflow_routes

@@ -3,13 +3,14 @@
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from pwdlib import PasswordHash
 
 from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.clock import now
 from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.openapi import whole_document
@@ -96,11 +97,6 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics, *, paused: Colle
 def build_accounts(store: AccountStore, tokens: Tokens, token_hours: float) -> Accounts:
     """Return the accounts over the given store."""
     return Accounts(store, Passwords(PasswordHash.recommended()), tokens, timedelta(hours=token_hours), now)
-
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)
 
 
 async def migrate() -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.clock import now
 from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.openapi import whole_document
@@ -119,11 +119,6 @@ def build_workflows(broker: Broker, store: WorkflowStore, metrics: Metrics) -> W
         told={"broker": broker.ping},
     )
     return Workflows(service, WorkflowRetry(store, states, broker, now))
-
-
-def now() -> datetime:
-    """Return the time, in UTC."""
-    return datetime.now(UTC)
 
 
 async def migrate() -> None:

@@ -3,12 +3,13 @@
 from litestar.types import ControllerRouterHandler
 
 from leadline_ai.settings import AssessorSettings
+from leadline_common.clock import now
 from leadline_common.http.api import describe
 from leadline_common.http.auth import Tokens
 from leadline_common.http.openapi import Document
 from leadline_ingest.accounts.routes import account_routes
 from leadline_ingest.accounts.service import Accounts
-from leadline_ingest.app import build_accounts, now
+from leadline_ingest.app import build_accounts
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.prospects.routes import prospect_routes
 from leadline_ingest.runs.routes import run_routes

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from rich.progress import Progress
 
+from leadline_common.clock import now
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import AiSpend, AiStatus, ModelName, OfferSpec
-from leadline_ingest.app import now
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.service import RunRequest

@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import ValidationError
 from rich.progress import Progress
 
+from leadline_common.clock import now
 from leadline_contracts.envelope import LOCAL_OWNER, describe
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import OfferSpec
-from leadline_ingest.app import now
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.uploads import UploadMemory, UploadReceiver, UploadReport, receiving
 from leadline_ingest.store import IngestStore

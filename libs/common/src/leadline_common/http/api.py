@@ -17,6 +17,7 @@ from litestar.static_files import create_static_files_router
 from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Receive, Scope, Send
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from leadline_common import __version__
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.cross_site import guarded
 from leadline_common.http.middleware import observed
@@ -139,7 +140,7 @@ def _operations(health: Health, metrics: Metrics) -> list[ControllerRouterHandle
     )
     async def ready() -> Response[dict[str, Any]]:
         fine, checks = await health.ready()
-        body = {"status": "ok" if fine else "unready", "checks": checks}
+        body = {"status": "ok" if fine else "unready", "version": __version__, "checks": checks}
         return Response(body, status_code=200 if fine else 503)
 
     @get(

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from leadline_common import __version__
 from leadline_common.process.signals import end_when_told
 from leadline_contracts.errors import SettingsError
 
@@ -36,6 +37,7 @@ def run_service(
     program = argparse.ArgumentParser(
         f"leadline-{name}", description=f"Leadline's {name} service.", epilog=_SETTINGS
     )
+    program.add_argument("--version", action="version", version=f"leadline-{name} {__version__}")
     commands = program.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("serve", help="run the service until it is told to stop (the default)")
     commands.add_parser("health", help="say whether the running service is ready: exit code 0 or 1")

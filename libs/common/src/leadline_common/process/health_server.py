@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from leadline_common import __version__
 from leadline_common.process.listening import address_of, listen
 from leadline_common.process.service import Health
 from leadline_common.process.tasks import start_task
@@ -105,7 +106,10 @@ async def _live(health: Health) -> Answer:
 
 async def _ready(health: Health) -> Answer:
     fine, checks = await health.ready()
-    return _json(200 if fine else 503, {"status": "ok" if fine else "unready", "checks": checks})
+    return _json(
+        200 if fine else 503,
+        {"status": "ok" if fine else "unready", "version": __version__, "checks": checks},
+    )
 
 
 def _json(status: int, body: object) -> Answer:

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import structlog
 
@@ -12,6 +11,7 @@ from leadline_ai.budget.prices import NANO_PER_USD, Price
 from leadline_ai.budget.store import Budget, BudgetStore
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.port import Question, Usage
+from leadline_common.clock import Clock
 from leadline_contracts.errors import LeadlineError, Unavailable
 from leadline_contracts.scoring import AiSpend
 
@@ -33,7 +33,7 @@ class Reservations:
     run_limit: int
     day_limit: int
     metrics: AiMetrics
-    clock: Callable[[], datetime]
+    clock: Clock
     _by_run: dict[tuple[str, str], "_RunReservation"] = field(default_factory=dict)
 
     async def committed_today(self) -> int:

@@ -1,13 +1,13 @@
 """Signing up and logging in."""
 
 import unicodedata
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 import structlog
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from leadline_common.clock import Clock
 from leadline_common.http.auth import Tokens, not_authenticated
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import Wire
@@ -94,7 +94,7 @@ class Accounts:
         passwords: Passwords,
         tokens: Tokens,
         lifetime: timedelta,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._store = store
         self._passwords = passwords

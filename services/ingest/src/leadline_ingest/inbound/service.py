@@ -1,10 +1,8 @@
 """Taking a message in: its sender is told the id of its workflow, the same however often it is sent."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Broker
+from leadline_common.clock import Clock
 from leadline_common.ids import derived_id, new_id
 from leadline_contracts.inbound import MessageAccepted, MessageSpec
 from leadline_ingest.inbound.store import MessageStore
@@ -13,7 +11,7 @@ from leadline_ingest.inbound.store import MessageStore
 class Messages:
     """Accepts messages, whichever entrypoint they come through."""
 
-    def __init__(self, store: MessageStore, broker: Broker, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: MessageStore, broker: Broker, clock: Clock) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock

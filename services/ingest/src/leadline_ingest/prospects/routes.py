@@ -1,8 +1,6 @@
 """Offers and uploads over HTTP."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from litestar import Request, post
@@ -12,6 +10,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat
 from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
+from leadline_common.clock import Clock
 from leadline_common.ids import new_id
 from leadline_contracts.errors import Problem
 from leadline_contracts.scoring import Offer, OfferSpec
@@ -44,7 +43,7 @@ class _UploadOperation(Operation):
 
 
 def prospect_routes(
-    store: ProspectStore, clock: Callable[[], datetime], metrics: IngestMetrics
+    store: ProspectStore, clock: Clock, metrics: IngestMetrics
 ) -> list[ControllerRouterHandler]:
     """Return the routes for offers and uploads."""
     memory = UploadMemory()

@@ -1,12 +1,13 @@
 """Taking a file of prospects in, piece by piece: all of it becomes ready at once, or nothing of it stays."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
+from leadline_common.clock import Clock
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import LeadlineError, Problem
@@ -78,9 +79,7 @@ class UploadReceiver:
     The offer may become known at any time before `commit`. One batch of rows and one record are in memory.
     """
 
-    def __init__(
-        self, store: ProspectStore, owner: str, clock: Callable[[], datetime], memory: UploadMemory
-    ) -> None:
+    def __init__(self, store: ProspectStore, owner: str, clock: Clock, memory: UploadMemory) -> None:
         self._store = store
         self._clock = clock
         self._memory = memory
@@ -208,7 +207,7 @@ async def receiving(receiver: UploadReceiver) -> AsyncIterator[UploadReceiver]:
         raise
 
 
-async def sweep_uploads(store: ProspectStore, clock: Callable[[], datetime]) -> None:
+async def sweep_uploads(store: ProspectStore, clock: Clock) -> None:
     """Drop interrupted uploads, for ever."""
     while True:
         try:

@@ -1,13 +1,14 @@
 """The outbox: turns stored runs into chunks in the broker, and takes up again what a crash left half done."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterator
+from datetime import timedelta
 
 import structlog
 
 from leadline_common.broker.chunks import chunk_message, cut, message_of
 from leadline_common.broker.port import Broker, Message
+from leadline_common.clock import Clock
 from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
@@ -44,7 +45,7 @@ class Outbox:
         self,
         store: IngestStore,
         broker: Broker,
-        clock: Callable[[], datetime],
+        clock: Clock,
         metrics: IngestMetrics,
         *,
         paused: Collection[str] = (),

@@ -1,12 +1,12 @@
 """The queue entrypoint: leads that other systems submit, each submission a run of its own."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
 from leadline_common.broker.port import Broker, Message
+from leadline_common.clock import Clock
 from leadline_common.ids import derived_id, new_id
 from leadline_common.semaphore import WeightedSemaphore
 from leadline_contracts.envelope import describe
@@ -42,7 +42,7 @@ class SubmissionHandler:
         store: IngestStore,
         broker: Broker,
         outbox: Outbox,
-        clock: Callable[[], datetime],
+        clock: Clock,
         metrics: IngestMetrics,
     ) -> None:
         self._store = store

@@ -1,10 +1,10 @@
 """Accepted leads and partial scores in, stored results and the events about them out."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 
 from leadline_common.broker.chunks import split_chunk
 from leadline_common.broker.port import Message
+from leadline_common.clock import Clock
 from leadline_contracts.errors import Permanent, Transient
 from leadline_contracts.scoring import RunPublished, RunStarted
 from leadline_results.runs.chunk_join import ChunkJoin
@@ -22,9 +22,7 @@ _ROUNDS = 20
 class MergeHandler:
     """Folds a batch in memory first, so that a lead whose parts arrive together costs one insert."""
 
-    def __init__(
-        self, store: ResultStore, tracker: Tracker, clock: Callable[[], datetime], metrics: ResultMetrics
-    ) -> None:
+    def __init__(self, store: ResultStore, tracker: Tracker, clock: Clock, metrics: ResultMetrics) -> None:
         self._store = store
         self._tracker = tracker
         self._clock = clock

@@ -2,14 +2,15 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Collection
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Collection
+from datetime import timedelta
 from itertools import accumulate
 
 import structlog
 
 from leadline_common.broker.chunks import ChunkCutter, chunk_message
 from leadline_common.broker.port import Broker
+from leadline_common.clock import Clock
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import (
@@ -52,7 +53,7 @@ class Redrive:
         store: ResultStore,
         broker: Broker,
         tracker: Tracker,
-        clock: Callable[[], datetime],
+        clock: Clock,
         metrics: ResultMetrics,
         *,
         stall_time: timedelta = STALL_TIME,

@@ -1,8 +1,7 @@
 """Reading results and runs over HTTP."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from datetime import datetime
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, get_args
 
 from litestar import Request, Response, get
@@ -11,6 +10,7 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
+from leadline_common.clock import Clock
 from leadline_contracts.errors import FieldError, Problem
 from leadline_contracts.scoring import Intent
 from leadline_results.runs.export import ExportFormat, export
@@ -42,7 +42,7 @@ Format = Annotated[
 _PAGES_AT_ONCE = 4
 
 
-def results_routes(store: ResultStore, clock: Callable[[], datetime]) -> list[ControllerRouterHandler]:
+def results_routes(store: ResultStore, clock: Clock) -> list[ControllerRouterHandler]:
     """Return the routes that read from the store."""
     pages_at_once = asyncio.Semaphore(_PAGES_AT_ONCE)
 

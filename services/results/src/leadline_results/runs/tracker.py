@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import structlog
 
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Broker
+from leadline_common.clock import Clock
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import RunFinished, RunProgressed, RunPublished, RunStarted
@@ -28,9 +29,7 @@ log = structlog.get_logger()
 class Tracker:
     """Keeps the runs' counts. Counts are taken from the records, never added up, so a repeat does no harm."""
 
-    def __init__(
-        self, store: ResultStore, broker: Broker, clock: Callable[[], datetime], metrics: ResultMetrics
-    ) -> None:
+    def __init__(self, store: ResultStore, broker: Broker, clock: Clock, metrics: ResultMetrics) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock

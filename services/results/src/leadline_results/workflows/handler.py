@@ -1,10 +1,10 @@
 """Accepted messages and steps' answers in, stored workflows and the next steps' messages out."""
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from leadline_common.broker.port import Message
+from leadline_common.clock import Clock
 from leadline_contracts.errors import Permanent, Transient
 from leadline_contracts.inbound import MessageAccepted, StepFinished
 from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
@@ -19,7 +19,7 @@ _ROUNDS = 20
 class WorkflowHandler:
     """Takes a batch through the state machine: one read and one write for all its workflows."""
 
-    def __init__(self, store: WorkflowStore, states: CompareAndSwap, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: WorkflowStore, states: CompareAndSwap, clock: Clock) -> None:
         self._store = store
         self._states = states
         self._clock = clock

@@ -1,11 +1,9 @@
 """The manual retry of a failed workflow."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 import structlog
 
 from leadline_common.broker.port import Broker
+from leadline_common.clock import Clock
 from leadline_contracts.errors import Unavailable
 from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
 from leadline_results.workflows.machine import Workflow, retry
@@ -18,9 +16,7 @@ log = structlog.get_logger()
 class WorkflowRetry:
     """Opens a new epoch and asks for its first step."""
 
-    def __init__(
-        self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Clock) -> None:
         self._store = store
         self._states = states
         self._broker = broker

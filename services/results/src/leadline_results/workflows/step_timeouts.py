@@ -1,13 +1,14 @@
 """Timeouts of steps: a step whose answer is overdue is published again, a few times, and then failed."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import structlog
 
 from leadline_common.broker.port import Broker, Message
+from leadline_common.clock import Clock
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.inbound import StepName
 from leadline_contracts.topology import (
@@ -48,9 +49,7 @@ class TimeoutOutcome(NamedTuple):
 class StepTimeouts:
     """Ends every workflow. Replicas may run this at once: each writes only over the state it has read."""
 
-    def __init__(
-        self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Clock) -> None:
         self._store = store
         self._states = states
         self._broker = broker
