@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from pydantic import SecretStr
 
-from leadline_contracts.errors import Problem
+from leadline_contracts.errors import Conflict, NotAuthenticated, Refused, TooMany
 from leadline_ingest.accounts.passwords import Passwords
 from leadline_ingest.accounts.service import Accounts, LogIn, SignUp, email_key
 from leadline_ingest.stores.sqlite import SqliteIngestStore
@@ -43,9 +44,9 @@ class Door:
         session = await self.accounts.log_in(LogIn(email=email, password=SecretStr(password)), address)
         return session.user.id
 
-    async def refusal(self, email: str = EMAIL, password: str = WRONG, address: str = HOME) -> Problem:
+    async def refusal(self, email: str = EMAIL, password: str = WRONG, address: str = HOME) -> Refused:
         """Fail to log in and return the reason."""
-        with pytest.raises(Problem) as raised:
+        with pytest.raises(Refused) as raised:
             await self.log_in(email, password, address)
         return raised.value
 
@@ -69,9 +70,9 @@ async def test_an_account_is_its_email_however_it_is_written(door: Door, email: 
     """Case and width of letters neither make a second account nor keep anybody out."""
     user_id = await door.sign_up()
     assert await door.log_in(email) == user_id
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(Refused) as raised:
         await door.sign_up(email, "another password")
-    assert raised.value.status == 409
+    assert isinstance(raised.value, Conflict)
     assert "POST /auth/login" in raised.value.detail
     assert await door.log_in() == user_id
 
@@ -88,7 +89,7 @@ async def test_one_sign_up_of_many_at_once_is_kept(door: Door) -> None:
     signing_up = (door.sign_up(address=str(number)) for number in range(8))
     outcomes = await asyncio.gather(*signing_up, return_exceptions=True)
     [user_id] = [outcome for outcome in outcomes if isinstance(outcome, str)]
-    assert {outcome.status for outcome in outcomes if isinstance(outcome, Problem)} == {409}
+    assert {type(outcome) for outcome in outcomes if isinstance(outcome, Refused)} == {Conflict}
     assert await door.log_in() == user_id
 
 
@@ -105,7 +106,7 @@ async def test_unknown_email_and_wrong_password_are_refused_alike(door: Door) ->
     """Nothing in the answer tells whether an email has an account."""
     await door.sign_up()
     wrong, unknown = await door.refusal(), await door.refusal("nobody@example.com")
-    assert wrong.status == 401
+    assert isinstance(wrong, NotAuthenticated)
     assert vars(wrong) == vars(unknown)
 
 
@@ -131,7 +132,7 @@ async def test_a_password_is_taken_as_it_is(door: Door) -> None:
     await door.sign_up(password="  Über 8 \x00 ")
     assert await door.log_in(password="  Über 8 \x00 ")
     for other in ("Über 8 \x00", "  über 8 \x00 ", "  U\u0308ber 8 \x00 ", ""):
-        assert (await door.refusal(password=other)).status == 401
+        assert isinstance(await door.refusal(password=other), NotAuthenticated)
 
 
 @pytest.mark.parametrize("email", [EMAIL, "nobody@example.com"])
@@ -139,15 +140,15 @@ async def test_an_email_is_tried_ten_times_in_a_quarter_of_an_hour(door: Door, e
     """Guesses from ever new addresses end, the same for an email without an account, then begin anew."""
     await door.sign_up()
     for number in range(10):
-        assert (await door.refusal(email, address=str(number))).status == 401
+        assert isinstance(await door.refusal(email, address=str(number)), NotAuthenticated)
     door.time += 5 * MINUTE
     limited = await door.refusal(email.upper(), PASSWORD, AWAY)
-    assert (limited.status, limited.retry_after) == (429, 600)
+    assert (type(limited), limited.retry_after) == (TooMany, 600)
     assert "600 seconds" in limited.detail
-    assert (await door.refusal("other@example.com")).status == 401
+    assert isinstance(await door.refusal("other@example.com"), NotAuthenticated)
 
     door.time += 10 * MINUTE
-    assert (await door.refusal(email)).status == 401
+    assert isinstance(await door.refusal(email), NotAuthenticated)
     assert await door.log_in()
 
 
@@ -155,8 +156,8 @@ async def test_an_address_tries_a_hundred_times_in_a_quarter_of_an_hour(door: Do
     """One password tried on ever new emails ends; others are not concerned."""
     await door.sign_up()
     for number in range(100):
-        assert (await door.refusal(f"user{number}@example.com")).status == 401
-    assert (await door.refusal(EMAIL, PASSWORD)).status == 429
+        assert isinstance(await door.refusal(f"user{number}@example.com"), NotAuthenticated)
+    assert isinstance(await door.refusal(EMAIL, PASSWORD), TooMany)
     assert await door.log_in(address=AWAY)
 
 
@@ -164,7 +165,7 @@ async def test_guesses_at_the_same_time_are_all_counted(door: Door) -> None:
     """A burst tries no more passwords than the same guesses one after the other."""
     await door.sign_up()
     refusals = await asyncio.gather(*(door.refusal(address=str(number)) for number in range(30)))
-    assert sorted(refusal.status for refusal in refusals) == [401] * 10 + [429] * 20
+    assert Counter(map(type, refusals)) == {NotAuthenticated: 10, TooMany: 20}
 
 
 async def test_a_limited_log_in_costs_no_hash(store: SqliteIngestStore) -> None:
@@ -176,7 +177,7 @@ async def test_a_limited_log_in_costs_no_hash(store: SqliteIngestStore) -> None:
     hashing = time.perf_counter() - started
     started = time.perf_counter()
     for _ in range(10):
-        assert (await door.refusal()).status == 429
+        assert isinstance(await door.refusal(), TooMany)
     assert time.perf_counter() - started < hashing / 2
 
 
@@ -194,24 +195,24 @@ async def test_a_success_does_not_refill_what_others_have_used_up(door: Door) ->
     for _ in range(9):
         await door.refusal()
     await door.log_in()
-    assert (await door.refusal()).status == 401
-    assert (await door.refusal()).status == 429
+    assert isinstance(await door.refusal(), NotAuthenticated)
+    assert isinstance(await door.refusal(), TooMany)
     for number in range(88):  # with ten counted failures and one refusal before
-        assert (await door.refusal(f"user{number}@example.com")).status == 401
+        assert isinstance(await door.refusal(f"user{number}@example.com"), NotAuthenticated)
     await door.log_in("mallory@example.com")
-    assert (await door.refusal("last@example.com")).status == 401
-    assert (await door.refusal("mallory@example.com", PASSWORD)).status == 429
+    assert isinstance(await door.refusal("last@example.com"), NotAuthenticated)
+    assert isinstance(await door.refusal("mallory@example.com", PASSWORD), TooMany)
 
 
 async def test_an_address_signs_up_twenty_times_an_hour(door: Door) -> None:
     """Accounts are not made by the thousand, nor emails probed by signing up with them."""
     for number in range(10):
         await door.sign_up(f"user{number}@example.com")
-        with pytest.raises(Problem, match="Email taken"):
+        with pytest.raises(Refused, match="Email taken"):
             await door.sign_up(f"user{number}@example.com")
-    with pytest.raises(Problem) as raised:
+    with pytest.raises(Refused) as raised:
         await door.sign_up()
-    assert (raised.value.status, raised.value.retry_after) == (429, 3600)
+    assert (type(raised.value), raised.value.retry_after) == (TooMany, 3600)
     await door.sign_up(address=AWAY)
     door.time += 60 * MINUTE
     await door.sign_up("later@example.com")
@@ -241,7 +242,7 @@ async def test_passwords_are_hashed_beside_the_event_loop(store: SqliteIngestSto
         started = time.perf_counter()
         await asyncio.sleep(0.001)
         longest = max(longest, time.perf_counter() - started)
-    assert {refusal.status for refusal in logging_in.result()} == {401}
+    assert {type(refusal) for refusal in logging_in.result()} == {NotAuthenticated}
     assert longest < 0.25
 
 

@@ -32,16 +32,37 @@ class NotFound(LeadlineError):
     """No such thing for this owner."""
 
 
-class Conflict(LeadlineError):
-    """What is asked for does not fit the present state.
+class Refused(LeadlineError):
+    """What somebody asked for is not done. `title` names the kind, `detail` says why and what to do.
 
-    `title` names the kind of conflict, `detail` says what the state is and what to do.
+    `retry_after` is how many seconds later it may be asked for again, None where that would change nothing.
     """
 
-    def __init__(self, title: str, detail: str) -> None:
+    def __init__(self, title: str, detail: str, *, retry_after: int | None = None) -> None:
         super().__init__(f"{title}: {detail}")
         self.title = title
         self.detail = detail
+        self.retry_after = retry_after
+
+
+class Conflict(Refused):
+    """It does not fit the present state."""
+
+
+class Invalid(Refused):
+    """It contradicts itself, or what it names does not go together."""
+
+
+class NotAuthenticated(Refused):
+    """Whoever asks did not show who they are."""
+
+
+class TooMany(Refused):
+    """It was asked for too often, or too much of it is under way."""
+
+
+class Overloaded(Refused):
+    """There is no room for it beside what is under way."""
 
 
 @dataclass(frozen=True, slots=True)

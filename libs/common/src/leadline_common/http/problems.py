@@ -11,7 +11,18 @@ from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
 
 from leadline_common.telemetry.tracing import current
-from leadline_contracts.errors import Conflict, FieldError, NotFound, Problem, Unavailable
+from leadline_contracts.errors import (
+    Conflict,
+    FieldError,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    Overloaded,
+    Problem,
+    Refused,
+    TooMany,
+    Unavailable,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {
@@ -22,6 +33,13 @@ _TITLES = {
     413: "Too large",
     415: "Unsupported media type",
     422: "Invalid fields",
+}
+_STATUS: dict[type[Refused], int] = {
+    NotAuthenticated: 401,
+    Conflict: 409,
+    Invalid: 422,
+    TooMany: 429,
+    Overloaded: 503,
 }
 _CLIENT_GONE = "client disconnected prematurely"  # Litestar's text for it, under status 500
 
@@ -94,8 +112,9 @@ def _on_not_found(_: Request[Any, Any, Any], error: NotFound) -> Response[dict[s
     return render(Problem(404, "Not found", str(error)))
 
 
-def _on_conflict(_: Request[Any, Any, Any], error: Conflict) -> Response[dict[str, Any]]:
-    return render(Problem(409, error.title, error.detail))
+def _on_refused(_: Request[Any, Any, Any], error: Refused) -> Response[dict[str, Any]]:
+    status = _STATUS[type(error)]
+    return render(Problem(status, error.title, error.detail, retry_after=error.retry_after))
 
 
 def _on_invalid(_: Request[Any, Any, Any], error: ValidationError) -> Response[dict[str, Any]]:
@@ -188,7 +207,7 @@ def exception_handlers() -> ExceptionHandlersMap:
     return {
         Problem: _on_problem,
         NotFound: _on_not_found,
-        Conflict: _on_conflict,
+        **dict.fromkeys(_STATUS, _on_refused),
         ValidationError: _on_invalid,
         HTTPException: _on_http,
         Unavailable: _on_unavailable,

@@ -11,7 +11,7 @@ from leadline_common.clock import Clock
 from leadline_common.http.auth import Tokens, not_authenticated
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import Wire
-from leadline_contracts.errors import Problem
+from leadline_contracts.errors import Conflict, NotAuthenticated
 from leadline_ingest.accounts.passwords import Passwords
 from leadline_ingest.accounts.store import AccountStore, User
 from leadline_ingest.accounts.throttle import (
@@ -105,7 +105,7 @@ class Accounts:
     async def sign_up(self, wanted: SignUp, address: str) -> Session:
         """Make an account and log in.
 
-        Raises Problem: 409 where the email is taken, 429 where too many were made from this address.
+        Raises Conflict where the email is taken, TooMany where too many were made from this address.
         """
         await count(self._store, SIGNUPS_FROM_ADDRESS, address, self._clock())
         user = User(
@@ -116,16 +116,14 @@ class Accounts:
             created_at=self._clock(),
         )
         if not await self._store.add_user(user):
-            raise Problem(
-                409, "Email taken", "There is an account with this email; use POST /auth/login for it."
-            )
+            raise Conflict("Email taken", "There is an account with this email; use POST /auth/login for it.")
         log.info("user_signed_up", user_id=user.id)
         return self._session(user)
 
     async def log_in(self, given: LogIn, address: str) -> Session:
         """Return a session of the user.
 
-        Raises Problem: 401 where email or password is wrong, 429 where too many attempts have failed.
+        Raises NotAuthenticated where email or password is wrong, TooMany where too many attempts failed.
         """
         key, now = email_key(given.email), self._clock()
         from_address = await count(self._store, LOGINS_FROM_ADDRESS, address, now)
@@ -133,8 +131,7 @@ class Accounts:
         user = await self._store.user_by_email(key)
         checked = await self._passwords.check(given.password, user.password_hash if user else None)
         if user is None or not checked.right:
-            raise Problem(
-                401,
+            raise NotAuthenticated(
                 "Not authenticated",
                 "Email or password is wrong. Correct them, or make an account with POST /auth/signup.",
             )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import structlog
 
-from leadline_contracts.errors import Problem
+from leadline_contracts.errors import TooMany
 from leadline_ingest.accounts.store import AccountStore, Attempt
 
 log = structlog.get_logger()
@@ -34,13 +34,12 @@ SIGNUPS_FROM_ADDRESS = Limit("signup_address", 20, timedelta(hours=1), "sign-ups
 
 
 async def count(store: AccountStore, limit: Limit, who: str, now: datetime) -> Attempt:
-    """Count an attempt. Raises Problem (429) where there were too many."""
+    """Count an attempt. Raises TooMany where there were too many."""
     attempt = await store.count_attempt(_key(limit, who), limit.most, now, limit.window)
     if not attempt.counted:
         log.warning("attempts_limited", limit=limit.name)
         seconds = max(1, ceil((attempt.until - now).total_seconds()))
-        raise Problem(
-            429,
+        raise TooMany(
             "Too many attempts",
             f"There were too many {limit.said}; try again in {seconds} seconds.",
             retry_after=seconds,

@@ -1,6 +1,6 @@
 """Which offer is meant."""
 
-from leadline_contracts.errors import NotFound, Problem
+from leadline_contracts.errors import Invalid, NotFound
 from leadline_contracts.scoring import Offer
 from leadline_ingest.prospects.store import ProspectStore
 
@@ -14,7 +14,7 @@ async def known_offer(store: ProspectStore, owner: str, offer_id: str) -> Offer:
 
 
 def one_offer(in_path: str | None, in_body: str | None) -> str | None:
-    """Return the offer that is named. Raises Problem (422) where path and body name two."""
+    """Return the offer that is named. Raises Invalid where path and body name two."""
     if in_path is not None and in_body not in {None, in_path}:
-        raise Problem(422, "Two offers", "The path and the body name different offers; name one.")
+        raise Invalid("Two offers", "The path and the body name different offers; name one.")
     return in_path or in_body

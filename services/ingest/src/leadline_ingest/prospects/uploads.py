@@ -10,7 +10,7 @@ import structlog
 from leadline_common.clock import Clock
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import Wire
-from leadline_contracts.errors import LeadlineError, Problem
+from leadline_contracts.errors import LeadlineError, Overloaded
 from leadline_contracts.scoring import Lead, text_bytes
 from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
 from leadline_ingest.prospects.store import Prospect, ProspectStore, Upload
@@ -96,7 +96,7 @@ class UploadReceiver:
     async def feed(self, data: bytes) -> None:
         """Take a piece of the file.
 
-        Raises CsvRefused where the file is of no use, Problem (503) where its record is so long that it does
+        Raises CsvRefused where the file is of no use, Overloaded where its record is so long that it does
         not fit beside the other uploads, Unavailable.
         """
         for start in range(0, len(data), _TURN_BYTES):
@@ -153,8 +153,7 @@ class UploadReceiver:
         await self._flush()
         self._memory.note(self._upload.id, record)
         if self._memory.short and record > _LONG_RECORD:
-            raise Problem(
-                503,
+            raise Overloaded(
                 "Too many long rows at once",
                 "Other uploads with very long rows are under way. Send the file again in a few seconds.",
                 retry_after=5,

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from leadline_common.ids import new_id
 from leadline_common.telemetry.tracing import current_traceparent
 from leadline_contracts.envelope import Wire
-from leadline_contracts.errors import NotFound, Problem
+from leadline_contracts.errors import Conflict, Invalid, NotFound
 from leadline_contracts.scoring import ModelName, Offer
 from leadline_ingest.prospects.offers import known_offer
 from leadline_ingest.prospects.store import Upload
@@ -67,19 +67,18 @@ class Runs:
 
         A `foreground` run is published by this process alone, see `Run`.
 
-        Raises NotFound for an offer or upload that is not this owner's, Problem (409) where there is no
-        offer or no prospect yet, Problem (422) where the upload belongs to another offer.
+        Raises NotFound for an offer or upload that is not this owner's, Conflict where there is no
+        offer or no prospect yet, Invalid where the upload belongs to another offer.
         """
         upload = await self._upload(owner, request.upload_id)
         offer = await self._offer(owner, request.offer_id or (upload.offer_id if upload else None))
         if upload is not None and upload.offer_id not in {None, offer.id}:
-            raise Problem(
-                422,
+            raise Invalid(
                 "Upload of another offer",
                 f"Upload {upload.id} is for offer {upload.offer_id} only; leave offer_id out to score it.",
             )
         if not await self._store.has_prospects(owner):
-            raise Problem(409, "No prospects", "Upload a CSV with POST /leads/upload first, then score it.")
+            raise Conflict("No prospects", "Upload a CSV with POST /leads/upload first, then score it.")
         run = Run(
             id=new_id(),
             owner=owner,
@@ -119,7 +118,7 @@ class Runs:
             return await known_offer(self._store, owner, offer_id)
         offer = await self._store.newest_offer(owner)
         if offer is None:
-            raise Problem(409, "No offer", "Create one with POST /offer first, then score against it.")
+            raise Conflict("No offer", "Create one with POST /offer first, then score against it.")
         return offer
 
 
