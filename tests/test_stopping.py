@@ -21,6 +21,7 @@ from leadline_testing.services import SERVICES, ServiceProcess, standalone
 _DELAYS = (0.0, 0.1, 0.3, 0.6, 1.0, 1.6, 2.4)
 """Seconds from the moment when a process heeds signals: while it loads, connects, and once it is ready."""
 _SECONDS = 120.0
+_REDRIVE = "the background task 'results: Redrive.run'"
 
 Start = Callable[[Path], ServiceProcess]
 
@@ -121,9 +122,7 @@ def test_leadline_serve_ends_when_a_part_of_it_dies(tmp_path: Path) -> None:
             database.execute("DROP TABLE runs")
         assert serving.process.wait(_SECONDS) == 1
     last = log.read_text(encoding="utf-8").splitlines()[-1]
-    assert last == (
-        "leadline: the background task 'results: Redrive.run' died of OperationalError: no such table: runs"
-    )
+    assert last == f"leadline: {_REDRIVE} died of OperationalError: no such table: runs"
 
 
 @pytest.mark.servers
@@ -140,4 +139,4 @@ def test_a_service_ends_when_a_part_of_it_dies(fresh_servers: FreshServers, tmp_
         finally:
             results.kill()
     last = log.read_text(encoding="utf-8").splitlines()[-1]
-    assert last.startswith("leadline: the background task 'results: Redrive.run' died of ")
+    assert last.startswith(f"leadline: {_REDRIVE} died of ValidationError: ")

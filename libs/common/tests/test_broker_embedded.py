@@ -166,6 +166,19 @@ async def test_a_cancelled_settlement_still_frees_its_place(broker: EmbeddedBrok
     assert (await receive(subscription)).message.id == "b"
 
 
+@pytest.mark.parametrize("steps", range(1, 9))
+async def test_a_cancelled_close_still_gives_everything_back(broker: EmbeddedBroker, steps: int) -> None:
+    """A consumer that is cancelled while it closes its subscription leaves no message held."""
+    await broker.publish(submitted("a", "b"))
+    closing = asyncio.create_task((await broker.subscribe(SUBMISSIONS, 2)).close())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    following = await broker.subscribe(SUBMISSIONS, 2)
+    assert {(await receive(following)).message.id for _ in range(2)} == {"a", "b"}
+
+
 async def test_a_journal_that_cannot_be_opened_says_which(tmp_path: Path) -> None:
     """A data directory that is not there is named in the error."""
     with pytest.raises(Unavailable, match=r"nowhere.broker\.db cannot be opened"):

@@ -82,6 +82,17 @@ class Echo(Handler):
         return [Message(type=AiChunkScored.TYPE, id=message.id, body=error.encode() + BULK)]
 
 
+class Deaf(Echo):
+    """Loses the first cancellation, as some libraries do, and goes on."""
+
+    async def handle(self, messages: Sequence[Message]) -> Sequence[Message]:
+        answers = await super().handle(messages)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+        return answers
+
+
 class Endless(Echo):
     """Handles until it is cancelled, or told to finish."""
 
@@ -521,6 +532,17 @@ async def test_stop_gives_back_what_does_not_finish_in_time(
         ("b", 1),
     ]
     assert await broker.depth(SUBMISSIONS.dead) == 0
+
+
+async def test_stop_does_not_wait_for_a_lost_cancellation(broker: WatchedBroker, consume: Consume) -> None:
+    """Where a handler's cancellation is swallowed it is cancelled again, and its message comes back."""
+    handler = Deaf()
+    await broker.publish(submitted("a"))
+    consumer = consume(handler)
+    await wait_until(lambda: handler.calls == [["a"]])
+    async with asyncio.timeout(60):
+        await consumer.stop(0.05)
+    assert [(one.message.id, one.attempt) for one in await receive_all(broker, SUBMISSIONS)] == [("a", 1)]
 
 
 async def test_stop_gives_back_what_an_outage_holds(

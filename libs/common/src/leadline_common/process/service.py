@@ -85,8 +85,8 @@ class Health:
         error = None if task.cancelled() else task.exception()
         how = "was cancelled" if task.cancelled() else "returned"
         if error is not None:
-            # The lines after the first may show data.
-            how = f"died of {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            line, *_ = str(error).splitlines() or [""]  # those after the first may show data
+            how = f"died of {type(error).__name__}: {line}"
         self.death = TaskDied(f"the background task {task.get_name()!r} {how}")
         self.end()
 
