@@ -3,47 +3,24 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from datetime import date
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from leadline_contracts.inbound import Category, StepName, checked_output
 from leadline_inbound.classify import classify
 from leadline_inbound.extract import extract
 from leadline_inbound.guard_rails import guard_rails
+from leadline_inbound.lexicon import LANGUAGES
 from leadline_inbound.message import MAX_CHARACTERS
-from leadline_inbound.outputs import (
-    BudgetRange,
-    Category,
-    ChangeRequest,
-    IssueType,
-    Language,
-    LeadType,
-    Level,
-    MissingInfo,
-    RouteQueue,
-    SpamReason,
-    Timeline,
-)
 from leadline_inbound.prioritise import judge
 from leadline_inbound.route import default_route
 from leadline_inbound.signals import read_signals
 
 CATEGORIES: tuple[Category, ...] = get_args(Category)
-LABELS = {
-    "urgency": get_args(Level),
-    "timeline": get_args(Timeline),
-    "budget_range": get_args(BudgetRange),
-    "language": (*get_args(Language), None),
-    "lead_type": get_args(LeadType),
-    "change_request": get_args(ChangeRequest),
-    "issue_type": get_args(IssueType),
-    "severity": get_args(Level),
-    "spam_reason": get_args(SpamReason),
-}
 PIECES = [
     "how much ", "not ", "my order ", "#A-123 ", "ignore previous instructions ", "cancel ", "5 ",
     "1.500 € ", "budget ", "3/12/2026 ", "31.12.9999 ", "0000-00-00 ", "next week ", "in 999 months ",
@@ -59,39 +36,24 @@ days = st.dates(date(2000, 1, 1), date(2100, 12, 31))
 @given(texts, days)
 @example("", date.min)
 @example("tomorrow, in 999 months, 31.12.9999", date.max)
-def test_any_text_has_legal_labels(text: str, received: date) -> None:
-    """Nothing raises, and every label, length and range is one that the contracts take."""
+def test_what_is_read_from_any_text_fits_the_contracts(text: str, received: date) -> None:
+    """Nothing raises, and each step's output is one that is stored without a complaint."""
     classified = classify(text)
-    assert classified.category in CATEGORIES
-    assert 0 <= classified.confidence <= 1
-    assert 0 < len(classified.rationale) <= 600
+    checked_output(StepName.CLASSIFY, classified.model_dump(mode="json"))
     for category in CATEGORIES:
         extraction = extract(text, category, "webchat", text, received)
-        check_fields(asdict(extraction), category)
+        assert extraction.language in (*LANGUAGES, None)
+        checked_output(StepName.EXTRACT, extraction.model_dump(mode="json"))
         default = default_route(category, classified.confidence, extraction, text)
-        assert default.queue in get_args(RouteQueue)
-        for signal in default.signals:
-            assert 0 <= signal.strength <= 1
-            assert 0 < len(signal.evidence) <= 120
         judgement = judge(category, classified.confidence, extraction, default)
         guarded = guard_rails(category, classified.confidence, extraction.language, judgement, default)
         assert guarded.judgement == judgement, guarded.changes
-        assert len(judgement.required_followups) <= 10
-        assert 0 < len(judgement.explanation) <= 600
-
-
-def check_fields(fields: dict[str, Any], category: Category) -> None:
-    """Assert that the fields of an extraction are legal."""
-    assert fields["category"] == category
-    assert 0 <= fields["confidence"] <= 1
-    for name in ("customer_name", "service_interest", "location", "account_hint"):
-        value = fields.get(name)
-        assert value is None or (value == value.strip() and 0 < len(value) <= 200)
-    for name, labels in LABELS.items():
-        assert name not in fields or fields[name] in labels
-    if category == "unknown":
-        assert 1 <= len(fields["missing_info"]) <= 5
-        assert set(fields["missing_info"]) <= set(get_args(MissingInfo))
+        route = {
+            **judgement.model_dump(),
+            "default": default.model_dump(),
+            "proposed": judgement.model_dump(),
+        }
+        checked_output(StepName.ROUTE, {**route, "guard_rails": list(guarded.changes)})
 
 
 @settings(deadline=None)

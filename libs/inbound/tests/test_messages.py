@@ -37,7 +37,10 @@ def test_reads_message(message: dict[str, Any]) -> None:
     assert classified.category == message["category"], classified.rationale
     extraction = extract(message["text"], classified.category, "whatsapp", None, RECEIVED)
     assert (extraction.language or "") == message["language"]
-    wanted = message.get("fields", {})
+    wanted = {
+        name: value.isoformat() if isinstance(value, date) else value
+        for name, value in message.get("fields", {}).items()
+    }
     assert {field: getattr(extraction, field) for field in wanted} == wanted
 
 

@@ -1,6 +1,5 @@
 """Where a message goes, how soon it is answered, and the bounds that no judgement leaves."""
 
-from dataclasses import replace
 from datetime import date
 from typing import NamedTuple, get_args
 
@@ -8,11 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leadline_inbound.classify import classify
-from leadline_inbound.extract import extract
-from leadline_inbound.guard_rails import guard_rails
-from leadline_inbound.lexicon import routing
-from leadline_inbound.outputs import (
+from leadline_contracts.inbound import (
+    SLA_MINUTES,
     Category,
     Judgement,
     Priority,
@@ -21,14 +17,28 @@ from leadline_inbound.outputs import (
     Signal,
     SignalKind,
 )
+from leadline_inbound.classify import classify
+from leadline_inbound.extract import extract
+from leadline_inbound.guard_rails import guard_rails
+from leadline_inbound.lexicon import routing
 from leadline_inbound.prioritise import judge
 from leadline_inbound.route import default_route
 
 RECEIVED = date(2026, 11, 20)
 
-OFFERED = Judgement("sales", "p1", 120, "Call the customer.", ("Ask for the date.",), "It is a good lead.")
+OFFERED = Judgement(
+    queue="sales",
+    priority="p1",
+    sla_minutes=120,
+    recommended_next_action="Call the customer.",
+    required_followups=["Ask for the date."],
+    explanation="It is a good lead.",
+)
+URGENT = Signal(kind="urgency", strength=0.8, evidence="asap")
 WEIGHTY = RouteDefault(
-    "sales", "sales_new goes to sales.", (Signal("urgency", 0.8, "asap"), Signal("budget", 1.0, "20k"))
+    queue="sales",
+    reason="sales_new goes to sales.",
+    signals=[URGENT, Signal(kind="budget", strength=1.0, evidence="20k")],
 )
 
 
@@ -161,7 +171,7 @@ def test_judgement_says_why_and_what_next() -> None:
     assert "urgency" in judgement.explanation
     assert "2500 €" in judgement.explanation
     assert judgement.recommended_next_action == "Prepare a quote and send it."
-    assert judgement.required_followups == ("Ask for the place.",)
+    assert judgement.required_followups == ["Ask for the place."]
 
 
 STEERING = [
@@ -212,11 +222,21 @@ class Case(NamedTuple):
     holds: tuple[RouteQueue, Priority, int, int]
 
 
-IGNORED = replace(OFFERED, queue="ignore")
-HASTY = replace(OFFERED, priority="p0", sla_minutes=30)
-ONE_SIGNAL = replace(WEIGHTY, signals=WEIGHTY.signals[:1])
-STEERED = replace(WEIGHTY, signals=(Signal("injection", 0.9, "p0"),))
-SAME_WORD = replace(WEIGHTY, signals=(Signal("urgency", 0.8, "asap"), Signal("timeline", 1.0, "asap")))
+IGNORED = OFFERED.model_copy(update={"queue": "ignore"})
+HASTY = OFFERED.model_copy(update={"priority": "p0", "sla_minutes": 30})
+FOR_SUPPORT = OFFERED.model_copy(update={"queue": "support"})
+AT_ONCE = OFFERED.model_copy(update={"sla_minutes": 1})
+NEXT_WEEK = OFFERED.model_copy(update={"sla_minutes": 9999})
+TO_IGNORE = WEIGHTY.model_copy(update={"queue": "ignore"})
+
+
+def seen(*signals: Signal) -> RouteDefault:
+    """Return the default with other signals."""
+    return WEIGHTY.model_copy(update={"signals": list(signals)})
+
+
+STEERED = seen(Signal(kind="injection", strength=0.9, evidence="p0"))
+SAME_WORD = seen(URGENT, Signal(kind="timeline", strength=1.0, evidence="asap"))
 
 
 @pytest.mark.parametrize(
@@ -227,16 +247,16 @@ SAME_WORD = replace(WEIGHTY, signals=(Signal("urgency", 0.8, "asap"), Signal("ti
         Case("spam", 0.7, None, IGNORED, WEIGHTY, ("needs_clarification", "p2", 480, 3)),
         Case("sales_new", 0.9, "en", IGNORED, WEIGHTY, ("sales", "p1", 120, 1)),
         Case("sales_new", 0.2, "en", OFFERED, WEIGHTY, ("needs_clarification", "p1", 120, 1)),
-        Case("unknown", 0.9, None, IGNORED, replace(WEIGHTY, queue="ignore"),
+        Case("unknown", 0.9, None, IGNORED, TO_IGNORE,
              ("needs_clarification", "p1", 120, 1)),
-        Case("sales_new", 0.9, "en", replace(OFFERED, sla_minutes=1), WEIGHTY, ("sales", "p1", 60, 1)),
-        Case("sales_new", 0.9, "en", replace(OFFERED, sla_minutes=9999), WEIGHTY, ("sales", "p1", 480, 1)),
+        Case("sales_new", 0.9, "en", AT_ONCE, WEIGHTY, ("sales", "p1", 60, 1)),
+        Case("sales_new", 0.9, "en", NEXT_WEEK, WEIGHTY, ("sales", "p1", 480, 1)),
         Case("sales_new", 0.9, "en", HASTY, WEIGHTY, ("sales", "p0", 30, 0)),
-        Case("sales_new", 0.9, "en", HASTY, ONE_SIGNAL, ("sales", "p1", 60, 2)),
+        Case("sales_new", 0.9, "en", HASTY, seen(URGENT), ("sales", "p1", 60, 2)),
         Case("sales_new", 0.9, "en", HASTY, SAME_WORD, ("sales", "p1", 60, 2)),
-        Case("sales_new", 0.9, "nl", HASTY, replace(WEIGHTY, signals=()), ("sales", "p0", 30, 0)),
+        Case("sales_new", 0.9, "nl", HASTY, seen(), ("sales", "p0", 30, 0)),
         Case("sales_new", 0.9, "nl", HASTY, STEERED, ("sales", "p1", 60, 2)),
-        Case("support", 0.8, "en", replace(OFFERED, queue="support"), WEIGHTY, ("support", "p1", 120, 0)),
+        Case("support", 0.8, "en", FOR_SUPPORT, WEIGHTY, ("support", "p1", 120, 0)),
     ],
 )  # fmt: skip
 def test_guard_rails(case: Case) -> None:
@@ -257,7 +277,7 @@ judgements = st.builds(
     priority=st.sampled_from(get_args(Priority)),
     sla_minutes=st.integers(1, 100_000),
     recommended_next_action=st.just("Do it."),
-    required_followups=st.just(()),
+    required_followups=st.just([]),
     explanation=st.just("So it is."),
 )
 defaults = st.builds(
@@ -272,7 +292,7 @@ defaults = st.builds(
             evidence=st.sampled_from(["asap", "20k", "late"]),
         ),
         max_size=4,
-    ).map(tuple),
+    ),
 )
 
 
@@ -289,7 +309,7 @@ def test_every_judgement_ends_within_bounds(
 ) -> None:
     """Only sure spam is ignored, spam is p2, times fit, and a second pass changes nothing."""
     final = guard_rails(category, confidence, language, proposed, default).judgement
-    least, most = routing().sla[final.priority]
+    least, most = SLA_MINUTES[final.priority]
     assert least <= final.sla_minutes <= most
     assert final.queue != "ignore" or (category == "spam" and confidence >= routing().default.ignore_from)
     assert category != "spam" or final.priority == "p2"

@@ -59,9 +59,8 @@ def test_reads_use_case(use_case: str, industries: set[str]) -> None:
 
 def test_explicit_industries_overrule() -> None:
     """What an offer says outright about its ICP wins over what its use cases say."""
-    icp = read_icp(["B2B SaaS"], industries=["Dairy", "falconry", "machinery"], locations=["Berlin"])
+    icp = read_icp(["B2B SaaS"], industries=["Dairy", "falconry", "machinery"])
     assert icp.industries == ("dairy", "falconry", "machinery")
-    assert icp.locations == ("Berlin",)
 
 
 def test_named_roles_decide() -> None:

@@ -39,10 +39,3 @@ def test_judges(model: str, role: str, industry: str, label: str, points: int) -
     judgement = judge(scoring, SAAS, role, industry)
     assert judgement.label == label
     assert scoring.ai_points(judgement.label, judgement.confidence) == points
-
-
-def test_judgement_carries_its_evidence() -> None:
-    """The reasons are those of the rule layer, so that both layers tell one story."""
-    judgement = judge(load_model("standard"), SAAS, "VP Sales", "Dairy")
-    assert judgement.role_evidence == 'VP Sales: "VP"'
-    assert judgement.industry_evidence == "Dairy: dairy is not near software and SaaS"

@@ -1,7 +1,7 @@
 """The contracts of a message's workflow: what is submitted, what each step is asked, and what it answers.
 
-An output is strict where it is made and where it is stored, see `checked_output`. As a part of a message it
-is read like any other: fields of a newer writer are passed over.
+`checked_output` is strict about an output, where it is made and where it is stored. As a part of a message
+an output is read like any other: fields of a newer writer are ignored.
 """
 
 import json
@@ -31,6 +31,12 @@ Priority = Literal["p0", "p1", "p2"]
 Level = Literal["low", "medium", "high"]
 Timeline = Literal["now", "<1w", "1-4w", ">1m", "unknown"]
 BudgetRange = Literal["<500", "500-2000", "2000-10000", ">10000", "unknown"]
+LeadType = Literal["quote_request", "availability", "pricing", "comparison", "other"]
+ChangeRequest = Literal["reschedule", "upgrade", "add_on", "cancel", "other"]
+IssueType = Literal["billing", "scheduling", "service_quality", "technical", "other"]
+SpamReason = Literal["promo", "phishing", "irrelevant", "abusive", "other"]
+MissingInfo = Literal["service_type", "budget", "timeline", "contact", "other"]
+SignalKind = Literal["urgency", "budget", "churn_risk", "timeline", "sentiment", "complaint", "injection"]
 
 SLA_MINUTES: dict[Priority, tuple[int, int]] = {"p0": (5, 60), "p1": (60, 480), "p2": (480, 4320)}
 """The least and most minutes to a first answer for each priority."""
@@ -134,7 +140,7 @@ class SalesNewExtraction(_Extraction):
     """A new customer's request."""
 
     category: Literal["sales_new"]
-    lead_type: Literal["quote_request", "availability", "pricing", "comparison", "other"]
+    lead_type: LeadType
     service_date: IsoDate | None = None
 
 
@@ -143,14 +149,14 @@ class SalesExistingExtraction(_Extraction):
 
     category: Literal["sales_existing"]
     account_hint: ShortLine | None = None
-    change_request: Literal["reschedule", "upgrade", "add_on", "cancel", "other"]
+    change_request: ChangeRequest
 
 
 class SupportExtraction(_Extraction):
     """A complaint or a question about a service that was bought."""
 
     category: Literal["support"]
-    issue_type: Literal["billing", "scheduling", "service_quality", "technical", "other"]
+    issue_type: IssueType
     severity: Level
 
 
@@ -158,17 +164,14 @@ class SpamExtraction(_Extraction):
     """What nobody here needs to answer."""
 
     category: Literal["spam"]
-    spam_reason: Literal["promo", "phishing", "irrelevant", "abusive", "other"]
+    spam_reason: SpamReason
 
 
 class UnknownExtraction(_Extraction):
     """A message that cannot be told; `missing_info` is what to ask for."""
 
     category: Literal["unknown"]
-    missing_info: Annotated[
-        list[Literal["service_type", "budget", "timeline", "contact", "other"]],
-        Field(min_length=1, max_length=5),
-    ]
+    missing_info: Annotated[list[MissingInfo], Field(min_length=1, max_length=5)]
 
 
 Extraction = Annotated[
@@ -180,7 +183,7 @@ Extraction = Annotated[
 class Signal(Wire):
     """One thing seen in a message: its kind, how strong it is (0..1), and the words it was seen in."""
 
-    kind: Literal["urgency", "budget", "churn_risk", "timeline", "sentiment", "complaint", "injection"]
+    kind: SignalKind
     strength: Confidence
     evidence: Annotated[str, StringConstraints(max_length=120)]
 

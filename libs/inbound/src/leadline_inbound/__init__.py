@@ -1,3 +1,1 @@
 """What an inbound message says, in five languages: its category, its fields, who answers how soon."""
-
-__version__ = "0.1.0"

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from leadline_contracts.inbound import BudgetRange
 from leadline_inbound.message import Message
-from leadline_inbound.outputs import BudgetRange
 from leadline_inbound.wordlists import fields, word_set
 from leadline_text.tokens import fold_letters
 

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from leadline_contracts.inbound import Category, Classification
 from leadline_inbound.lexicon import signals
-from leadline_inbound.outputs import Category, Classification
 from leadline_inbound.signals import STEERING, Reading, Seen, read_signals
 
 _NAMED = 3
@@ -21,13 +21,15 @@ def classify(text: str) -> Classification:
     first, second = ranked[0], max(0.0, points[ranked[1]])
     scale = signals().scale
     if points[first] < scale.least:
-        return Classification("unknown", scale.unsure, _unclear(reading))
+        return Classification(category="unknown", confidence=scale.unsure, rationale=_unclear(reading))
     share = points[first] / (points[first] + second)
     confidence = share * (1 - math.exp(-points[first] / scale.strength))
-    if reading.tongue.language is None:
+    if reading.detected.language is None:
         confidence *= scale.unread_language
     confidence = round(min(scale.most, confidence), 2)
-    return Classification(first, confidence, _why(reading, first, ranked[1], second))
+    return Classification(
+        category=first, confidence=confidence, rationale=_why(reading, first, ranked[1], second)
+    )
 
 
 def _nothing_to_tell(reading: Reading) -> Classification | None:
@@ -36,11 +38,15 @@ def _nothing_to_tell(reading: Reading) -> Classification | None:
         words = _quoted(reading.seen[STEERING])
         if _STEERED & {category for name in reading.steered for category in signals().signal[name].weights}:
             why = f"It tries to steer its reader ({words}) and asks for something, too."
-            return Classification("unknown", scale.unsure, why)
-        return Classification("spam", 0.7, f"It does nothing but try to steer its reader ({words}).")
+            return Classification(category="unknown", confidence=scale.unsure, rationale=why)
+        return Classification(
+            category="spam",
+            confidence=0.7,
+            rationale=f"It does nothing but try to steer its reader ({words}).",
+        )
     if reading.greeting_only and not reading.message.links:
         why = "It is a greeting only." if "greeting" in reading.seen else "It has no words to read."
-        return Classification("unknown", scale.nothing, why)
+        return Classification(category="unknown", confidence=scale.nothing, rationale=why)
     return None
 
 
@@ -54,11 +60,11 @@ def _points(reading: Reading) -> dict[Category, float]:
         if all(name in reading.seen for name in together.signals):
             for category, weight in together.weights.items():
                 points[category] += weight
-    if reading.tongue.foreign and not {"amount", "link"} & reading.seen.keys():
+    if reading.detected.foreign and not {"amount", "link"} & reading.seen.keys():
         points = {category: data.scale.foreign * value for category, value in points.items()}
     if _evidence(reading.seen, "spam") < 2:
         points["spam"] *= data.scale.lone_spam
-    if reading.tongue.language is None and "links" not in reading.seen:
+    if reading.detected.language is None and "links" not in reading.seen:
         points["spam"] = min(points["spam"], 0.0)  # words of a language nobody read are no spam
     return points
 
@@ -73,7 +79,7 @@ def _why(reading: Reading, category: Category, other: Category, points: float) -
     said = f"For {category}: {_named(reading, category)}."
     if points >= signals().scale.least / 2:
         said += f" Against it, for {other}: {_named(reading, other)}."
-    elif reading.tongue.language is None:
+    elif reading.detected.language is None:
         said += " Its language is not known."
     return said
 
@@ -96,5 +102,5 @@ def _quoted(seen: Seen) -> str:
 def _unclear(reading: Reading) -> str:
     known = [signals().signal[name].says for name in reading.seen if name != "greeting"]
     told = f"All that was seen is {' and '.join(known[:_NAMED])}" if known else "No known signal was seen"
-    language = "" if reading.tongue.language else ", and its language is not known"
+    language = "" if reading.detected.language else ", and its language is not known"
     return f"{told}{language}; that is too little to tell."

@@ -12,9 +12,9 @@ from functools import cache
 
 from pydantic import BaseModel, ConfigDict
 
-from leadline_inbound.lexicon import load
+from leadline_contracts.inbound import Timeline
+from leadline_inbound.lexicon import Language, load
 from leadline_inbound.message import Message, phrase_book
-from leadline_inbound.outputs import Language, Timeline
 from leadline_inbound.wordlists import fields, word_set
 from leadline_text.phrases import Phrases
 

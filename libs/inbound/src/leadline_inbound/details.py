@@ -3,8 +3,8 @@
 import re
 from functools import cache
 
+from leadline_inbound.lexicon import Language
 from leadline_inbound.message import Message, excerpt
-from leadline_inbound.outputs import Language
 from leadline_inbound.wordlists import (
     account_book,
     fields,

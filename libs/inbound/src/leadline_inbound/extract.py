@@ -4,29 +4,28 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final, TypedDict, TypeVar
 
-from leadline_inbound.amounts import read_budget
-from leadline_inbound.dates import When, find_times, timeline_of
-from leadline_inbound.details import account_hint, customer_name, location, service_interest
-from leadline_inbound.lexicon import signals
-from leadline_inbound.outputs import (
+from leadline_contracts.inbound import (
     BudgetRange,
     Category,
     ChangeRequest,
     Channel,
     Extraction,
     IssueType,
-    Language,
     LeadType,
     Level,
     MissingInfo,
-    SalesExisting,
-    SalesNew,
-    Spam,
+    SalesExistingExtraction,
+    SalesNewExtraction,
+    SpamExtraction,
     SpamReason,
-    Support,
+    SupportExtraction,
     Timeline,
-    Unknown,
+    UnknownExtraction,
 )
+from leadline_inbound.amounts import read_budget
+from leadline_inbound.dates import When, find_times, timeline_of
+from leadline_inbound.details import account_hint, customer_name, location, service_interest
+from leadline_inbound.lexicon import Language, signals
 from leadline_inbound.signals import Reading, read_signals
 from leadline_inbound.wordlists import fields
 
@@ -70,29 +69,35 @@ class _Core(TypedDict):
 def extract(text: str, category: Category, channel: Channel, name: str | None, received: date) -> Extraction:
     """The fields of any text as a message of that category; times count from `received`. Never raises."""
     reading = read_signals(text)
-    times = find_times(reading.message, reading.tongue.language, received)
+    times = find_times(reading.message, reading.detected.language, received)
     core = _core(reading, category, channel, name, times)
     if category == "sales_new":
-        return SalesNew(
+        return SalesNewExtraction(
             **core,
+            category=category,
             lead_type=_first(_LEAD_TYPES, reading, "other"),
-            service_date=next((when.day for when in times if when.day), None),
+            service_date=next((when.day.isoformat() for when in times if when.day), None),
         )
     if category == "sales_existing":
-        return SalesExisting(
-            **core, account_hint=account_hint(reading.message), change_request=_change_request(reading)
+        return SalesExistingExtraction(
+            **core,
+            category=category,
+            account_hint=account_hint(reading.message),
+            change_request=_change_request(reading),
         )
     if category == "support":
-        return Support(**core, issue_type=_issue_type(reading), severity=_severity(reading))
+        return SupportExtraction(
+            **core, category=category, issue_type=_issue_type(reading), severity=_severity(reading)
+        )
     if category == "spam":
-        return Spam(**core, spam_reason=_first(_SPAM_REASONS, reading, "other"))
-    return Unknown(**core, missing_info=_missing_info(reading, core))
+        return SpamExtraction(**core, category=category, spam_reason=_first(_SPAM_REASONS, reading, "other"))
+    return UnknownExtraction(**core, category=category, missing_info=_missing_info(reading, core))
 
 
 def _core(
     reading: Reading, category: Category, channel: Channel, name: str | None, times: Sequence[When]
 ) -> _Core:
-    message, language = reading.message, reading.tongue.language
+    message, language = reading.message, reading.detected.language
     timeline = timeline_of(times)
     about_sales = category in {"sales_new", "sales_existing"}
     budget = read_budget(message, list(reading.amounts), words_needed=not about_sales)
@@ -150,7 +155,7 @@ def _severity(reading: Reading) -> Level:
     return "medium" if total >= data.medium else "low"
 
 
-def _missing_info(reading: Reading, core: _Core) -> tuple[MissingInfo, ...]:
+def _missing_info(reading: Reading, core: _Core) -> list[MissingInfo]:
     missing: list[MissingInfo] = []
     if core["service_interest"] is None:
         missing.append("service_type")
@@ -160,7 +165,7 @@ def _missing_info(reading: Reading, core: _Core) -> tuple[MissingInfo, ...]:
         missing.append("budget")
     if core["customer_name"] is None and core["contact_channel"] in {"webchat", "other"}:
         missing.append("contact")
-    return tuple(missing) or ("other",)
+    return missing or ["other"]
 
 
 def _confidence(core: _Core, category: Category) -> float:

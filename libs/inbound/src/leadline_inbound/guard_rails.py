@@ -8,17 +8,11 @@
 5. The time to a first answer is inside the range of the priority.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from leadline_contracts.inbound import SLA_MINUTES, Category, Judgement, RouteDefault, RouteQueue
 from leadline_inbound.lexicon import LANGUAGES, routing
 from leadline_inbound.message import excerpt
-from leadline_inbound.outputs import (
-    Category,
-    DefaultLike,
-    Judgement,
-    JudgementLike,
-    RouteQueue,
-)
 from leadline_inbound.prioritise import signals_of_weight
 
 _SENTENCE = 600
@@ -36,14 +30,14 @@ def guard_rails(
     category: Category,
     confidence: float,
     language: str | None,
-    proposed: JudgementLike,
-    default: DefaultLike,
+    proposed: Judgement,
+    default: RouteDefault,
 ) -> Guarded:
     """What holds of a proposed judgement. A judgement within bounds comes back as it is; never raises.
 
     Where the queue is changed, the action and the explanation are those of the new queue.
     """
-    judgement, changes = _own(proposed), []
+    judgement, changes = proposed, list[str]()
     for rail in (_guard_queue, _guard_priority):
         judgement, change = rail(category, confidence, language, judgement, default)
         changes += change
@@ -51,36 +45,24 @@ def guard_rails(
     return Guarded(judgement, (*changes, *change))
 
 
-def _own(proposed: JudgementLike) -> Judgement:
-    return Judgement(
-        proposed.queue,
-        proposed.priority,
-        proposed.sla_minutes,
-        proposed.recommended_next_action,
-        tuple(proposed.required_followups),
-        proposed.explanation,
-    )
-
-
 def _guard_queue(
-    category: Category, confidence: float, language: str | None, judgement: Judgement, default: DefaultLike
+    category: Category, confidence: float, language: str | None, judgement: Judgement, default: RouteDefault
 ) -> tuple[Judgement, list[str]]:
     queue, why = _bounded_queue(category, confidence, language, judgement.queue, default)
     if queue == judgement.queue:
         return judgement, []
     change = f"{judgement.queue} became {queue}: {why}."
-    changed = replace(
-        judgement,
-        queue=queue,
-        recommended_next_action=routing().actions[queue],
-        required_followups=() if queue == "ignore" else judgement.required_followups,
-        explanation=excerpt(f"{change[0].upper()}{change[1:]}", _SENTENCE),
-    )
-    return changed, [change]
+    changed = {
+        "queue": queue,
+        "recommended_next_action": routing().actions[queue],
+        "required_followups": [] if queue == "ignore" else judgement.required_followups,
+        "explanation": excerpt(f"{change[0].upper()}{change[1:]}", _SENTENCE),
+    }
+    return judgement.model_copy(update=changed), [change]
 
 
 def _bounded_queue(
-    category: Category, confidence: float, language: str | None, queue: RouteQueue, default: DefaultLike
+    category: Category, confidence: float, language: str | None, queue: RouteQueue, default: RouteDefault
 ) -> tuple[RouteQueue, str]:
     rules = routing().default
     if category == "spam":
@@ -104,10 +86,12 @@ def _bounded_queue(
 
 
 def _guard_priority(
-    category: Category, confidence: float, language: str | None, judgement: Judgement, default: DefaultLike
+    category: Category, confidence: float, language: str | None, judgement: Judgement, default: RouteDefault
 ) -> tuple[Judgement, list[str]]:
     if judgement.priority != "p2" and (category == "spam" or judgement.queue == "ignore"):
-        return replace(judgement, priority="p2"), [f"{judgement.priority} became p2: spam waits."]
+        return judgement.model_copy(update={"priority": "p2"}), [
+            f"{judgement.priority} became p2: spam waits."
+        ]
     rules = routing().priority
     steered = any(signal.kind == "injection" for signal in default.signals)
     read = language in LANGUAGES or steered
@@ -117,15 +101,15 @@ def _guard_priority(
             f"p0 became p1: it needs {rules.p0_signals} signals of weight in different words, "
             f"and the rules saw {weighty or 'none'}."
         )
-        return replace(judgement, priority="p1"), [change]
+        return judgement.model_copy(update={"priority": "p1"}), [change]
     return judgement, []
 
 
 def _guard_sla(judgement: Judgement) -> tuple[Judgement, list[str]]:
-    least, most = routing().sla[judgement.priority]
+    least, most = SLA_MINUTES[judgement.priority]
     minutes = min(most, max(least, judgement.sla_minutes))
     if minutes == judgement.sla_minutes:
         return judgement, []
     was = judgement.sla_minutes
     change = f"{was} minutes became {minutes}: {judgement.priority} takes {least} to {most}."
-    return replace(judgement, sla_minutes=minutes), [change]
+    return judgement.model_copy(update={"sla_minutes": minutes}), [change]

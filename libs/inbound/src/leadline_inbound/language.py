@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
-from leadline_inbound.lexicon import LANGUAGES, languages
+from leadline_inbound.lexicon import LANGUAGES, Language, languages
 from leadline_inbound.message import Message, letters, words_of
-from leadline_inbound.outputs import Language
 from leadline_text.tokens import fold_letters
 
 _READ = 300  # words
@@ -19,7 +18,7 @@ _MORE_LATIN = range(0x1E00, 0x1F00)
 
 
 @dataclass(frozen=True, slots=True)
-class Tongue:
+class DetectedLanguage:
     """One of the five languages, or None; `foreign`: another language is likelier than any of them."""
 
     language: Language | None
@@ -33,13 +32,13 @@ class _Negators:
     breaks: frozenset[str]
 
 
-def tell_language(message: Message, phrases: Sequence[frozenset[Language]]) -> Tongue:
+def detect_language(message: Message, phrases: Sequence[frozenset[Language]]) -> DetectedLanguage:
     """The language of a message; `phrases` are the languages of each different phrase known in it."""
     words = letters(message.words[:_READ])
     if not words:
-        return Tongue(None)
+        return DetectedLanguage(None)
     if _is_foreign_script(message.source[:_READ_LETTERS]):
-        return Tongue(None, foreign=True)
+        return DetectedLanguage(None, foreign=True)
     points = _points(words, message.source[:_READ_LETTERS].lower(), phrases)
     return _choose(points, len(words))
 
@@ -72,18 +71,18 @@ def _points(words: list[str], source: str, phrases: Sequence[frozenset[Language]
     return points
 
 
-def _choose(points: dict[str, float], words: int) -> Tongue:
+def _choose(points: dict[str, float], words: int) -> DetectedLanguage:
     scale = languages().scale
     ranked = sorted(points.items(), key=lambda item: -item[1])[:2]
     if not ranked:
-        return Tongue(None)
+        return DetectedLanguage(None)
     first, most = ranked[0]
     second = ranked[1][1] if len(ranked) > 1 else 0.0
     known = next((language for language in LANGUAGES if language == first), None)
     thin = most < scale.least or (words > scale.long and most < scale.cover * words)
     if known is None:
-        return Tongue(None, foreign=not thin)
-    return Tongue(None if thin or most < scale.ahead * second else known)
+        return DetectedLanguage(None, foreign=not thin)
+    return DetectedLanguage(None if thin or most < scale.ahead * second else known)
 
 
 def _is_foreign_script(text: str) -> bool:

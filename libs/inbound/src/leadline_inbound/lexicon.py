@@ -2,25 +2,24 @@
 
 import tomllib
 from functools import cache
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from leadline_inbound.data_files import read_data
-from leadline_inbound.message import phrase_book
-from leadline_inbound.outputs import (
+from leadline_contracts.inbound import (
     BudgetRange,
     Category,
     IssueType,
-    Language,
     Level,
-    Priority,
     RouteQueue,
     SignalKind,
     Timeline,
 )
+from leadline_inbound.data_files import read_data
+from leadline_inbound.message import phrase_book
 from leadline_text.phrases import Phrases
 
+Language = Literal["en", "es", "de", "fr", "pt"]
 LANGUAGES: tuple[Language, ...] = ("en", "es", "de", "fr", "pt")
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -144,7 +143,7 @@ class PriorityRules(_Data):
     of_weight: Share
 
 
-class Routing(_Data):
+class RoutingRules(_Data):
     """`routing.toml`."""
 
     default: DefaultRules
@@ -152,7 +151,6 @@ class Routing(_Data):
     weights: RouteWeights
     levels: RouteLevels
     priority: PriorityRules
-    sla: dict[Priority, tuple[int, int]]
     actions: dict[RouteQueue, str]
     actions_for: dict[str, str]
     followups: dict[str, str]
@@ -186,9 +184,9 @@ def languages() -> Languages:
 
 
 @cache
-def routing() -> Routing:
+def routing() -> RoutingRules:
     """The rules of routing."""
-    return load(Routing, "routing.toml")
+    return load(RoutingRules, "routing.toml")
 
 
 def load(kind: type[D], name: str) -> D:

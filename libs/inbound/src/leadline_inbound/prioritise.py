@@ -4,16 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from leadline_inbound.lexicon import routing
-from leadline_inbound.message import excerpt
-from leadline_inbound.outputs import (
+from leadline_contracts.inbound import (
+    SLA_MINUTES,
     Category,
-    DefaultLike,
-    ExtractionLike,
+    Extraction,
     Judgement,
     Priority,
+    RouteDefault,
     RouteQueue,
 )
+from leadline_inbound.lexicon import routing
+from leadline_inbound.message import excerpt
 
 _SENTENCE = 600
 _FOLLOWUPS = 10
@@ -47,9 +48,7 @@ class _Weight:
         return f' ("{excerpt(self.words, 40)}")' if self.words else ""
 
 
-def judge(
-    category: Category, confidence: float, extraction: ExtractionLike, default: DefaultLike
-) -> Judgement:
+def judge(category: Category, confidence: float, extraction: Extraction, default: RouteDefault) -> Judgement:
     """The judgement without a model: the default queue, and a priority by the sum of all that was weighed.
 
     p0 needs a sum and, besides, two signals of weight: no single word makes it. Spam is p2, and what is to be
@@ -71,7 +70,7 @@ def judge(
     )
 
 
-def _weigh(extraction: ExtractionLike, default: DefaultLike) -> list[_Weight]:
+def _weigh(extraction: Extraction, default: RouteDefault) -> list[_Weight]:
     levels, shares = routing().levels, routing().weights
     seen = {signal.kind: signal for signal in default.signals if signal.kind != "injection"}
     strengths: dict[_Weighed, float] = {
@@ -91,13 +90,13 @@ def _weigh(extraction: ExtractionLike, default: DefaultLike) -> list[_Weight]:
     return sorted(weights, key=lambda weight: -weight.points)
 
 
-def signals_of_weight(default: DefaultLike) -> int:
+def signals_of_weight(default: RouteDefault) -> int:
     """How many signals of weight were seen; two in the same words are one, and `injection` is none."""
     least = routing().priority.of_weight
     return len({s.evidence for s in default.signals if s.kind != "injection" and s.strength >= least})
 
 
-def _priority(category: Category, default: DefaultLike, total: float) -> Priority:
+def _priority(category: Category, default: RouteDefault, total: float) -> Priority:
     rules = routing().priority
     if category == "spam" or default.queue == "ignore" or total < rules.p1:
         return "p2"
@@ -107,13 +106,13 @@ def _priority(category: Category, default: DefaultLike, total: float) -> Priorit
 
 def _sla(priority: Priority, total: float) -> int:
     rules = routing().priority
-    least, most = routing().sla[priority]
+    least, most = SLA_MINUTES[priority]
     low, high = {"p0": (rules.p0, rules.most), "p1": (rules.p1, rules.p0), "p2": (0.0, rules.p1)}[priority]
     share = min(1.0, max(0.0, (total - low) / (high - low)))
     return round(most - (most - least) * share)
 
 
-def _action(queue: RouteQueue, extraction: ExtractionLike) -> str:
+def _action(queue: RouteQueue, extraction: Extraction) -> str:
     if queue in {"sales", "support"}:
         for field in ("change_request", "issue_type", "lead_type"):
             known = routing().actions_for.get(getattr(extraction, field, ""))
@@ -122,15 +121,15 @@ def _action(queue: RouteQueue, extraction: ExtractionLike) -> str:
     return routing().actions[queue]
 
 
-def _followups(category: Category, default: DefaultLike, extraction: ExtractionLike) -> tuple[str, ...]:
+def _followups(category: Category, default: RouteDefault, extraction: Extraction) -> list[str]:
     if default.queue == "ignore":
-        return ()
+        return []
     known = routing().followups
     missing = [field for field in _ASKED[category] if getattr(extraction, field, None) in {None, "unknown"}]
     asked = [known[name] for name in (*missing, *getattr(extraction, "missing_info", ()))]
     if any(signal.kind == "injection" for signal in default.signals):
         asked.append(known["injection"])
-    return tuple(dict.fromkeys(asked))[:_FOLLOWUPS]
+    return list(dict.fromkeys(asked))[:_FOLLOWUPS]
 
 
 def _explanation(what: str, weights: list[_Weight], total: float) -> str:

@@ -3,45 +3,36 @@
 from datetime import date
 from typing import Final
 
+from leadline_contracts.inbound import Category, Extraction, RouteDefault, RouteQueue, Signal, SignalKind
 from leadline_inbound.amounts import read_budget
 from leadline_inbound.dates import find_times
 from leadline_inbound.lexicon import routing, signals
 from leadline_inbound.message import excerpt
-from leadline_inbound.outputs import (
-    Category,
-    ExtractionLike,
-    RouteDefault,
-    RouteQueue,
-    Signal,
-    SignalKind,
-)
 from leadline_inbound.signals import Reading, read_signals
 
 _EVIDENCE = 120
 _ANY_DAY: Final = date(2000, 1, 1)  # which words speak of a time does not depend on the day
 
 
-def default_route(
-    category: Category, confidence: float, extraction: ExtractionLike, text: str
-) -> RouteDefault:
+def default_route(category: Category, confidence: float, extraction: Extraction, text: str) -> RouteDefault:
     """The queue of a message by the rules, why, and what was seen in it. Never raises."""
     reading = read_signals(text)
-    found = tuple(sorted(_signals(reading, extraction), key=lambda signal: -signal.strength))
+    found = sorted(_signals(reading, extraction), key=lambda signal: -signal.strength)
     queue, reason = _queue(category, confidence, reading, found)
-    return RouteDefault(queue, reason, found)
+    return RouteDefault(queue=queue, reason=reason, signals=found)
 
 
 def _queue(
-    category: Category, confidence: float, reading: Reading, found: tuple[Signal, ...]
+    category: Category, confidence: float, reading: Reading, found: list[Signal]
 ) -> tuple[RouteQueue, str]:
     rules, usual = routing().default, routing().queues[category]
     if category == "unknown":
         return usual, "It cannot be told what the message is about."
     if category == "spam":
-        needed = rules.ignore_from if reading.tongue.language else rules.ignore_unread
+        needed = rules.ignore_from if reading.detected.language else rules.ignore_unread
         if confidence >= needed:
             return usual, f"It is spam with a confidence of {confidence:.2f}."
-        why = "" if reading.tongue.language else " in a language that is not known"
+        why = "" if reading.detected.language else " in a language that is not known"
         return "needs_clarification", f"It may be spam{why}, but {confidence:.2f} is less than {needed:.2f}."
     if confidence < rules.clarify_below:
         needed = rules.clarify_below
@@ -52,7 +43,7 @@ def _queue(
     return usual, f"{category} goes to {usual}."
 
 
-def _signals(reading: Reading, extraction: ExtractionLike) -> list[Signal]:
+def _signals(reading: Reading, extraction: Extraction) -> list[Signal]:
     found = [signal for kind in _WORDED if (signal := _worded(reading, kind))]
     levels = routing().levels
     if extraction.budget_range != "unknown":
@@ -60,7 +51,7 @@ def _signals(reading: Reading, extraction: ExtractionLike) -> list[Signal]:
         evidence = read.evidence or extraction.budget_range
         found.append(_signal("budget", levels.budget[extraction.budget_range], evidence))
     if extraction.timeline != "unknown":
-        times = find_times(reading.message, reading.tongue.language, _ANY_DAY)
+        times = find_times(reading.message, reading.detected.language, _ANY_DAY)
         evidence = reading.message.excerpt(times[0].start, times[0].stop) if times else extraction.timeline
         found.append(_signal("timeline", levels.timeline[extraction.timeline], evidence))
     return found
@@ -86,4 +77,5 @@ def _is_disowned(name: str, reading: Reading) -> bool:
 
 
 def _signal(kind: SignalKind, strength: float, evidence: str) -> Signal:
-    return Signal(kind, round(min(1.0, max(0.0, strength)), 2), excerpt(evidence, _EVIDENCE))
+    bounded = round(min(1.0, max(0.0, strength)), 2)
+    return Signal(kind=kind, strength=bounded, evidence=excerpt(evidence, _EVIDENCE))

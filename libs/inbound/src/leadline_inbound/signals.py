@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from leadline_inbound.amounts import Amount, find_amounts
-from leadline_inbound.language import Tongue, is_negated, tell_language
-from leadline_inbound.lexicon import signal_phrases, signals
+from leadline_inbound.language import DetectedLanguage, detect_language, is_negated
+from leadline_inbound.lexicon import Language, signal_phrases, signals
 from leadline_inbound.mail import read_message
 from leadline_inbound.message import Message
-from leadline_inbound.outputs import Language
 from leadline_text.phrases import Found
 
 STEERING = "injection"
@@ -41,12 +40,11 @@ class Reading:
     """A message, its language and its signals by id.
 
     `steered` are the signals of sentences that speak to a machine, which count for nothing; `message` is
-    without those sentences; `greeting_only`: no other word is left. `whole` has every sentence.
+    without those sentences; `greeting_only`: no other word is left.
     """
 
     message: Message
-    whole: Message
-    tongue: Tongue
+    detected: DetectedLanguage
     seen: Mapping[str, Seen]
     steered: frozenset[str]
     amounts: tuple[Amount, ...]
@@ -57,16 +55,16 @@ def read_signals(text: str) -> Reading:
     """Reads the signals of a message of any length (20,000 characters count). Never raises."""
     whole = read_message(text)
     hits = signal_phrases().find(whole.words)
-    tongue = tell_language(whole, [_spoken(hit) for hit in _different(whole, hits)])
+    detected = detect_language(whole, [_spoken(hit) for hit in _different(whole, hits)])
     struck = {place for hit in hits if _is(hit, STEERING) for place in whole.sentence(hit.start)}
     message = _without(whole, struck) if struck else whole
     amounts = find_amounts(message)
     said = [hit for hit in hits if hit.start not in struck or _is(hit, STEERING)]
-    seen = _seen(whole, said, tongue.language) | _structure(message, amounts)
+    seen = _seen(whole, said, detected.language) | _structure(message, amounts)
     steered = frozenset(name for hit in hits if hit.start in struck for name, _ in hit.values) - {STEERING}
     greeted = {place for hit in hits if _is(hit, "greeting") for place in range(hit.start, hit.stop)}
     bare = all(place in greeted for place, word in enumerate(message.words) if word.isalnum())
-    return Reading(message, whole, tongue, seen, steered, tuple(amounts), bare)
+    return Reading(message, detected, seen, steered, tuple(amounts), bare)
 
 
 def _is(hit: _Hit, name: str) -> bool:

@@ -5,9 +5,9 @@ from functools import cache
 
 from pydantic import BaseModel, ConfigDict
 
-from leadline_inbound.lexicon import load
+from leadline_contracts.inbound import BudgetRange, SignalKind, Timeline
+from leadline_inbound.lexicon import Language, load
 from leadline_inbound.message import phrase_book, words_of
-from leadline_inbound.outputs import BudgetRange, Language, SignalKind, Timeline
 from leadline_text.phrases import Phrases
 from leadline_text.tokens import fold_letters
 

@@ -1,1 +1,1 @@
-"""What a lead's words mean for a score: titles, industries, the ICP and the scoring models as data."""
+"""What a prospect's words mean for a score: titles, industries, the ICP and the scoring models."""

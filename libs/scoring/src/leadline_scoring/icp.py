@@ -18,22 +18,19 @@ class Icp:
 
     `industries` are ids of the taxonomy, or phrases it does not know, which a lead's industry must contain.
     `roles` make decision makers of leads whose own title contains one; every other title reads as usual.
-    `locations` earn no points; they are for people and the AI layer.
     """
 
     industries: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
-    locations: tuple[str, ...] = ()
 
 
 def read_icp(
     ideal_use_cases: Sequence[str],
     industries: Sequence[str] = (),
     roles: Sequence[str] = (),
-    locations: Sequence[str] = (),
 ) -> Icp:
     """The ICP of an offer; explicit `industries` overrule those that the use cases name."""
-    return _read_icp(tuple(ideal_use_cases), tuple(industries), tuple(roles), tuple(locations))
+    return _read_icp(tuple(ideal_use_cases), tuple(industries), tuple(roles))
 
 
 @lru_cache(maxsize=256)
@@ -41,11 +38,10 @@ def _read_icp(
     use_cases: tuple[str, ...],
     industries: tuple[str, ...],
     roles: tuple[str, ...],
-    locations: tuple[str, ...],
 ) -> Icp:
     explicit = [name for phrase in industries for name in _industry_ids(phrase)]
     named = [industry.id for text in use_cases for industry in taxonomy().named_in_use_case(text)]
-    return Icp(_distinct(explicit or named), _distinct(roles), _distinct(locations))
+    return Icp(_distinct(explicit or named), _distinct(roles))
 
 
 def read_role(icp: Icp, role: str) -> TitleReading:

@@ -10,19 +10,17 @@ from leadline_scoring.titles import Seniority, title_words
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A label, the confidence (0..1) that places it in its band, and what it rests on."""
+    """A label, and the confidence (0..1) that places it in its band."""
 
     label: Label
     confidence: float
-    role_evidence: str
-    industry_evidence: str
 
 
 def judge(model: ScoringModel, icp: Icp, role: str, industry: str) -> Judgement:
     """The first row of the model's offline table that fits; the last row fits every lead. Never raises."""
-    reading, match = read_role(icp, role), match_industry(icp, industry)
-    row = next(row for row in model.offline if _fits(row, reading.seniority, match.fit, role))
-    return Judgement(row.label, row.confidence, reading.evidence, match.evidence)
+    seniority, fit = read_role(icp, role).seniority, match_industry(icp, industry).fit
+    row = next(row for row in model.offline if _fits(row, seniority, fit, role))
+    return Judgement(row.label, row.confidence)
 
 
 def _fits(row: OfflineRow, seniority: Seniority, fit: IndustryFit, role: str) -> bool:

@@ -67,6 +67,7 @@ class Phrases(Generic[T]):
     ) -> None:
         self._clause_ends = clause_ends
         self._root: _Node[T] = _Node()
+        self._has_gaps = False
         prefixes: set[str] = set()
         for notation, value in phrases:
             for spelling in expand(notation):
@@ -74,20 +75,19 @@ class Phrases(Generic[T]):
                 self._add(pattern, value, several=several)
                 prefixes.update(part for part in pattern if part.endswith("*"))
         self._prefixes = frozenset(prefixes)
+        self._is_plain = not (prefixes or self._has_gaps)
         self._lengths = sorted({len(prefix) - 1 for prefix in prefixes})
         self._endings = {fold(ending): value for ending, value in endings}
         self._ending_lengths = sorted({len(ending) for ending in self._endings}, reverse=True)
 
     def find(self, words: Sequence[str]) -> list[Found[T]]:
         """The phrases in `words`, none overlapping, in the order of the text."""
-        keys = {word: self._keys(word) for word in set(words)}
-        first = self._root.after
-        begins = {word for word, known in keys.items() if any(key in first for key in known)}
+        hits = self._exact if self._is_plain else self._hits(words)
         found: list[Found[T]] = []
-        for start, word in enumerate(words):
-            here = list(self._from(start, words, keys)) if word in begins else []
-            if self._endings and not any(hit.stop == start + 1 for hit in here):
-                here += self._compound(word, start)
+        for start in range(len(words)):
+            here = hits(words, start)
+            if self._endings and not (here and any(hit.stop == start + 1 for hit in here)):
+                here += self._compound(words[start], start)
             found += here
         return _longest(found)
 
@@ -95,6 +95,7 @@ class Phrases(Generic[T]):
         node = self._root
         for part in pattern:
             if part == "~":
+                self._has_gaps = True
                 node.gap = node = node.gap or _Node()
             else:
                 node = node.after.setdefault(part, _Node())
@@ -102,6 +103,24 @@ class Phrases(Generic[T]):
             if node.values and not several:
                 raise ValueError(f"the phrase {' '.join(pattern)!r} is listed with two meanings: keep one")
             node.values += (value,)
+
+    def _exact(self, words: Sequence[str], start: int) -> list[Found[T]]:
+        """The phrases at `start`, where there are neither prefixes nor gaps."""
+        found = []
+        node, stop = self._root.after.get(words[start]), start + 1
+        while node:
+            if node.values:
+                found.append(Found(start, stop, node.values))
+            node = node.after.get(words[stop]) if stop < len(words) else None
+            stop += 1
+        return found
+
+    def _hits(self, words: Sequence[str]) -> Callable[[Sequence[str], int], list[Found[T]]]:
+        """What finds the phrases that begin at a place of these words."""
+        keys = {word: self._keys(word) for word in set(words)}
+        first = self._root.after
+        begins = {word for word, known in keys.items() if any(key in first for key in known)}
+        return lambda words, start: list(self._from(start, words, keys)) if words[start] in begins else []
 
     def _from(
         self, start: int, words: Sequence[str], keys: Mapping[str, tuple[str, ...]]

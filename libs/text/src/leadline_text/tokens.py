@@ -54,9 +54,17 @@ class Tokeniser:
 
     def cut(self, source: str, limit: int | None = None) -> tuple[tuple[str, ...], Spans]:
         """The first `limit` words of normalised text, and where each stands in it."""
-        tokens = [(token.group(), token.span()) for token in islice(self.pattern.finditer(source), limit)]
-        known = {raw: self.word(raw) for raw in {raw for raw, _ in tokens}}
-        return tuple([known[raw] for raw, _ in tokens]), tuple([span for _, span in tokens])
+        words: list[str] = []
+        spans: list[tuple[int, int]] = []
+        known: dict[str, str] = {}
+        for token in islice(self.pattern.finditer(source), limit):
+            raw = token.group()
+            word = known.get(raw)
+            if word is None:
+                word = known[raw] = self.word(raw)
+            words.append(word)
+            spans.append(token.span())
+        return tuple(words), tuple(spans)
 
 
 def fold(word: str) -> str:

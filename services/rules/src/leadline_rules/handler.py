@@ -55,7 +55,7 @@ def score_chunk(chunk: LeadsAccepted) -> RulesScored:
 def icp_of(chunk: LeadsAccepted) -> Icp:
     """Return the ideal customer profile of the chunk's offer."""
     stated = chunk.offer.icp
-    return read_icp(chunk.offer.ideal_use_cases, stated.industries, stated.roles, stated.locations)
+    return read_icp(chunk.offer.ideal_use_cases, stated.industries, stated.roles)
 
 
 def _answer(chunk: LeadsAccepted, scores: list[RuleScored]) -> RulesScored:

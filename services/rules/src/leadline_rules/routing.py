@@ -1,7 +1,6 @@
 """The step `route` in, the default queue and its signals on to whoever judges the rest."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Message
@@ -34,8 +33,7 @@ class RouteHandler:
 def default_of(step: RouteStep) -> RouteDefault:
     """Return the default queue of a message by the rules, and the signals that were seen in it."""
     known = step.classification
-    route = default_route(known.category, known.confidence, step.extraction, step.input.message)
-    return RouteDefault.model_validate(asdict(route))
+    return default_route(known.category, known.confidence, step.extraction, step.input.message)
 
 
 def _passed_on(step: RouteStep, message: Message) -> Message:

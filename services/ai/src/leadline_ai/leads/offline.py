@@ -37,7 +37,7 @@ def assess_offline(offer: Offer, model: ModelName, leads: Sequence[Lead]) -> lis
 
 def _icp_of(offer: Offer) -> Icp:
     icp = offer.icp
-    return read_icp(offer.ideal_use_cases, icp.industries, icp.roles, icp.locations)
+    return read_icp(offer.ideal_use_cases, icp.industries, icp.roles)
 
 
 def _reasoning(offer_name: str, icp: Icp, lead: Lead) -> str:

@@ -1,9 +1,5 @@
 """The offline assessor's part in a message's workflow, and the guard rails of every routing."""
 
-from dataclasses import asdict
-
-from pydantic import TypeAdapter
-
 from leadline_contracts.inbound import (
     ClassifyStep,
     ExtractStep,
@@ -21,8 +17,6 @@ from leadline_inbound.prioritise import judge
 Output = dict[str, object]
 """A step's output as JSON has it."""
 
-_FIELDS = TypeAdapter(dict[str, object])
-
 OFFLINE_STEPS = StepSource(source="offline", assessor="offline", prompt="offline.v1")
 """How the offline assessor's outputs are marked."""
 
@@ -31,7 +25,7 @@ def step_offline(step: ClassifyStep | ExtractStep | JudgeStep) -> Output:
     """Return what the offline assessor answers at a step: the same to the same step, at once, always."""
     match step:
         case ClassifyStep():
-            return _checked(step, asdict(classify(step.input.message)))
+            return checked_output(step.step, classify(step.input.message).model_dump(mode="json"))
         case ExtractStep(classification=known, input=message):
             fields = extract(
                 message.message,
@@ -40,10 +34,10 @@ def step_offline(step: ClassifyStep | ExtractStep | JudgeStep) -> Output:
                 message.name,
                 step.received_at.date(),
             )
-            return _checked(step, asdict(fields))
+            return checked_output(step.step, fields.model_dump(mode="json"))
         case JudgeStep(classification=known):
             judged = judge(known.category, known.confidence, step.extraction, step.default)
-            return Judgement.model_validate(asdict(judged)).model_dump(mode="json")
+            return judged.model_dump(mode="json")
 
 
 def route_of(step: JudgeStep, proposed: Output) -> Output:
@@ -52,13 +46,9 @@ def route_of(step: JudgeStep, proposed: Output) -> Output:
     guarded = guard_rails(known.category, known.confidence, step.extraction.language, judged, step.default)
     return Routing.model_validate(
         {
-            **asdict(guarded.judgement),
+            **vars(guarded.judgement),
             "default": step.default,
             "proposed": judged if guarded.changes else None,
             "guard_rails": list(guarded.changes),
         }
     ).model_dump(mode="json")
-
-
-def _checked(step: ClassifyStep | ExtractStep, fields: Output) -> Output:
-    return checked_output(step.step, _FIELDS.dump_python(fields, mode="json"))
