@@ -47,6 +47,7 @@ class RabbitBroker(Broker):
     def __init__(self, connection: AbstractRobustConnection, topology: Topology) -> None:
         self._connection = connection
         self._topology = topology
+        self._routed_types = topology.routed_types
         self._publishing: Channel | None = None
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(_IN_FLIGHT)
@@ -83,8 +84,8 @@ class RabbitBroker(Broker):
         """Publish to the exchange by type, several unconfirmed at once."""
         channel = await self._publisher()
         exchange = await channel.get_exchange(self._topology.exchange, ensure=False)
-        routed = self._topology.routed_types
-        await self._put(exchange, [(m.type, m, m.type in routed) for m in map(outgoing, messages)])
+        routed = [(m.type, m, m.type in self._routed_types) for m in map(outgoing, messages)]
+        await self._put(exchange, routed)
 
     async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
         """Publish to one queue by its name."""
