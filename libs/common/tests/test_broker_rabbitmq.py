@@ -205,6 +205,19 @@ async def test_closing_does_not_wait_for_a_silent_server(
         await distant.close()
 
 
+async def test_closing_does_not_break_off_the_look_for_suspects(
+    rabbitmq_vhost_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client ends a channel whose question was cancelled, and now and then waits for that in vain."""
+    for number in range(10):
+        broker = await RabbitBroker.connect(rabbitmq_vhost_url)
+        for queue in (SUBMISSIONS, RULES):
+            await broker.subscribe(queue, 1)
+        await asyncio.sleep(number / 5_000)
+        await broker.close()
+    assert "cancelled" not in caplog.text
+
+
 async def test_a_vanished_topology_is_declared_again(
     broker: RabbitBroker, channel: AbstractRobustChannel
 ) -> None:

@@ -40,6 +40,7 @@ class RabbitSubscription(Subscription):
         self._quarantine = quarantine
         # Never holds more than the prefetch, which the server keeps to.
         self._arrived: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
+        self._asking: asyncio.Task[AbstractIncomingMessage | None] | None = None
         self._ended = False
         self._tag = ""
 
@@ -83,7 +84,9 @@ class RabbitSubscription(Subscription):
 
         One that was in hand when a process died goes to the end of the suspects, with one death more.
         """
-        incoming = await self._next_suspect()
+        # Never cancelled: the client ends a channel whose question nobody waits for any more.
+        self._asking = asyncio.create_task(self._next_suspect())
+        incoming = await asyncio.shield(self._asking)
         if incoming is None:
             return False
         settled = asyncio.Event()
