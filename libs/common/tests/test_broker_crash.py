@@ -33,10 +33,10 @@ class Handler:
             print("done", message.id, flush=True)
         return []
 
-    def split(self, message):
+    def bisect(self, message):
         return []
 
-    def give_up(self, message, error):
+    def on_dead_letter(self, message, error):
         return []
 
 async def main(place):

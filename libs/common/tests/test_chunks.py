@@ -2,7 +2,7 @@
 
 import pytest
 
-from leadline_common.broker.chunks import chunk_message, cut, message_of, split_chunk
+from leadline_common.broker.chunks import bisect_chunk, chunk_message, cut, message_of
 from leadline_common.broker.port import Message
 from leadline_contracts.scoring import CHUNK_BYTES, CHUNK_SIZE, Lead, LeadsAccepted, Offer, RunPublished
 
@@ -21,7 +21,7 @@ def chunk_of(size: int) -> LeadsAccepted:
 
 
 def split_fully(message: Message) -> list[Message]:
-    parts = split_chunk(message)
+    parts = bisect_chunk(message)
     return [leaf for part in parts for leaf in split_fully(part)] if parts else [message]
 
 
@@ -42,7 +42,7 @@ def test_a_chunk_has_the_same_id_whenever_it_is_published() -> None:
 def test_halves_hold_every_lead_once_in_order() -> None:
     """A split loses and doubles no lead and keeps all else of the chunk."""
     whole = chunk_of(5)
-    first, second = (LeadsAccepted.decode(part.body) for part in split_chunk(chunk_message(whole)))
+    first, second = (LeadsAccepted.decode(part.body) for part in bisect_chunk(chunk_message(whole)))
     assert (len(first.leads), len(second.leads)) == (2, 3)
     assert [*first.leads, *second.leads] == whole.leads
     for half in (first, second):
@@ -61,7 +61,7 @@ def test_splitting_ends_with_single_leads_of_distinct_ids(size: int) -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"\xff", chunk_of(0).encode(), chunk_of(1).encode()])
 def test_what_cannot_be_halved_is_left_whole(body: bytes) -> None:
     """A single lead, none, and what cannot be read have no parts."""
-    assert split_chunk(Message(type=LeadsAccepted.TYPE, id="x", body=body)) == []
+    assert bisect_chunk(Message(type=LeadsAccepted.TYPE, id="x", body=body)) == []
 
 
 @pytest.mark.parametrize(

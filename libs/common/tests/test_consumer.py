@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from leadline_common.broker import consumer as consumer_module
-from leadline_common.broker.chunks import chunk_message, split_chunk
+from leadline_common.broker.chunks import bisect_chunk, chunk_message
 from leadline_common.broker.consumer import Consumer, Handler
 from leadline_common.broker.embedded import broker as embedded
 from leadline_common.broker.embedded import journal
@@ -75,10 +75,10 @@ class Echo(Handler):
             raise fault
         return [Message(type=RunProgressed.TYPE, id=message.id, body=BULK) for message in messages]
 
-    def split(self, message: Message) -> Sequence[Message]:
+    def bisect(self, message: Message) -> Sequence[Message]:
         return []
 
-    def give_up(self, message: Message, error: str) -> Sequence[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> Sequence[Message]:
         return [Message(type=AiChunkScored.TYPE, id=message.id, body=error.encode() + BULK)]
 
 
@@ -109,8 +109,8 @@ class Endless(Echo):
 class ChunkEcho(Echo):
     """Splits chunks as the scoring services do."""
 
-    def split(self, message: Message) -> Sequence[Message]:
-        return split_chunk(message)
+    def bisect(self, message: Message) -> Sequence[Message]:
+        return bisect_chunk(message)
 
 
 @pytest.fixture(autouse=True)
@@ -357,14 +357,14 @@ async def test_a_batch_waits_no_longer_than_it_lingers(
 async def test_what_is_ripe_goes_and_the_rest_waits(
     broker: WatchedBroker, metrics: Metrics, consume: Consume
 ) -> None:
-    """What is ripe goes before the batch is full or the linger time over; what is not stays for later."""
+    """What is due goes before the batch is full or the linger time over; what is not stays for later."""
 
     def pairs(messages: Sequence[Message], _overdue: Sequence[bool]) -> Sequence[bool]:
         letters = [message.id[0] for message in messages]
         return [letters.count(letter) == 2 for letter in letters]
 
     handler = Echo()
-    consume(handler, batch=50, linger=60, ripe=pairs)
+    consume(handler, batch=50, linger=60, policy=pairs)
     for name in ("a1", "b1", "a2", "b2"):
         await broker.publish(submitted(name))
     await wait_until(lambda: settled(metrics) == {"acked": 4})
@@ -381,7 +381,7 @@ async def test_what_waits_for_others_goes_back_when_the_consumer_stops(
         asked.extend(messages)
         return [False] * len(messages)
 
-    consumer = consume(Echo(), batch=50, linger=60, ripe=never)
+    consumer = consume(Echo(), batch=50, linger=60, policy=never)
     await broker.publish(submitted("a"))
     await wait_until(lambda: bool(asked))
     await consumer.stop(1)
@@ -444,7 +444,7 @@ async def test_a_batch_never_exceeds_its_size(
     assert handler.calls == [["a", "b", "c"], ["d", "e", "f"]]
 
 
-@pytest.mark.parametrize("faulty", ["split", "give_up"])
+@pytest.mark.parametrize("faulty", ["bisect", "on_dead_letter"])
 async def test_a_fault_in_the_remedy_does_not_end_the_worker(
     broker: WatchedBroker, metrics: Metrics, consume: Consume, faulty: str
 ) -> None:

@@ -1,6 +1,6 @@
 """Whether servers answer, as metrics."""
 
-from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.dependencies import DependencyProbe
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_contracts.errors import Unavailable
 
@@ -17,10 +17,10 @@ async def test_a_server_that_does_not_answer_is_shown_and_hides_no_other() -> No
         return None
 
     metrics = Metrics(new_registry())
-    watch = DependencyWatch({"broker": ping_broker, "store": ping_store}, metrics)
+    probe = DependencyProbe({"broker": ping_broker, "store": ping_store}, metrics)
 
     async def shown(name: str) -> float | None:
-        await watch.look()
+        await probe.probe()
         return metrics.registry.get_sample_value("leadline_dependency_up", {"dependency": name})
 
     assert (await shown("broker"), await shown("store")) == (0, 1)

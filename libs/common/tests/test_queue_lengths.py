@@ -8,7 +8,7 @@ import pytest
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Message
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import LeadsSubmitted
 from leadline_contracts.topology import RULES, SUBMISSIONS
@@ -35,7 +35,7 @@ def shown(metrics: Metrics, queue: str, state: str) -> float | None:
 async def test_each_state_of_a_queue_is_shown(broker: EmbeddedBroker) -> None:
     """What is ready, waits to be retried and is dead stands apart, and an empty queue shows zeros."""
     metrics = Metrics(new_registry())
-    await QueueWatch(broker, [SUBMISSIONS, RULES], metrics).look()
+    await QueueLengthCollector(broker, [SUBMISSIONS, RULES], metrics).collect()
     assert [shown(metrics, SUBMISSIONS.name, state) for state in ("ready", "retrying", "dead")] == [1, 1, 2]
     assert [shown(metrics, RULES.name, state) for state in ("ready", "retrying", "dead")] == [0, 0, 0]
 
@@ -43,11 +43,11 @@ async def test_each_state_of_a_queue_is_shown(broker: EmbeddedBroker) -> None:
 async def test_nothing_is_shown_while_the_broker_is_away(broker: EmbeddedBroker) -> None:
     """An old figure would look like a new one, so there is none, and of another service's queues still is."""
     metrics = Metrics(new_registry())
-    watch = QueueWatch(broker, [SUBMISSIONS], metrics)
-    await QueueWatch(broker, [RULES], metrics).look()
-    await watch.look()
+    collector = QueueLengthCollector(broker, [SUBMISSIONS], metrics)
+    await QueueLengthCollector(broker, [RULES], metrics).collect()
+    await collector.collect()
     await broker.close()
     with pytest.raises(Unavailable):
-        await watch.look()
+        await collector.collect()
     assert shown(metrics, SUBMISSIONS.name, "ready") is None
     assert shown(metrics, RULES.name, "ready") == 0

@@ -35,10 +35,10 @@ class Holding(Handler):
         self.events.append("handled")
         return []
 
-    def split(self, message: Message) -> Sequence[Message]:
+    def bisect(self, message: Message) -> Sequence[Message]:
         return []
 
-    def give_up(self, message: Message, error: str) -> Sequence[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> Sequence[Message]:
         return []
 
 
@@ -225,9 +225,9 @@ async def test_readiness_names_what_is_wrong(monkeypatch: pytest.MonkeyPatch) ->
 async def test_what_is_only_told_of_takes_no_requests_away() -> None:
     """A server without which some requests can be answered is named, and the process stays ready."""
     away = {"broker": lambda: fail(Unavailable("no answer from mq:5672"))}
-    health = Health([Service("a", told=away, checks={"store": lambda: asyncio.sleep(0)})])
+    health = Health([Service("a", optional=away, checks={"store": lambda: asyncio.sleep(0)})])
     assert await health.ready() == (True, {"broker": "away: no answer from mq:5672", "store": "ok"})
-    both = Health([Service("a", told=away), Service("b", checks=away)])
+    both = Health([Service("a", optional=away), Service("b", checks=away)])
     assert await both.ready() == (False, {"broker": "no answer from mq:5672"})
 
 

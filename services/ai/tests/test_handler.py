@@ -120,11 +120,11 @@ async def test_what_is_no_chunk_can_never_succeed(server: ModelServer, handler: 
 
 def test_a_chunk_is_split_in_halves() -> None:
     """One lead that breaks the service ends up alone; what cannot be halved or read is not."""
-    halves = [LeadsAccepted.decode(part.body) for part in offline().split(chunk_message(chunk(TEN)))]
+    halves = [LeadsAccepted.decode(part.body) for part in offline().bisect(chunk_message(chunk(TEN)))]
 
     assert [len(half.leads) for half in halves] == [5, 5]
-    assert offline().split(chunk_message(chunk(leads(1)))) == []
-    assert offline().split(UNREADABLE) == []
+    assert offline().bisect(chunk_message(chunk(leads(1)))) == []
+    assert offline().bisect(UNREADABLE) == []
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ async def test_giving_up_answers_by_the_setting(
     """A run does not wait for leads whose message is dead: they fall back or fail, with the reason."""
     async with lead_replica(server, store, ai_on_failure=on_failure) as policy:
         handler = AiHandler(policy, AiMetrics(CollectorRegistry()))
-        [message] = handler.give_up(chunk_message(chunk(TEN)), "KeyError")
+        [message] = handler.on_dead_letter(chunk_message(chunk(TEN)), "KeyError")
 
     answer = AiChunkScored.decode(message.body)
     assert message.id == "run-1:0:scores.ai.v1"
@@ -150,4 +150,4 @@ async def test_giving_up_answers_by_the_setting(
 
 def test_giving_up_what_cannot_be_read_answers_nobody() -> None:
     """There is no lead to answer for where the chunk cannot be read."""
-    assert offline().give_up(UNREADABLE, "no chunk") == []
+    assert offline().on_dead_letter(UNREADABLE, "no chunk") == []

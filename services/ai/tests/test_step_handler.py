@@ -107,7 +107,7 @@ async def test_what_is_no_step_can_never_succeed(
         await handler.handle([message])
 
     assert server.count == 0
-    assert handler.give_up(message, "no step") == []
+    assert handler.on_dead_letter(message, "no step") == []
 
 
 async def test_a_step_that_nobody_here_answers_is_refused(handler: StepHandler) -> None:
@@ -116,12 +116,12 @@ async def test_a_step_that_nobody_here_answers_is_refused(handler: StepHandler) 
     with pytest.raises(Permanent, match=r"does not know the type steps\.route\.v1"):
         await handler.handle([message])
 
-    assert handler.give_up(message, "not ours") == []
+    assert handler.on_dead_letter(message, "not ours") == []
 
 
 def test_a_step_is_not_split() -> None:
     """There is one message in it, so that what fails fails whole."""
-    assert [offline().split(message) for message in [*MESSAGES, *UNREADABLE]] == [[]] * 7
+    assert [offline().bisect(message) for message in [*MESSAGES, *UNREADABLE]] == [[]] * 7
 
 
 @pytest.mark.parametrize("asked", MESSAGES, ids=["classify", "extract", "judge"])
@@ -132,7 +132,7 @@ async def test_giving_up_answers_by_the_setting(
     """A workflow does not wait for a step whose message is dead: it falls back or fails, with the reason."""
     async with step_replica(server, store, ai_on_failure=on_failure) as policy:
         handler = StepHandler(policy, AiMetrics(CollectorRegistry()))
-        [message] = handler.give_up(asked, "KeyError")
+        [message] = handler.on_dead_letter(asked, "KeyError")
         [usual] = await handler.handle([asked])
 
     assert message.id == usual.id

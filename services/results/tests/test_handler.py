@@ -253,10 +253,10 @@ async def test_a_type_it_does_not_know_is_refused_for_good(handler: MergeHandler
 async def test_a_chunk_that_cannot_be_stored_is_halved_and_scores_stay_whole(handler: MergeHandler) -> None:
     """One lead that no store takes does not take its whole chunk out of the run."""
     leads = chunk("a", "b", "c", run_id=NEW_RUN)
-    halves = [LeadsAccepted.decode(part.body) for part in handler.split(chunk_message(leads))]
+    halves = [LeadsAccepted.decode(part.body) for part in handler.bisect(chunk_message(leads))]
     assert [[lead.id for lead in half.leads] for half in halves] == [["a"], ["b", "c"]]
-    assert handler.split(chunk_message(by_rules(leads))) == []
-    assert handler.split(Message(type=LeadsAccepted.TYPE, id="1", body=b"no json")) == []
+    assert handler.bisect(chunk_message(by_rules(leads))) == []
+    assert handler.bisect(Message(type=LeadsAccepted.TYPE, id="1", body=b"no json")) == []
 
 
 async def test_events_hold_no_lead_text(handler: MergeHandler) -> None:

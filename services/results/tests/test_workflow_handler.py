@@ -232,10 +232,10 @@ class Worker:
             answers += [message(finished) for _ in range(self._chance.choice([1, 1, 2]))]
         return answers
 
-    def split(self, message: Message) -> list[Message]:
+    def bisect(self, message: Message) -> list[Message]:
         return []
 
-    def give_up(self, message: Message, error: str) -> list[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> list[Message]:
         return []
 
 
@@ -288,4 +288,4 @@ def test_what_cannot_be_handled_has_no_stand_in(racing: RacingStore) -> None:
     """An unreadable answer is dead-lettered alone; the step timeout asks for another."""
     handler = handler_of(racing)
     unreadable = Message(type=StepFinished.TYPE, id=new_id(), body=b"{")
-    assert (handler.split(unreadable), handler.give_up(unreadable, "broken")) == ([], [])
+    assert (handler.bisect(unreadable), handler.on_dead_letter(unreadable, "broken")) == ([], [])

@@ -150,7 +150,7 @@ async def test_what_is_no_step_can_never_succeed(message: Message) -> None:
     with pytest.raises(Permanent, match=r"steps\.route\.v1"):
         await RouteHandler().handle([message])
 
-    assert RouteHandler().give_up(message, "no step") == []
+    assert RouteHandler().on_dead_letter(message, "no step") == []
 
 
 async def test_another_step_is_not_routed() -> None:
@@ -162,7 +162,7 @@ async def test_another_step_is_not_routed() -> None:
 
 def test_giving_up_ends_the_step_as_broken() -> None:
     """A workflow whose step breaks the rules fails with the reason, and does not wait."""
-    [message] = RouteHandler().give_up(asked(route_step()), "KeyError")
+    [message] = RouteHandler().on_dead_letter(asked(route_step()), "KeyError")
 
     assert (message.type, message.id) == (StepFinished.TYPE, f"workflow-1:route:2:{StepFinished.TYPE}")
     finished = StepFinished.decode(message.body)
@@ -175,4 +175,4 @@ def test_giving_up_ends_the_step_as_broken() -> None:
 
 def test_a_step_is_not_split() -> None:
     """There is one message in it, so that what fails fails whole."""
-    assert [RouteHandler().split(message) for message in [asked(route_step()), *UNREADABLE]] == [[]] * 4
+    assert [RouteHandler().bisect(message) for message in [asked(route_step()), *UNREADABLE]] == [[]] * 4

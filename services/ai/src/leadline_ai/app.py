@@ -35,10 +35,10 @@ from leadline_common.process.health_server import serving_health
 from leadline_common.process.main import Stop
 from leadline_common.process.service import Loop, Service, running
 from leadline_common.process.settings import load_settings
-from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.dependencies import DependencyProbe
 from leadline_common.telemetry.logs import configure_logging
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.errors import SettingsError
 from leadline_contracts.scoring import CHUNK_SIZE
 from leadline_contracts.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
@@ -84,8 +84,8 @@ def build(
     ai_metrics = AiMetrics(metrics.registry)
     servers = {"broker": broker.ping, "ai_store": store.ping}
     loops: list[Loop] = [
-        QueueWatch(broker, [AI, *_STEP_QUEUES], metrics).look_forever,
-        DependencyWatch(servers, metrics).look_forever,
+        QueueLengthCollector(broker, [AI, *_STEP_QUEUES], metrics).run,
+        DependencyProbe(servers, metrics).run,
     ]
     if provider is None:
         log.info("assessor_chosen", source="offline", reason=_why_offline(settings))

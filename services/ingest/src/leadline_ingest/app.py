@@ -18,10 +18,10 @@ from leadline_common.http.server import serving
 from leadline_common.process.main import Stop
 from leadline_common.process.service import Service, running
 from leadline_common.process.settings import load_settings
-from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.dependencies import DependencyProbe
 from leadline_common.telemetry.logs import configure_logging
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.topology import MESSAGES, RUN_EVENTS, SUBMISSIONS
 from leadline_ingest.accounts.passwords import Passwords
 from leadline_ingest.accounts.routes import account_routes
@@ -78,18 +78,18 @@ def build(broker: Broker, store: IngestStore, metrics: Metrics, *, paused: Colle
         workers=_SUBMISSION_WORKERS,
     )
     run_events = Consumer(broker, RunEventsHandler(store), [RUN_EVENTS], metrics, prefetch=20)
-    needed, told = {"ingest_store": store.ping}, {"broker": broker.ping}
+    needed, optional = {"ingest_store": store.ping}, {"broker": broker.ping}
     service = Service(
         "ingest",
         consumers=[submissions, inbound, run_events],
         loops=[
             outbox.resume_forever,
             lambda: sweep_uploads(store, now),
-            QueueWatch(broker, [SUBMISSIONS, MESSAGES, RUN_EVENTS], metrics).look_forever,
-            DependencyWatch(told | needed, metrics).look_forever,
+            QueueLengthCollector(broker, [SUBMISSIONS, MESSAGES, RUN_EVENTS], metrics).run,
+            DependencyProbe(optional | needed, metrics).run,
         ],
         checks=needed,
-        told=told,
+        optional=optional,
     )
     return Ingest(service, Runs(store, outbox), messages, ingest_metrics)
 

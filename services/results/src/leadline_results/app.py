@@ -15,10 +15,10 @@ from leadline_common.http.server import serving
 from leadline_common.process.main import Stop
 from leadline_common.process.service import Service, running
 from leadline_common.process.settings import load_settings
-from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.dependencies import DependencyProbe
 from leadline_common.telemetry.logs import configure_logging
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.topology import (
     RESULT_AI,
     RESULT_LEADS,
@@ -77,21 +77,21 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics, *, paused: Colle
         prefetch=_CHUNKS,
         batch=len(queues) * _CHUNKS,
         linger=_LINGER,
-        ripe=handler.chunk_join.ready,
+        policy=handler.chunk_join.ready,
     )
     runs = Consumer(broker, RunsHandler(tracker), [RESULT_RUNS], metrics, prefetch=_CHUNKS)
-    needed, told = {"results_store": store.ping}, {"broker": broker.ping}
+    needed, optional = {"results_store": store.ping}, {"broker": broker.ping}
     return Service(
         "results",
         consumers=[merging, runs],
         loops=[
             tracker.follow,
             redrive.run,
-            QueueWatch(broker, [*queues, RESULT_RUNS], metrics).look_forever,
-            DependencyWatch(told | needed, metrics).look_forever,
+            QueueLengthCollector(broker, [*queues, RESULT_RUNS], metrics).run,
+            DependencyProbe(optional | needed, metrics).run,
         ],
         checks=needed,
-        told=told,
+        optional=optional,
     )
 
 
@@ -113,10 +113,10 @@ def build_workflows(broker: Broker, store: WorkflowStore, metrics: Metrics) -> W
         consumers=[following],
         loops=[
             timeouts.run,
-            QueueWatch(broker, [RESULT_MESSAGES, RESULT_STEPS], metrics).look_forever,
+            QueueLengthCollector(broker, [RESULT_MESSAGES, RESULT_STEPS], metrics).run,
         ],
         checks={"workflow_store": store.ping},
-        told={"broker": broker.ping},
+        optional={"broker": broker.ping},
     )
     return Workflows(service, WorkflowRetry(store, states, broker, now))
 

@@ -7,10 +7,10 @@ from leadline_common.process.health_server import serving_health
 from leadline_common.process.main import Stop
 from leadline_common.process.service import Service, running
 from leadline_common.process.settings import load_settings
-from leadline_common.telemetry.dependencies import DependencyWatch
+from leadline_common.telemetry.dependencies import DependencyProbe
 from leadline_common.telemetry.logs import configure_logging
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_common.telemetry.queue_lengths import QueueWatch
+from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.topology import RULES, RULES_ROUTE
 from leadline_rules.handler import RulesHandler
 from leadline_rules.metrics import RulesMetrics
@@ -39,8 +39,8 @@ def build(broker: Broker, metrics: Metrics) -> Service:
         "rules",
         consumers=[scoring, routing],
         loops=[
-            QueueWatch(broker, [RULES, RULES_ROUTE], metrics).look_forever,
-            DependencyWatch(servers, metrics).look_forever,
+            QueueLengthCollector(broker, [RULES, RULES_ROUTE], metrics).run,
+            DependencyProbe(servers, metrics).run,
         ],
         checks=servers,
     )

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from leadline_common.broker.chunks import chunk_message, split_chunk
+from leadline_common.broker.chunks import bisect_chunk, chunk_message
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent
 from leadline_contracts.scoring import LeadsAccepted, RuleScored, RulesScored
@@ -12,7 +13,7 @@ from leadline_scoring.icp import Icp, read_icp
 from leadline_scoring.models import load_model
 
 
-class RulesHandler:
+class RulesHandler(Handler):
     """Stateless: the same chunk always gives the same message."""
 
     def __init__(self, metrics: RulesMetrics) -> None:
@@ -27,11 +28,11 @@ class RulesHandler:
             answers.append(chunk_message(scored, message.trace))
         return answers
 
-    def split(self, message: Message) -> list[Message]:
+    def bisect(self, message: Message) -> list[Message]:
         """Halve the chunk, so that one bad lead ends up alone."""
-        return split_chunk(message)
+        return bisect_chunk(message)
 
-    def give_up(self, message: Message, error: str) -> list[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> list[Message]:
         """Answer with the error in place of the points, so that the run does not wait for this lead."""
         try:
             chunk = LeadsAccepted.decode(message.body)

@@ -3,24 +3,21 @@
 from collections.abc import Sequence
 
 from leadline_common.broker.chunks import message_of
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent
 from leadline_contracts.inbound import JudgeStep, RouteDefault, RouteStep, StepError, StepFinished
 from leadline_inbound.route import default_route
 
 
-class RouteHandler:
+class RouteHandler(Handler):
     """Stateless: the same step always gives the same message."""
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
         """Work out the default of every step, and pass the step on with it."""
         return [_passed_on(RouteStep.decode(message.body), message) for message in messages]
 
-    def split(self, message: Message) -> list[Message]:
-        """A step is about one message."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> list[Message]:
         """End the step with the error, so that its workflow does not wait."""
         try:
             step = RouteStep.decode(message.body)

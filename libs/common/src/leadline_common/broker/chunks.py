@@ -63,7 +63,7 @@ def chunk_message(contract: ChunkRef, trace: str | None = None) -> Message:
     return message_of(contract, f"{contract.run_id}:{contract.chunk}:{contract.TYPE}", trace)
 
 
-def split_chunk(message: Message) -> list[Message]:
+def bisect_chunk(message: Message) -> list[Message]:
     """Return an accepted chunk as two halves; nothing where it holds one lead or cannot be read."""
     try:
         chunk = LeadsAccepted.decode(message.body)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import structlog
 
 from leadline_common.broker.port import Broker, Delivery, Message
-from leadline_common.broker.work import Work, told_apart, work_of
+from leadline_common.broker.work import Work, log_context, work_of
 from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.metrics import Metrics
 from leadline_contracts.errors import Permanent, Transient, Unavailable
@@ -36,21 +36,23 @@ class Handler(Protocol):
         Permanent to give it up at once. Whatever else is raised is tried again as Transient is.
         """
 
-    def split(self, message: Message) -> Sequence[Message]:
-        """Return parts of the message that can be handled apart, each with an id of its own; or nothing."""
+    def bisect(self, message: Message) -> Sequence[Message]:
+        """Return parts that can be handled apart, each with an id of its own; none by default."""
+        return []
 
-    def give_up(self, message: Message, error: str) -> Sequence[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> Sequence[Message]:
         """Return what to publish in place of an answer when the message is dead-lettered."""
+        return []
 
 
-Ripe = Callable[[Sequence[Message], Sequence[bool]], Sequence[bool]]
+BatchPolicy = Callable[[Sequence[Message], Sequence[bool]], Sequence[bool]]
 """Tells for each waiting message whether it is to go now, given which have waited for the linger time.
 
 An overdue message must go.
 """
 
 
-def together(messages: Sequence[Message], overdue: Sequence[bool]) -> Sequence[bool]:
+def all_when_overdue(messages: Sequence[Message], overdue: Sequence[bool]) -> Sequence[bool]:
     """Let all go once one has waited for the linger time."""
     return [any(overdue)] * len(messages)
 
@@ -63,8 +65,8 @@ class _Waiting(NamedTuple):
 class Consumer:
     """Feeds one handler from some queues, with `workers` batches under way at a time.
 
-    A batch holds at most `batch` messages. Messages wait to be joined by others until `ripe` says so, at
-    the latest until the batch is full or, with the `ripe` given here, the first has waited `linger` seconds.
+    A batch holds at most `batch` messages. Messages wait to be joined by others until `policy` says so, at
+    the latest until the batch is full; by default until the first has waited `linger` seconds.
     Each queue delivers up to `prefetch` messages at once.
     """
 
@@ -79,7 +81,7 @@ class Consumer:
         workers: int = 1,
         batch: int = 1,
         linger: float = 0.0,
-        ripe: Ripe = together,
+        policy: BatchPolicy = all_when_overdue,
     ) -> None:
         self._broker = broker
         self._handler = handler
@@ -89,7 +91,7 @@ class Consumer:
         self._workers = workers
         self._batch = batch
         self._linger = linger
-        self._ripe = ripe
+        self._policy = policy
         self._inbox: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._readers: list[asyncio.Task[None]] = []
         self._working: list[asyncio.Task[None]] = []
@@ -174,23 +176,23 @@ class Consumer:
         while True:
             while len(held) < self._batch and not self._inbox.empty():
                 held.append(self._inbox.get_nowait())
-            if any(ripe := self._ripe_of(held)):
-                picked = [waiting.delivery for waiting, goes in zip(held, ripe, strict=True) if goes]
-                held[:] = [waiting for waiting, goes in zip(held, ripe, strict=True) if not goes]
+            if any(due := self._due(held)):
+                picked = [waiting.delivery for waiting, goes in zip(held, due, strict=True) if goes]
+                held[:] = [waiting for waiting, goes in zip(held, due, strict=True) if not goes]
                 return picked
             until = min((waiting.since + self._linger for waiting in held), default=None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
                     held.append(await self._inbox.get())
 
-    def _ripe_of(self, held: list[_Waiting]) -> Sequence[bool]:
+    def _due(self, held: list[_Waiting]) -> Sequence[bool]:
         latest = time.monotonic() - self._linger
         messages = [waiting.delivery.message for waiting in held]
-        ripe = self._ripe(messages, [waiting.since <= latest for waiting in held])
-        return [True] * len(held) if len(held) >= self._batch and not any(ripe) else ripe
+        due = self._policy(messages, [waiting.since <= latest for waiting in held])
+        return [True] * len(held) if len(held) >= self._batch and not any(due) else due
 
     async def _process(self, works: list[Work]) -> None:
-        with told_apart(works):
+        with log_context(works):
             error = await self._attempt(works)
             if error is None:
                 return
@@ -242,7 +244,7 @@ class Consumer:
         text = str(error) if expected else type(error).__name__
         try:
             outcome = await self._remedy(work, error, text)
-        except Exception:  # a fault in `split` or `give_up` must not end the worker
+        except Exception:  # a fault in `bisect` or `on_dead_letter` must not end the worker
             log.exception("remedy_failed", queue=delivery.queue.name)
             await self._until_available([delivery], lambda: delivery.dead_letter(text))
             outcome = "dead_lettered"
@@ -260,7 +262,7 @@ class Consumer:
     async def _remedy(self, work: Work, error: Exception, text: str) -> str:
         """Split the message, retry it or dead-letter it; return which."""
         delivery, message, _ = work
-        parts = [] if isinstance(error, Transient) else self._handler.split(message)
+        parts = [] if isinstance(error, Transient) else self._handler.bisect(message)
         if parts:
             await self._until_available([delivery], lambda: self._broker.send(delivery.queue.name, parts))
             await self._until_available([delivery], delivery.ack)
@@ -269,7 +271,7 @@ class Consumer:
             delay = RETRY_DELAYS[delivery.attempt - 1]
             await self._until_available([delivery], lambda: delivery.retry(delay, text))
             return "retried"
-        instead = self._handler.give_up(message, text)
+        instead = self._handler.on_dead_letter(message, text)
         await self._until_available([delivery], lambda: self._broker.publish(instead))
         await self._until_available([delivery], lambda: delivery.dead_letter(text))
         return "dead_lettered"

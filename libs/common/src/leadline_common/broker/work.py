@@ -30,7 +30,7 @@ def work_of(delivery: Delivery) -> Work:
 
 
 @contextlib.contextmanager
-def told_apart(works: Sequence[Work]) -> Iterator[None]:
+def log_context(works: Sequence[Work]) -> Iterator[None]:
     """Log the ids of a message that is handled alone, and publish in its trace; several have their own."""
     if len(works) > 1:
         yield

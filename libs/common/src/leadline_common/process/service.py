@@ -22,14 +22,14 @@ Loop = Callable[[], Coroutine[Any, Any, None]]
 class Service:
     """What a composition root made: consumers, background loops, and the checks of what they stand on.
 
-    Without what `checks` ask for, no request can be answered; without what `told` ask for, some can.
+    Without what `checks` ask for, no request can be answered; without what `optional` ask for, some can.
     """
 
     name: str
     consumers: Sequence[Consumer] = ()
     loops: Sequence[Loop] = ()
     checks: Mapping[str, Check] = field(default_factory=dict)
-    told: Mapping[str, Check] = field(default_factory=dict)
+    optional: Mapping[str, Check] = field(default_factory=dict)
 
 
 class Readiness(NamedTuple):
@@ -95,8 +95,8 @@ class Health:
         if self.stopping:
             return Readiness(False, {"process": "is stopping"})
         needed = {name: check for service in self._services for name, check in service.checks.items()}
-        told = {name: check for service in self._services for name, check in service.told.items()}
-        checks = told | needed
+        optional = {name: check for service in self._services for name, check in service.optional.items()}
+        checks = optional | needed
         answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
         by_name = dict(zip(checks, answers, strict=True))
         said = {

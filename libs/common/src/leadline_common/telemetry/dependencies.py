@@ -6,24 +6,24 @@ from collections.abc import Awaitable, Callable, Mapping
 from leadline_common.telemetry.metrics import Metrics
 from leadline_contracts.errors import LeadlineError
 
-_LOOK_SECONDS = 15.0
+_INTERVAL_SECONDS = 15.0
 
 
-class DependencyWatch:
+class DependencyProbe:
     """Shows 1 for each server that answers its ping and 0 for one that does not, work or no work."""
 
     def __init__(self, pings: Mapping[str, Callable[[], Awaitable[None]]], metrics: Metrics) -> None:
         self._pings = pings
         self._up = metrics.dependencies
 
-    async def look_forever(self) -> None:
-        """Look every fifteen seconds."""
+    async def run(self) -> None:
+        """Probe every fifteen seconds."""
         while True:
-            await self.look()
-            await asyncio.sleep(_LOOK_SECONDS)
+            await self.probe()
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
-    async def look(self) -> None:
-        """Look once."""
+    async def probe(self) -> None:
+        """Probe once."""
         for name, ping in self._pings.items():
             try:
                 await ping()

@@ -11,13 +11,13 @@ from leadline_common.telemetry.metrics import Metrics
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.topology import RETRY_DELAYS, Queue
 
-_LOOK_SECONDS = 15.0
+_INTERVAL_SECONDS = 15.0
 _STATES = ("ready", "retrying", "dead")
 
 log = structlog.get_logger()
 
 
-class QueueWatch:
+class QueueLengthCollector:
     """Shows the lengths of some queues, with what waits there to be retried and what is dead.
 
     Every replica shows the same. While the broker does not answer nothing is shown: an old figure would look
@@ -29,17 +29,17 @@ class QueueWatch:
         self._queues = queues
         self._waiting = metrics.waiting
 
-    async def look_forever(self) -> None:
-        """Look every fifteen seconds, through failures of the broker."""
+    async def run(self) -> None:
+        """Collect every fifteen seconds, through failures of the broker."""
         while True:
             try:
-                await self.look()
+                await self.collect()
             except LeadlineError as error:
                 log.warning("queues_not_seen", error=str(error))
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(_INTERVAL_SECONDS)
 
-    async def look(self) -> None:
-        """Look once. Raises Unavailable where the broker does not answer."""
+    async def collect(self) -> None:
+        """Collect once. Raises Unavailable where the broker does not answer."""
         try:
             for queue in self._queues:
                 self._show(queue, await self._count(queue))

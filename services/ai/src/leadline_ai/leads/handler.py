@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from leadline_ai.failures import Failure
 from leadline_ai.leads.policy import Policy, Scored
 from leadline_ai.metrics import AiMetrics
-from leadline_common.broker.chunks import chunk_message, split_chunk
+from leadline_common.broker.chunks import bisect_chunk, chunk_message
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent
 from leadline_contracts.scoring import AiChunkScored, LeadsAccepted
 
 
-class AiHandler:
+class AiHandler(Handler):
     """Judges chunks by the policy it is given."""
 
     def __init__(self, policy: Policy, metrics: AiMetrics) -> None:
@@ -28,11 +29,11 @@ class AiHandler:
             answers.append(chunk_message(_answer(chunk, scored), message.trace))
         return answers
 
-    def split(self, message: Message) -> list[Message]:
+    def bisect(self, message: Message) -> list[Message]:
         """Halve the chunk, so that one bad lead ends up alone."""
-        return split_chunk(message)
+        return bisect_chunk(message)
 
-    def give_up(self, message: Message, error: str) -> list[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> list[Message]:
         """Answer without the chosen assessor, so that the run does not wait for these leads."""
         try:
             chunk = LeadsAccepted.decode(message.body)

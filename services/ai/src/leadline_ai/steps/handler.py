@@ -7,12 +7,13 @@ from leadline_ai.metrics import AiMetrics
 from leadline_ai.steps.policy import StepPolicy
 from leadline_ai.steps.step import STEPS, AskedStep
 from leadline_common.broker.chunks import message_of
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent
 from leadline_contracts.inbound import StepFinished
 
 
-class StepHandler:
+class StepHandler(Handler):
     """Answers the steps that ask for a judgement."""
 
     def __init__(self, policy: StepPolicy, metrics: AiMetrics) -> None:
@@ -23,11 +24,7 @@ class StepHandler:
         """Answer every step."""
         return [await self._answer(message) for message in messages]
 
-    def split(self, message: Message) -> list[Message]:
-        """A step is about one message."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> list[Message]:
         """Answer without the chosen assessor, so that the workflow does not wait for this step."""
         try:
             step = _decode(message)

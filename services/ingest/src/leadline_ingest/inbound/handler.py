@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Broker, Message
 from leadline_contracts.envelope import describe
 from leadline_contracts.errors import Permanent
@@ -12,7 +13,7 @@ from leadline_ingest.inbound.service import Messages, delivery_key, external_key
 from leadline_ingest.replies import named_owner, public_event, reply
 
 
-class MessageHandler:
+class MessageHandler(Handler):
     """Takes `messages.submitted.v1`: the same checks as POST /leads, and the same idempotency keys.
 
     A message without an `external_message_id` is known by the id it was published under, so that publishing
@@ -34,11 +35,7 @@ class MessageHandler:
             await reply(self._broker, message, answer)
         return []
 
-    def split(self, message: Message) -> list[Message]:
-        """A message is one thing."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> list[Message]:
         """Tell whoever listens why the message was refused."""
         return public_event(message, _refusal(message, error))
 

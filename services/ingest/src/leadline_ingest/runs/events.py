@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent
 from leadline_contracts.scoring import LeadsFailed, RunFinished, RunProgressed
 from leadline_ingest.runs.store import RunStore, claim_key
 
 
-class RunEventsHandler:
+class RunEventsHandler(Handler):
     """Keeps ingest's picture of its runs: how far they are, and which claims to give back."""
 
     def __init__(self, store: RunStore) -> None:
@@ -29,12 +30,4 @@ class RunEventsHandler:
                 await self._store.note_progress(step.run_id, step.scored, step.failed, finished=False)
             else:
                 raise Permanent(f"ingest does not know the type {message.type}")
-        return []
-
-    def split(self, message: Message) -> list[Message]:
-        """An event is small."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
-        """Nobody waits for an answer."""
         return []

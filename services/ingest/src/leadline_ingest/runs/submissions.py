@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Broker, Message
 from leadline_common.clock import Clock
 from leadline_common.ids import derived_id, new_id
@@ -30,7 +31,7 @@ class _Sorted(NamedTuple):
     rejected: list[RejectedLead]
 
 
-class SubmissionHandler:
+class SubmissionHandler(Handler):
     """Takes `leads.submitted.v1`: the same checks as an upload, then a run of its own.
 
     The owner is whoever the message names: who may publish to the broker is trusted to name them.
@@ -68,11 +69,7 @@ class SubmissionHandler:
                 events += public_event(message, report)
         return events
 
-    def split(self, message: Message) -> list[Message]:
-        """A submission is taken or refused whole; its leads are checked one by one."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
+    def on_dead_letter(self, message: Message, error: str) -> list[Message]:
         """Tell whoever listens why the whole message was refused."""
         return public_event(message, _refusal(message, error))
 

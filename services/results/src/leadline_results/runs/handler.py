@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from leadline_common.broker.chunks import split_chunk
+from leadline_common.broker.chunks import bisect_chunk
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_common.clock import Clock
 from leadline_contracts.errors import Permanent, Transient
@@ -19,7 +20,7 @@ _ROUNDS = 20
 """How often a batch is merged again after losing a race before it is put back."""
 
 
-class MergeHandler:
+class MergeHandler(Handler):
     """Folds a batch in memory first, so that a lead whose parts arrive together costs one insert."""
 
     def __init__(self, store: ResultStore, tracker: Tracker, clock: Clock, metrics: ResultMetrics) -> None:
@@ -45,13 +46,9 @@ class MergeHandler:
         traces = {part.run_id: message.trace for part, message in zip(parts, messages, strict=True)}
         return events_about(done, traces)
 
-    def split(self, message: Message) -> list[Message]:
+    def bisect(self, message: Message) -> list[Message]:
         """Halve a chunk of leads, so that one that cannot be stored ends up alone; scores stay whole."""
-        return split_chunk(message)
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
-        """Publish nothing in place of an unreadable part; the redrive asks for it again."""
-        return []
+        return bisect_chunk(message)
 
     async def _store_parts(self, arrived: dict[Key, Parts]) -> list[Record]:
         """Write what arrived, on top of what is known; return every touched record as it stands now."""
@@ -87,7 +84,7 @@ class MergeHandler:
         return lost | (await self._store.replace(changed) if changed else set())
 
 
-class RunsHandler:
+class RunsHandler(Handler):
     """Learns of runs apart from leads: a run is known at once, however many leads wait before its own."""
 
     def __init__(self, tracker: Tracker) -> None:
@@ -98,14 +95,6 @@ class RunsHandler:
         for message in messages:
             kind = RunStarted if message.type == RunStarted.TYPE else RunPublished
             await self._tracker.learn(kind.decode(message.body), message.trace)
-        return []
-
-    def split(self, message: Message) -> list[Message]:
-        """Return nothing: an event is small."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
-        """Publish nothing: nothing can stand in for it."""
         return []
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_common.clock import Clock
 from leadline_contracts.errors import Permanent, Transient
@@ -16,7 +17,7 @@ _ROUNDS = 20
 """How often a batch is applied again after losing a race before it is put back."""
 
 
-class WorkflowHandler:
+class WorkflowHandler(Handler):
     """Takes a batch through the state machine: one read and one write for all its workflows."""
 
     def __init__(self, store: WorkflowStore, states: CompareAndSwap, clock: Clock) -> None:
@@ -44,14 +45,6 @@ class WorkflowHandler:
             for answer in outgoing_after(workflow, cause)
         ]
         return list({answer.id: answer for answer in answers}.values())
-
-    def split(self, message: Message) -> list[Message]:
-        """Return nothing: it is about one workflow."""
-        return []
-
-    def give_up(self, message: Message, error: str) -> list[Message]:
-        """Publish nothing: the step timeout asks again for the answer that could not be read."""
-        return []
 
     async def _settle(
         self, causes: Mapping[str, list[Cause]], traces: Mapping[str, str | None]
