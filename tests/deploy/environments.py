@@ -62,6 +62,17 @@ class Environment:
         """Return what the service asks for, as its wheel says."""
         return [Requirement(line) for line in self._metadata(f"leadline-{self.service}").requires or []]
 
+    def members(self) -> set[str]:
+        """Return the service and those of our libraries that it needs, itself or through another."""
+        found: set[str] = set()
+        open_ends = [f"leadline-{self.service}"]
+        while open_ends:
+            name = open_ends.pop()
+            found.add(name)
+            asked = [Requirement(line).name for line in self._metadata(name).requires or []]
+            open_ends += [other for other in asked if other.startswith("leadline-") and other not in found]
+        return found
+
     def locked(self) -> dict[str, str]:
         """Return name and version of what the service's lock file names for this machine."""
         lock = (self.source / f"services/{self.service}/requirements.lock").read_text()
