@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter
 
 from leadline_common import __version__
-from leadline_common.process import health_server as worker_health
+from leadline_common.process import health_server
 from leadline_common.process.health_server import serving_health
 from leadline_common.process.service import Health, Service
 from leadline_contracts.errors import SettingsError, Unavailable
@@ -94,7 +94,7 @@ async def test_a_blocked_event_loop_is_stalled(
     address: str, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """A probe gets its 503 from another thread though the loop does not turn."""
-    monkeypatch.setattr(worker_health, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(health_server, "_ANSWER_SECONDS", 0.1)
     answers: list[httpx.Response] = []
     probe = threading.Thread(target=lambda: answers.append(httpx.get(address + path)))
     probe.start()
@@ -107,7 +107,7 @@ async def test_a_check_that_never_answers_is_unready(
     address: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A dependency that hangs does not make the probe hang."""
-    monkeypatch.setattr(worker_health, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(health_server, "_ANSWER_SECONDS", 0.1)
     store.silent = True
     assert (await get(address, "/health/ready")).status_code == 503
 

@@ -85,5 +85,4 @@ LEADLINE = Topology(
 
 EXCHANGE = LEADLINE.exchange
 QUEUES = LEADLINE.queues
-ROUTED_TYPES = LEADLINE.routed_types
 queues_for = LEADLINE.queues_for

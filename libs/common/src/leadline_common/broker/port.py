@@ -108,7 +108,7 @@ class Broker(Protocol):
         """Return once every message is durable in every queue bound to its type.
 
         Messages of one call keep their order within a queue. A type that no queue is bound to is dropped
-        when it is a public event. Raises Permanent for a type of ROUTED_TYPES that reached no queue,
+        when it is a public event. Raises Permanent for a routed type (see Topology) that reached no queue,
         Unavailable where the broker did not confirm: each message may or may not be there, and publishing
         again with the same ids is safe.
         """
