@@ -115,13 +115,18 @@ def test_what_csv_writer_writes_comes_back(
         quoting = csv.QUOTE_ALL  # Python 3.11 quotes a line break only if it is the file's own
     data = written([FIELDS, *table], delimiter, line_end, quoting).encode(encoding)
     expected = [
-        ProspectRow(number, *(cell.strip() for cell in row))
+        prospect_row(number, row)
         for number, row in enumerate(table, start=2)
         if any(cell.strip() for cell in row)
     ]
     found, _, reason = outcome([data])
     assert found == expected
     assert bool(reason) == (expected == [])
+
+
+def prospect_row(number: int, row: tuple[str, ...]) -> ProspectRow:
+    name, role, company, industry, location, linkedin_bio = (cell.strip() for cell in row)
+    return ProspectRow(number, name, role, company, industry, location, linkedin_bio)
 
 
 BAD_ROWS: dict[str, Callable[[str], bytes]] = {
@@ -165,6 +170,5 @@ def test_one_bad_row_loses_no_other(
     assert [item.row for item in found if isinstance(item, Rejection)] == [bad_row]
     numbers = [*range(2, bad_row), *range(bad_row + 1, bad_row + 1 + len(after))]
     assert [item for item in found if isinstance(item, ProspectRow)] == [
-        ProspectRow(number, *(cell.strip() for cell in row))
-        for number, row in zip(numbers, before + after, strict=True)
+        prospect_row(number, row) for number, row in zip(numbers, before + after, strict=True)
     ]

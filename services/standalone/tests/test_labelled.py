@@ -17,7 +17,7 @@ def read(text: str) -> Labelled:
 
 def test_columns_are_known_by_the_names_an_upload_knows() -> None:
     """Another language, another order and another delimiter are understood, and the label in any case."""
-    read_file = read("Intent;Firma;Funktion\nHIGH;Nordlicht;Geschäftsführer\nlow;Hof;Bauer\n")
+    read_file = read("Intent;Firma;Funktion;Branche\nHIGH;Nordlicht;Geschäftsführer;IT\nlow;Hof;Bauer;IT\n")
     assert [(row.row, row.label, row.lead.role, row.lead.company) for row in read_file.rows] == [
         (2, "High", "Geschäftsführer", "Nordlicht"),
         (3, "Low", "Bauer", "Hof"),
@@ -53,7 +53,7 @@ def test_the_same_row_twice_is_two_leads() -> None:
     ("text", "said"),
     [
         ("role,company\nCEO,Acme\n", "no column intent"),
-        ("name,intent\nAnn,High\n", "no column for role, company or industry"),
+        ("name,intent\nAnn,High\n", "No column was recognised as role, company or industry"),
         ("", "empty"),
         ("PK\x03\x04", "ZIP archive"),
     ],

@@ -5,12 +5,8 @@ from typing import NamedTuple
 
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead
-from leadline_ingest.prospects.csv import CsvRefused
-from leadline_ingest.prospects.csv.columns import Columns, column_key
-from leadline_ingest.prospects.csv.decode import TextDecoder
-from leadline_ingest.prospects.csv.formats import refuse_other_formats
-from leadline_ingest.prospects.csv.header import find_header
-from leadline_ingest.prospects.csv.records import Flaw, RecordSplitter
+from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow, Rejection
+from leadline_ingest.prospects.csv.header_words import words_of
 from leadline_ingest.prospects.uploads import RejectedRow
 from leadline_ingest.prospects.validation import check_lead
 from leadline_standalone.quality import LABELS
@@ -42,45 +38,31 @@ def read_labelled(data: bytes) -> Labelled:
 
     Raises CsvRefused where it is no CSV, has no rows, or nowhere says `intent`.
     """
-    text = TextDecoder().decode(data, final=True) + "\n"
-    refuse_other_formats(data, text)
-    header = find_header(text, final=True)
-    cell = _label_cell(header.titles) if header else None
-    if header is None or cell is None:
+    reader = CsvReader()
+    found = reader.feed(data) + reader.finish()
+    title = next((title for title in reader.rows.columns.titles if words_of(title) == [_LABEL]), None)
+    if title is None:
         raise CsvRefused(422, _NO_COLUMN)
-    titles = [*header.titles]
-    titles[cell] = ""  # or it would count as a column that Leadline does not know
-    columns = Columns(titles)
-    read = Labelled(warnings=columns.warnings)
-    splitter = RecordSplitter(header.delimiter, len(titles))
-    for row, record in enumerate(splitter.split(text[header.end :], final=True), 2):
-        found = _read_row(row, record, columns, cell, header.titles[cell])
-        if isinstance(found, LabelledRow):
-            read.rows.append(found)
-        elif found is not None:
-            read.rejected.append(found)
+    read = Labelled(warnings=reader.warnings)
+    for row in found:
+        labelled = _read_row(row, title)
+        if isinstance(labelled, LabelledRow):
+            read.rows.append(labelled)
+        else:
+            read.rejected.append(labelled)
     return read
 
 
-def _label_cell(titles: list[str]) -> int | None:
-    return next((cell for cell, title in enumerate(titles) if column_key(title) == _LABEL), None)
-
-
-def _read_row(
-    row: int, record: list[str] | Flaw, columns: Columns, cell: int, title: str
-) -> LabelledRow | RejectedRow | None:
-    """Return a row, why it is left out, or None where all of its cells are empty."""
-    found = record if isinstance(record, Flaw) else columns.prospect(row, record)
-    if isinstance(found, Flaw):
-        return RejectedRow(row=row, column=columns.title(found.cell), reason=found.reason)
-    if found is None or isinstance(record, Flaw):
-        return None
-    lead = Lead(id=new_id(), **{name: getattr(found, name) for name in LEAD_FIELDS})
+def _read_row(row: ProspectRow | Rejection, title: str) -> LabelledRow | RejectedRow:
+    """Return a row, or why it is left out."""
+    if isinstance(row, Rejection):
+        return RejectedRow(row=row.row, column=row.column, reason=row.reason)
+    lead = Lead(id=new_id(), **{name: getattr(row, name) for name in LEAD_FIELDS})
     if wrong := check_lead(lead):
-        return RejectedRow(row=row, reason=f"the row {wrong.message}")
-    said = record[cell].strip() if cell < len(record) else ""
+        return RejectedRow(row=row.row, reason=f"the row {wrong.message}")
+    said = row.extra.get(title, "")
     label = _BY_KEY.get(said.casefold())
     if label is None:
         reason = "is none of High, Medium and Low" if said else "is empty; write High, Medium or Low"
-        return RejectedRow(row=row, column=title.strip(), reason=reason)
-    return LabelledRow(row, lead, label)
+        return RejectedRow(row=row.row, column=title, reason=reason)
+    return LabelledRow(row.row, lead, label)

@@ -1,132 +1,140 @@
-"""Finds the prospect's fields among the columns of a file, and picks them out of each row."""
+"""The header of one file: what each column is, and a prospect picked out of each row."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
-from leadline_ingest.prospects.csv.aliases import ALIASES, KNOWN_KEYS
+from leadline_contracts.scoring import LEAD_FIELDS
+from leadline_ingest.prospects.csv.matching import Mapped, Matching, listed
 from leadline_ingest.prospects.csv.outcome import CsvRefused, ProspectRow
 from leadline_ingest.prospects.csv.records import TOO_MANY_CELLS, Flaw
 from leadline_text.clip import clip
 
-FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 MAX_COLUMNS = 1_000
 
 _SCORED = ("role", "company", "industry")  # without one of these there is nothing to score
+_NEEDED = ("role", "industry")  # without one of these every prospect loses most of its points
 _SEPARATORS = {"name": " ", "location": ", "}
-_SHOWN_TITLES = 20
-_SHOWN_CHARACTERS = 60
+_TITLE_CHARACTERS = 500
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
-def column_key(title: str) -> str:
-    """``title`` without case, accents, spaces and punctuation: 'Société_' and 'societe' are one."""
-    decomposed = unicodedata.normalize("NFKD", title).casefold()
-    return "".join(character for character in decomposed if character.isalnum())
-
-
-def count_known(titles: Iterable[str]) -> int:
-    """How many of ``titles`` are columns that Leadline knows."""
-    return sum(column_key(title) in KNOWN_KEYS for title in titles)
-
-
 class Columns:
-    """The header of one file. ``warnings`` says which columns are unused and which fields have none.
+    """What the columns of one file are.
 
-    Raises CsvRefused (422) where no column gives a role, a company or an industry.
+    `taken` names for each field that has one its column, several joined by " + ". `titles` are unique and
+    never empty: a column without a title is called "Column 7". `warnings` says which columns are not used
+    for the score and which fields have none.
+    Raises CsvRefused (422) where no column gives a role, a company or an industry, or where `mapped` names a
+    column that is not there.
     """
 
-    def __init__(self, titles: Sequence[str]) -> None:
-        self._titles = [_printable(title) for title in titles]
+    def __init__(self, titles: Sequence[str], mapped: Mapped) -> None:
+        shown = [_printable(title) for title in titles]
         self._width = len(titles)
-        sources = _find_sources([column_key(title) for title in titles])
-        _refuse_useless(sources, self._width)
-        self.warnings = list(self._describe_unused(sources))
-        missing = [field for field in FIELDS if not sources[field]]
-        if missing:
-            self.warnings.append(
-                f"No column was found for: {_listed(missing)}. The prospects are taken without."
-            )
-        self._joined = [(_SEPARATORS[field], parts) for field, parts in sources.items() if len(parts) > 1]
+        matching = Matching(shown, mapped)
+        sources = matching.sources
+        _refuse_useless(sources, shown)
+        self.titles = _unique(shown)
+        self.taken = {
+            field: " + ".join(self.titles[column] for column in columns)
+            for field, columns in sources.items()
+            if columns
+        }
+        self.warnings = list(self._describe(matching))
+        self.fields = {columns[0]: field for field, columns in sources.items() if len(columns) == 1}
+        """The columns that hold one whole field, by number."""
+        self.identities = {identity: self.titles[column] for identity, column in matching.identities.items()}
+        """The titles of the columns that a prospect may be recognised by."""
+        self._joined = [
+            (_SEPARATORS.get(field, " "), parts) for field, parts in sources.items() if len(parts) > 1
+        ]
         self._pick = itemgetter(*self._positions(sources))
+        self._rest = [
+            (column, title) for column, title in enumerate(self.titles) if column not in self.fields
+        ]
 
-    def prospect(self, row: int, record: list[str]) -> ProspectRow | Flaw | None:
-        """The prospect in ``record``, None where all cells are empty.
+    def prospect(self, row: int, record: list[str]) -> ProspectRow | Flaw:
+        """The prospect in `record`, whose cells are stripped, at least one a column.
 
-        Missing cells count as empty; surplus cells are a flaw unless they are empty.
+        Surplus cells are a flaw unless they are empty.
         """
-        cells = [cell.strip() for cell in record]
-        if not any(cells):
-            return None
         width = self._width
-        if len(cells) > width:
-            if any(cells[width:]):
-                return Flaw(None, TOO_MANY_CELLS)
-            del cells[width:]
-        cells += [""] * (width + 1 - len(cells))
+        if any(record[width:]):
+            return Flaw(None, TOO_MANY_CELLS)
+        cells = [*record[:width], ""]
+        extra = {title: cell for column, title in self._rest if (cell := cells[column])}
         for separator, parts in self._joined:
             cells.append(separator.join(filter(None, (cells[part] for part in parts))))
-        return ProspectRow(row, *self._pick(cells))
+        name, role, company, industry, location, linkedin_bio = self._pick(cells)
+        return ProspectRow(row, name, role, company, industry, location, linkedin_bio, extra)
 
     def title(self, cell: int | None) -> str | None:
-        """What the header calls a cell, None where it has no title."""
-        return self._titles[cell] or None if cell is not None and cell < self._width else None
+        """What a cell's column is called, None where no single cell is meant or it has no column."""
+        return self.titles[cell] if cell is not None and cell < self._width else None
 
     def _positions(self, sources: dict[str, list[int]]) -> list[int]:
-        """Where ``prospect`` lays out each field: the row, then one empty cell, then the joined ones."""
-        joined = iter(range(self._width + 1, self._width + 1 + len(FIELDS)))
+        """Where `prospect` lays out each field: the row, then one empty cell, then the joined ones."""
+        joined = iter(range(self._width + 1, self._width + 1 + len(LEAD_FIELDS)))
         return [
             next(joined) if len(parts) > 1 else parts[0] if parts else self._width
             for parts in sources.values()
         ]
 
-    def _describe_unused(self, sources: dict[str, list[int]]) -> Iterable[str]:
+    def _describe(self, matching: Matching) -> Iterable[str]:
+        sources = matching.sources
         used = {part for parts in sources.values() for part in parts}
-        unused = [title for number, title in enumerate(self._titles) if title and number not in used]
-        unknown = [title for title in unused if column_key(title) not in KNOWN_KEYS]
-        repeated = [title for title in unused if column_key(title) in KNOWN_KEYS]
-        if unknown:
-            yield f"Columns that Leadline does not know were ignored: {_listed(unknown)}."
-        if repeated:
-            yield f"Columns were ignored because another one gives the same field: {_listed(repeated)}."
+        spare = [
+            title
+            for column, title in enumerate(self.titles)
+            if column not in used and matching.meanings[column] and column not in matching.identities.values()
+        ]
+        if spare:
+            yield f"Columns were not used because another one says the same more plainly: {listed(spare)}."
+        missing = [field for field in LEAD_FIELDS if not sources[field]]
+        needed = [field for field in missing if field in _NEEDED]
+        if needed:
+            fields = " and ".join(needed)
+            yield (
+                f"No column was taken for {fields}, so every prospect is scored without. If one holds it, "
+                f'say which: map={{"{needed[0]}": "<column>"}}. The columns are: {listed(self.titles)}.'
+            )
+        others = [field for field in missing if field not in _NEEDED]
+        if others:
+            yield f"No column was taken for: {', '.join(others)}. The prospects are taken without."
 
 
-def _find_sources(keys: list[str]) -> dict[str, list[int]]:
-    """For each field in order the columns it is read from: none, one, or several to be joined."""
-    if "vorname" in keys and "nachname" not in keys:  # beside "Vorname", German "Name" is the surname
-        keys = ["nachname" if key == "name" else key for key in keys]
-
-    def find(*parts: str) -> list[int]:
-        firsts = (next((keys.index(key) for key in ALIASES[part] if key in keys), None) for part in parts)
-        return list(dict.fromkeys(first for first in firsts if first is not None))
-
-    sources = {field: find(field) for field in FIELDS}
-    halves = find("first_name", "last_name")
-    if not sources["name"] or sources["name"][0] in halves:
-        sources["name"] = halves
-    sources["location"] = sources["location"] or find("city", "region", "country")
-    return sources
-
-
-def _refuse_useless(sources: dict[str, list[int]], width: int) -> None:
-    if not any(sources[field] for field in _SCORED):
+def _refuse_useless(sources: dict[str, list[int]], titles: Sequence[str]) -> None:
+    if len(titles) > MAX_COLUMNS:
         raise CsvRefused(
             422,
-            "The header has no column for role, company or industry, nor a usual name for one such as "
-            "Job Title or Sector. Name at least one of them in the first row, and separate the columns "
-            "by commas, semicolons or tabs.",
+            f"The header has {len(titles):,} columns; at most {MAX_COLUMNS:,} can be read. "
+            "Remove the others.",
         )
-    if width > MAX_COLUMNS:
+    if not any(sources[field] for field in _SCORED):
+        seen = [title for title in titles if title]
         raise CsvRefused(
-            422, f"The header has {width:,} columns; at most {MAX_COLUMNS:,} can be read. Remove the others."
+            422,
+            "No column was recognised as role, company or industry. Say which column holds one, as in "
+            'map={"role": "<column>"}, or name it so in the header. '
+            + (f"The first row with text has: {listed(seen)}." if seen else "The header has no titles."),
         )
+
+
+def _unique(titles: Sequence[str]) -> list[str]:
+    """Give each column a name of its own."""
+    names: list[str] = []
+    known: set[str] = set()
+    for number, title in enumerate(titles, 1):
+        name = base = title or f"Column {number}"
+        times = 1
+        while name in known:
+            times += 1
+            name = f"{base} ({times})"
+        known.add(name)
+        names.append(name)
+    return names
 
 
 def _printable(title: str) -> str:
-    return clip(_UNPRINTABLE.sub(" ", title).strip(), _SHOWN_CHARACTERS)
-
-
-def _listed(titles: list[str]) -> str:
-    more = len(titles) - _SHOWN_TITLES
-    return ", ".join(titles[:_SHOWN_TITLES]) + (f" and {more} more" if more > 0 else "")
+    return clip(_UNPRINTABLE.sub(" ", title).strip(), _TITLE_CHARACTERS)

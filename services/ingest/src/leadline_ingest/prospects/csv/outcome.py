@@ -1,6 +1,6 @@
 """What reading a CSV file can come to: prospects, rejected rows, or a refused file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_FIELD = 1_000_000  # characters in one cell
 
@@ -22,8 +22,9 @@ class CsvRefused(Exception):
 class ProspectRow:
     """One prospect; a field that the file lacks is ''.
 
-    ``row`` is its number in a spreadsheet whose header is row 1: a line break inside a quoted cell
-    does not count, a blank line does.
+    ``row`` is its number in a spreadsheet: a line break inside a quoted cell does not count, a blank line
+    does. ``extra`` has the other cells that are not empty by the titles of their columns, also the parts of
+    what was joined.
     """
 
     row: int
@@ -33,15 +34,17 @@ class ProspectRow:
     industry: str
     location: str
     linkedin_bio: str
+    extra: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """One row left out. ``column`` is its title in the file, None where no single cell is at fault.
 
-    ``reason`` never quotes the row.
+    ``reason`` never quotes the row. ``cells`` are the row's own, None where it could not be cut into cells.
     """
 
     row: int
     column: str | None
     reason: str
+    cells: tuple[str, ...] | None = None

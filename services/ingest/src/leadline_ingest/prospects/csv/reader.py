@@ -2,12 +2,12 @@
 
 from sys import getsizeof
 
-from leadline_ingest.prospects.csv.columns import Columns
 from leadline_ingest.prospects.csv.decode import TextDecoder
 from leadline_ingest.prospects.csv.formats import refuse_other_formats
-from leadline_ingest.prospects.csv.header import Header, find_header
+from leadline_ingest.prospects.csv.header import find_header
+from leadline_ingest.prospects.csv.matching import Mapped
 from leadline_ingest.prospects.csv.outcome import CsvRefused, ProspectRow, Rejection
-from leadline_ingest.prospects.csv.records import Flaw, RecordSplitter
+from leadline_ingest.prospects.csv.rows import Rows
 
 BLOCK = 65_536  # bytes worked at once, whatever the size of a feed
 
@@ -23,15 +23,30 @@ class CsvReader:
     Rows come out in the order of the file, at the latest from ``finish``. Memory is bounded by the
     piece fed plus one record. ``feed`` and ``finish`` raise CsvRefused where the file as a whole is
     unusable; rows that came out before are then to be dropped. ``warnings`` is complete after ``finish``.
+    ``mapped`` says which columns hold a field, for those that are not to be guessed.
     """
 
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
+    def __init__(self, mapped: Mapped | None = None) -> None:
+        self._mapped = mapped or {}
         self._bytes = bytearray()
         self._decoder = TextDecoder()
         self._begun = False
+        self._line_open = False
         self._head = ""  # the text so far, until the header is complete
-        self._rows: _Rows | None = None
+        self._rows: Rows | None = None
+
+    @property
+    def rows(self) -> Rows:
+        """What stands below the header, once that was found: after `finish` at the latest."""
+        if self._rows is None:
+            raise CsvRefused(400, "The file is empty. Upload a CSV with a header row and one prospect a row.")
+        return self._rows
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be known of how the file was read."""
+        guessed = [_GUESSED] if self._decoder.guessed else []
+        return [*(self._rows.warnings if self._rows else []), *guessed]
 
     @property
     def held(self) -> int:
@@ -52,9 +67,7 @@ class CsvReader:
     def finish(self) -> list[ProspectRow | Rejection]:
         """The rows still held back, once all of the file has been fed."""
         found = self._read(bytes(self._bytes), final=True)
-        if self._decoder.guessed:
-            self.warnings.append(_GUESSED)
-        if self._rows is None or not self._rows.any_found:
+        if not self.rows.any_found:
             raise CsvRefused(422, "The file has a header but no rows. Add one prospect a row below it.")
         return found
 
@@ -63,40 +76,14 @@ class CsvReader:
         if not self._begun:
             refuse_other_formats(block, text)
             self._begun = True
-        if final:
-            text += "\n"  # the last line may lack its end; an empty line more does no harm
+        self._line_open = not text.endswith(("\n", "\r")) if text else self._line_open
+        if final and self._line_open:
+            text += "\n"
         if self._rows is None:
             self._head += text
-            header = find_header(self._head, final)
+            header = find_header(self._head, final, self._mapped)
             if header is None:
                 return []
             text, self._head = self._head[header.end :], ""
-            self._rows = _Rows(header)
-            self.warnings += self._rows.columns.warnings
+            self._rows = Rows(header, self._mapped)
         return self._rows.read(text, final)
-
-
-class _Rows:
-    """The part of the file below its header."""
-
-    def __init__(self, header: Header) -> None:
-        self.columns = Columns(header.titles)
-        self.any_found = False
-        self._splitter = RecordSplitter(header.delimiter, len(header.titles))
-        self._row = 1
-
-    @property
-    def held(self) -> int:
-        return self._splitter.held
-
-    def read(self, text: str, final: bool) -> list[ProspectRow | Rejection]:
-        found: list[ProspectRow | Rejection] = []
-        for record in self._splitter.split(text, final):
-            self._row += 1
-            row = record if isinstance(record, Flaw) else self.columns.prospect(self._row, record)
-            if isinstance(row, Flaw):
-                found.append(Rejection(self._row, self.columns.title(row.cell), row.reason))
-            elif row is not None:
-                found.append(row)
-        self.any_found = self.any_found or bool(found)
-        return found
