@@ -13,7 +13,7 @@ from leadline_common.clock import now
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_ingest.runs.outbox import Outbox
-from leadline_ingest.runs.store import Run, RunState
+from leadline_ingest.runs.store import RunRequest, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import COUNTED, eventually, leads, offer, uploaded
@@ -26,10 +26,10 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteIngestStore]:
     await store.close()
 
 
-async def add_run(store: SqliteIngestStore, *, foreground: bool, count: int = 3) -> Run:
+async def add_run(store: SqliteIngestStore, *, foreground: bool, count: int = 3) -> RunRequest:
     """Store a run over so many prospects."""
     upload = await uploaded(store, leads(count))
-    run = Run(
+    run = RunRequest(
         id=new_id(),
         owner=LOCAL_OWNER,
         offer=offer(),

@@ -18,7 +18,7 @@ from leadline_contracts.scoring import CHUNK_SIZE, LeadsAccepted, Offer, RunPubl
 from leadline_contracts.topology import RESULT_RUNS
 from leadline_ingest.runs import store as store_module
 from leadline_ingest.runs.outbox import LEASE, LeaseLost, Outbox
-from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
+from leadline_ingest.runs.store import Cursor, Lease, RunRequest, RunState
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import COUNTED, START, drained, eventually, leads, offer, uploaded
@@ -79,7 +79,7 @@ class CutStore(SqliteIngestStore):
         self.fuse.burn()
         return held
 
-    async def cover(self, run: Run, upload_id: str) -> None:
+    async def cover(self, run: RunRequest, upload_id: str) -> None:
         self.fuse.burn()
         await super().cover(run, upload_id)
         self.fuse.burn()
@@ -121,8 +121,8 @@ async def add_run(
     upload_id: str | None = None,
     *,
     refresh: bool = False,
-) -> Run:
-    run = Run(
+) -> RunRequest:
+    run = RunRequest(
         id=new_id(),
         owner=LOCAL_OWNER,
         offer=against or offer(),
@@ -134,7 +134,7 @@ async def add_run(
     return run
 
 
-async def state_of(store: SqliteIngestStore, run: Run) -> RunState:
+async def state_of(store: SqliteIngestStore, run: RunRequest) -> RunState:
     found = await store.run(LOCAL_OWNER, run.id)
     assert found is not None
     return found.state
@@ -405,7 +405,7 @@ async def test_what_goes_wrong_in_the_background_is_logged_and_tried_again(
     class FaultyStore(CutStore):
         faults: list[Exception] = [RuntimeError("a fault"), Unavailable("away")]
 
-        async def next_upload(self, run: Run, after: str | None) -> None:
+        async def next_upload(self, run: RunRequest, after: str | None) -> None:
             if self.faults:
                 raise self.faults.pop(0)
 

@@ -438,7 +438,7 @@ async def test_the_schema_documents_what_the_routes_do(client: AsyncClient) -> N
     assert {"200", "202"} <= set(score["responses"])
     assert "201" not in score["responses"]
     assert score["requestBody"]["required"] is False
-    refresh = schema["components"]["schemas"]["RunRequest"]["properties"]["refresh"]
+    refresh = schema["components"]["schemas"]["ScoreRequest"]["properties"]["refresh"]
     assert (refresh["type"], refresh["default"]) == ("boolean", False)
     assert "AI answers" in refresh["description"]
     form = paths["/leads/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]

@@ -14,7 +14,7 @@ from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Conflict, Invalid, NotFound
 from leadline_contracts.scoring import Offer
 from leadline_ingest.runs.outbox import Outbox
-from leadline_ingest.runs.service import RunProgress, RunRequest, Runs
+from leadline_ingest.runs.service import RunProgress, Runs, ScoreRequest
 from leadline_ingest.runs.store import RunState
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
@@ -53,7 +53,7 @@ async def test_the_newest_offer_made_by_hand_is_the_default(store: SqliteIngestS
     await offered(store, inline=True)
     await offered(store, owner="somebody else")
     await uploaded(store, leads(1))
-    assert (await runs.start(LOCAL_OWNER, RunRequest())).offer == newest
+    assert (await runs.start(LOCAL_OWNER, ScoreRequest())).offer == newest
 
 
 async def test_an_upload_brings_its_own_offer(store: SqliteIngestStore, runs: Runs) -> None:
@@ -62,9 +62,9 @@ async def test_an_upload_brings_its_own_offer(store: SqliteIngestStore, runs: Ru
     newest = await offered(store)
     upload = await uploaded(store, leads(1), offer_id=bound.id)
     free = await uploaded(store, leads(1))
-    run = await runs.start(LOCAL_OWNER, RunRequest(upload_id=upload.id))
+    run = await runs.start(LOCAL_OWNER, ScoreRequest(upload_id=upload.id))
     assert (run.offer, run.upload_id) == (bound, upload.id)
-    assert (await runs.start(LOCAL_OWNER, RunRequest(upload_id=free.id))).offer == newest
+    assert (await runs.start(LOCAL_OWNER, ScoreRequest(upload_id=free.id))).offer == newest
 
 
 async def test_an_upload_of_another_offer_is_refused(store: SqliteIngestStore, runs: Runs) -> None:
@@ -72,7 +72,7 @@ async def test_an_upload_of_another_offer_is_refused(store: SqliteIngestStore, r
     bound, other = await offered(store), await offered(store)
     upload = await uploaded(store, leads(1), offer_id=bound.id)
     with pytest.raises(Invalid) as refused:
-        await runs.start(LOCAL_OWNER, RunRequest(upload_id=upload.id, offer_id=other.id))
+        await runs.start(LOCAL_OWNER, ScoreRequest(upload_id=upload.id, offer_id=other.id))
     assert bound.id in refused.value.detail
 
 
@@ -87,7 +87,7 @@ async def test_what_belongs_to_another_owner_is_not_found(
     await uploaded(store, leads(1))
     ids = {"offer_id": theirs.id, "upload_id": upload.id}
     with pytest.raises(NotFound):
-        await runs.start(LOCAL_OWNER, RunRequest.model_validate({named: ids[named]}))
+        await runs.start(LOCAL_OWNER, ScoreRequest.model_validate({named: ids[named]}))
 
 
 async def test_without_an_offer_or_a_prospect_the_caller_learns_what_to_call_first(
@@ -95,19 +95,19 @@ async def test_without_an_offer_or_a_prospect_the_caller_learns_what_to_call_fir
 ) -> None:
     """Only these two are conflicts; an upload that is not committed, or is empty, holds no prospect."""
     with pytest.raises(Conflict, match="POST /offer"):
-        await runs.start(LOCAL_OWNER, RunRequest())
+        await runs.start(LOCAL_OWNER, ScoreRequest())
     await offered(store)
     await uploaded(store, [])
     await uploaded(store, leads(1), owner="somebody else")
     with pytest.raises(Conflict, match="POST /leads/upload"):
-        await runs.start(LOCAL_OWNER, RunRequest())
+        await runs.start(LOCAL_OWNER, ScoreRequest())
 
 
 async def test_waiting_ends_with_the_run_or_with_the_time(store: SqliteIngestStore, runs: Runs) -> None:
     """A caller waits no longer than need be, and hears how far the run is."""
     await offered(store)
     await uploaded(store, leads(3))
-    run = await runs.start(LOCAL_OWNER, RunRequest())
+    run = await runs.start(LOCAL_OWNER, ScoreRequest())
     began = time.monotonic()
     assert (await runs.wait(run, 0.2))[1] is False
     assert 0.2 <= time.monotonic() - began < 1
@@ -129,4 +129,4 @@ async def test_waiting_ends_with_the_run_or_with_the_time(store: SqliteIngestSto
 def test_a_misspelt_field_is_refused() -> None:
     """A request that names an offer wrongly never runs against the newest one."""
     with pytest.raises(ValidationError, match="offerId"):
-        RunRequest.model_validate({"offerId": "x"})
+        ScoreRequest.model_validate({"offerId": "x"})

@@ -12,7 +12,7 @@ from leadline_common.ids import new_id
 from leadline_contracts.scoring import Lead, Offer
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs import store as store_module
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 
 from .claims import Uploaded, claimed, found, run_for, walk
@@ -136,7 +136,7 @@ async def test_overlapping_runs_never_share_a_prospect(
     upload = await uploaded(400)
     runs = [run_for(offer) for _ in range(6)]
 
-    async def claim_in_ranges(store: IngestStore, run: Run) -> list[Prospect]:
+    async def claim_in_ranges(store: IngestStore, run: RunRequest) -> list[Prospect]:
         ranges = [(first, first + 39) for first in range(2, 402, 40)]
         random.Random(run.id).shuffle(ranges)
         return [prospect for rows in ranges for prospect in await claimed(store, run, upload, *rows)]
@@ -236,13 +236,13 @@ async def test_every_prospect_is_held_by_one_run_after_any_interleaving(
     choose = random.Random(seed)
     holders: dict[str, str] = {}
 
-    async def give_back(run: Run, lead_id: str) -> None:
+    async def give_back(run: RunRequest, lead_id: str) -> None:
         await asyncio.sleep(choose.random() / 100)
         if holders.get(lead_id) == run.id:
             del holders[lead_id]
             await choose.choice((store, replica)).release(run.id, run.claim_key, [lead_id])
 
-    async def publish(run: Run) -> None:
+    async def publish(run: RunRequest) -> None:
         async with asyncio.TaskGroup() as releases:
             for prospect in await walk(choose.choice((store, replica)), run):
                 assert holders.setdefault(prospect.lead.id, run.id) == run.id

@@ -10,7 +10,7 @@ from leadline_common.ids import new_id
 from leadline_contracts.errors import NotFound
 from leadline_contracts.scoring import IcpSpec, Lead, Offer
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
+from leadline_ingest.runs.store import Cursor, Lease, RunRequest, RunState
 from leadline_ingest.store import IngestStore
 
 from .claims import claimed
@@ -29,11 +29,11 @@ def offer() -> Offer:
     )
 
 
-def run_of(upload_id: str | None = None, owner: str = "ann") -> Run:
-    return Run(id=new_id(), owner=owner, offer=offer(), model="graded", upload_id=upload_id)
+def run_of(upload_id: str | None = None, owner: str = "ann") -> RunRequest:
+    return RunRequest(id=new_id(), owner=owner, offer=offer(), model="graded", upload_id=upload_id)
 
 
-async def leased(store: IngestStore, run: Run, at: datetime) -> Lease:
+async def leased(store: IngestStore, run: RunRequest, at: datetime) -> Lease:
     """Take the right to publish for a minute; the test fails where it is not free."""
     lease = await store.lease_run(run.id, at, at + MINUTE)
     assert lease is not None

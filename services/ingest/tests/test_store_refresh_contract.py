@@ -10,7 +10,7 @@ import pytest
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import Offer
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 
 from .claims import Uploaded, claimed, found, run_for, walk
@@ -18,28 +18,28 @@ from .claims import Uploaded, claimed, found, run_for, walk
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
 
 
-async def stored(store: IngestStore, run: Run) -> Run:
+async def stored(store: IngestStore, run: RunRequest) -> RunRequest:
     await store.add_run(run)
     return run
 
 
-async def refresh_of(store: IngestStore, offer: Offer, upload_id: str | None = None) -> Run:
+async def refresh_of(store: IngestStore, offer: Offer, upload_id: str | None = None) -> RunRequest:
     """Store a refresh run, as POST /score does before its outbox begins."""
     return await stored(store, run_for(offer, upload_id, refresh=True))
 
 
-async def finish(store: IngestStore, run: Run) -> None:
+async def finish(store: IngestStore, run: RunRequest) -> None:
     await store.note_progress(run.id, 1, 0, finished=True)
 
 
-async def scored(store: IngestStore, run: Run) -> list[Prospect]:
+async def scored(store: IngestStore, run: RunRequest) -> list[Prospect]:
     """Take a stored run from its first claim to its end."""
     prospects = await walk(store, run)
     await finish(store, run)
     return prospects
 
 
-async def rows_held(store: IngestStore, run: Run, upload: Upload) -> list[int]:
+async def rows_held(store: IngestStore, run: RunRequest, upload: Upload) -> list[int]:
     return [prospect.row for prospect in await claimed(store, run, upload)]
 
 

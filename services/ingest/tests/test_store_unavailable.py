@@ -16,7 +16,7 @@ from leadline_contracts.errors import SettingsError, Unavailable
 from leadline_contracts.inbound import MessageAccepted, MessageSpec
 from leadline_contracts.scoring import Lead, Offer
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.store import Cursor, Lease, Run
+from leadline_ingest.runs.store import Cursor, Lease, RunRequest
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
@@ -44,7 +44,7 @@ async def silent(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
     """Call each method of the port once, but for `close`."""
     offer = Offer(id=new_id(), name="AI Outreach")
-    run = Run(id=new_id(), owner="ann", offer=offer, model="standard", upload_id=new_id())
+    run = RunRequest(id=new_id(), owner="ann", offer=offer, model="standard", upload_id=new_id())
     upload, lease = Upload(id=new_id(), owner="ann"), Lease(run, 1)
     spec = MessageSpec(name=None, contact_channel="email", message="Hello")
     message = MessageAccepted(owner="ann", workflow_id=new_id(), input=spec, received_at=NOW)

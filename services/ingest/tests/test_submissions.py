@@ -25,8 +25,8 @@ from leadline_contracts.scoring import (
     RunPublished,
 )
 from leadline_contracts.topology import RESULT_LEADS, SUBMISSIONS, Queue
-from leadline_ingest.runs.service import RunRequest
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.service import ScoreRequest
+from leadline_ingest.runs.store import RunRequest
 
 from .builders import (
     OFFER,
@@ -272,7 +272,7 @@ async def test_submitted_leads_stay_with_their_offer(service: House) -> None:
     await service.store.add_offer(LOCAL_OWNER, made, inline=False)
     await settled(service, submission())
     [chunk] = await accepted(service)
-    for request in (RunRequest(), RunRequest(offer_id=chunk.offer_id)):
+    for request in (ScoreRequest(), ScoreRequest(offer_id=chunk.offer_id)):
         run = await service.ingest.runs.start(LOCAL_OWNER, request)
         assert run.offer.id == (request.offer_id or made.id)
         await published(service, run.id)
@@ -303,11 +303,11 @@ async def test_a_long_message_id_is_no_obstacle(service: House) -> None:
     assert all(len(message.id) <= 255 for _, message in service.broker.heard)
 
 
-async def started(service: House, count: int) -> Run:
+async def started(service: House, count: int) -> RunRequest:
     """A run over so many prospects, all published."""
     await service.store.add_offer(LOCAL_OWNER, offer(), inline=False)
     await uploaded(service.store, leads(count))
-    run = await service.ingest.runs.start(LOCAL_OWNER, RunRequest())
+    run = await service.ingest.runs.start(LOCAL_OWNER, ScoreRequest())
     await published(service, run.id)
     return run
 
@@ -343,7 +343,7 @@ async def test_failed_leads_are_given_back(service: House) -> None:
     messages = [message_of(failed, "f1"), message_of(failed, "f1"), message_of(unknown, "f2")]
     await service.broker.publish([*messages, finished(run.id, 2, 1)])
     assert (await service.ingest.runs.wait(run, 5))[1]
-    again = await service.ingest.runs.start(LOCAL_OWNER, RunRequest(offer_id=run.offer.id))
+    again = await service.ingest.runs.start(LOCAL_OWNER, ScoreRequest(offer_id=run.offer.id))
     await published(service, again.id)
     [rest] = await accepted(service)
     assert [lead.id for lead in rest.leads] == [chunk.leads[1].id]

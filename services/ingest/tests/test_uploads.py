@@ -18,7 +18,7 @@ from leadline_ingest.prospects.uploads import (
     receiving,
     sweep_uploads,
 )
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 
 from .builders import HEADER, START, csv_of, eventually, leads, offer, uploaded
@@ -65,7 +65,7 @@ async def kept(store: SqliteIngestStore) -> list[str]:
 async def prospects_of(store: SqliteIngestStore, upload_id: str) -> list[Prospect]:
     upload = await store.upload(LOCAL_OWNER, upload_id)
     assert upload is not None
-    run = Run(id=f"look-{upload_id}", owner=LOCAL_OWNER, offer=offer(), model="standard")
+    run = RunRequest(id=f"look-{upload_id}", owner=LOCAL_OWNER, offer=offer(), model="standard")
     return await claimed(store, run, upload, 1, upload.last_row)
 
 

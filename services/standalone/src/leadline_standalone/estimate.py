@@ -14,7 +14,7 @@ from leadline_common.process.settings import load_settings
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import Lead, Offer, OfferSpec, text_bytes
 from leadline_ingest.prospects.uploads import UploadReport
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 from leadline_standalone.inputs import upload
 from leadline_standalone.runtime import previewing
@@ -69,7 +69,7 @@ async def _chunks(store: IngestStore, upload_id: str, offer: Offer) -> AsyncIter
     upload = await store.upload(LOCAL_OWNER, upload_id)
     if upload is None:
         return
-    run = Run(id=new_id(), owner=LOCAL_OWNER, offer=offer, model="standard", upload_id=upload_id)
+    run = RunRequest(id=new_id(), owner=LOCAL_OWNER, offer=offer, model="standard", upload_id=upload_id)
     async for page in store.claim(run, upload, 1, upload.last_row):
         for chunk in cut((prospect.lead, text_bytes(prospect.lead)) for prospect in page):
             yield chunk

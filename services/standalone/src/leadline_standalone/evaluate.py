@@ -15,7 +15,7 @@ from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import AiSpend, AiStatus, ModelName, OfferSpec
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.service import RunRequest
+from leadline_ingest.runs.service import ScoreRequest
 from leadline_ingest.store import IngestStore
 from leadline_results.runs.record import Record
 from leadline_results.runs.spend import FIGURES
@@ -100,7 +100,9 @@ async def evaluate_file(task: Task, progress: Progress) -> Evaluation:
         upload_id = await _upload(current.runtime.ingest_store, offer_id, labelled.rows)
         runs = []
         for number in range(task.runs):
-            request = RunRequest(offer_id=offer_id, upload_id=upload_id, model=task.model, refresh=number > 0)
+            request = ScoreRequest(
+                offer_id=offer_id, upload_id=upload_id, model=task.model, refresh=number > 0
+            )
             runs.append(await _run(current, request, labelled.rows, progress))
         return Evaluation(labelled, runs)
 
@@ -125,7 +127,7 @@ async def _upload(store: IngestStore, offer_id: str, rows: Sequence[LabelledRow]
 
 
 async def _run(
-    current: Session, request: RunRequest, rows: Sequence[LabelledRow], progress: Progress
+    current: Session, request: ScoreRequest, rows: Sequence[LabelledRow], progress: Progress
 ) -> EvaluatedRun:
     runtime = current.runtime
     started = await current.start(request)

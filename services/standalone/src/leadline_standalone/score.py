@@ -10,7 +10,7 @@ from rich.progress import Progress
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import AiSpend, ModelName, OfferSpec
 from leadline_ingest.prospects.uploads import UploadReport
-from leadline_ingest.runs.service import RunRequest
+from leadline_ingest.runs.service import ScoreRequest
 from leadline_results.runs.export import ExportFormat, export
 from leadline_results.runs.record import Record, Status
 from leadline_results.runs.store import Query, ResultStore, Run
@@ -81,7 +81,7 @@ async def score_file(order: Order, progress: Progress) -> Outcome:
         report = await upload(current.runtime.ingest_store, order.leads, offer.id, progress)
         if not report.inserted:
             return Outcome(upload=report)
-        request = RunRequest(offer_id=offer.id, upload_id=report.upload_id, model=order.model)
+        request = ScoreRequest(offer_id=offer.id, upload_id=report.upload_id, model=order.model)
         started = await current.start(request)
         run = await current.follow(started.id, report.inserted, progress)
         return await _outcome(current.runtime.result_store, run, report, order.output)

@@ -17,8 +17,8 @@ from leadline_common.process.settings import load_settings
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import Offer, OfferSpec
-from leadline_ingest.runs.service import RunRequest
-from leadline_ingest.runs.store import Run as StartedRun
+from leadline_ingest.runs.service import ScoreRequest
+from leadline_ingest.runs.store import RunRequest
 from leadline_results.runs.store import Run
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
 from leadline_standalone.unfinished import advice, notices, scored_text
@@ -42,7 +42,7 @@ class Session:
         await self.runtime.ingest_store.add_offer(LOCAL_OWNER, offer, inline=True)
         return offer
 
-    async def start(self, request: RunRequest) -> StartedRun:
+    async def start(self, request: ScoreRequest) -> RunRequest:
         """Start a run that belongs to this command. Raises Unavailable."""
         return await self.runtime.runs.start(LOCAL_OWNER, request, foreground=True)
 

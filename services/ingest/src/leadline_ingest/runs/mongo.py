@@ -9,7 +9,7 @@ from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from leadline_common.storage.mongo import Document, reaching_mongo
-from leadline_ingest.runs.store import Cursor, Lease, Run, RunState
+from leadline_ingest.runs.store import Cursor, Lease, RunRequest, RunState
 from leadline_ingest.stores.mongo_collections import Collections, read_run
 
 _NEVER = datetime.fromtimestamp(0, UTC)
@@ -27,11 +27,11 @@ _STATE_AFTER_PUBLISHING = {
 class MongoRuns(Collections):
     """What the port says of runs and of the right to publish them."""
 
-    async def add_run(self, run: Run) -> None:
+    async def add_run(self, run: RunRequest) -> None:
         with reaching_mongo(), suppress(DuplicateKeyError):
             await self._runs.insert_one(_document(run))
 
-    async def add_submission_run(self, run: Run) -> Run:
+    async def add_submission_run(self, run: RunRequest) -> RunRequest:
         document = _document(run) | {"submission": run.upload_id}
         with reaching_mongo():
             try:
@@ -40,7 +40,7 @@ class MongoRuns(Collections):
                 document = await self._runs.find_one({"submission": run.upload_id}) or document
         return read_run(document)
 
-    async def run(self, owner: str, run_id: str) -> Run | None:
+    async def run(self, owner: str, run_id: str) -> RunRequest | None:
         with reaching_mongo():
             found = await self._runs.find_one({"_id": run_id, "owner": owner})
         return read_run(found) if found else None
@@ -80,7 +80,7 @@ class MongoRuns(Collections):
         return bool(changed.matched_count)
 
 
-def _document(run: Run) -> Document:
+def _document(run: RunRequest) -> Document:
     fields = run.model_dump(mode="json", exclude={"id"})
     own = {"token": 0, "leased_until": _NEVER, "stored_at": _STAMPED_BY_SERVER}
     return {"_id": run.id, **fields, **own}

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from leadline_common.storage.mongo import Document, reaching_mongo
 from leadline_contracts.scoring import Lead, text_bytes
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.store import Run, page_is_full
+from leadline_ingest.runs.store import RunRequest, page_is_full
 from leadline_ingest.stores.mongo_collections import Collections, read_upload
 
 _FEWEST, _MOST = 4, 128
@@ -15,7 +15,7 @@ _FEWEST, _MOST = 4, 128
 class MongoClaims(Collections):
     """What the port says of finding, claiming and releasing prospects."""
 
-    async def next_upload(self, run: Run, after: str | None) -> Upload | None:
+    async def next_upload(self, run: RunRequest, after: str | None) -> Upload | None:
         ids = {"$gt": after or ""}
         if run.upload_id:
             ids["$eq"] = run.upload_id
@@ -32,7 +32,7 @@ class MongoClaims(Collections):
         return read_upload(found) if found else None
 
     async def claim(
-        self, run: Run, upload: Upload, first_row: int, last_row: int
+        self, run: RunRequest, upload: Upload, first_row: int, last_row: int
     ) -> AsyncIterator[list[Prospect]]:
         holder = _holder(run.claim_key)
         rows: Document = {"upload_id": upload.id, "row": {"$gte": first_row, "$lte": last_row}}
@@ -62,7 +62,7 @@ class MongoClaims(Collections):
                 return page
             asked = min(_MOST, 2 * asked)
 
-    async def _take_over(self, run: Run, rows: Document) -> None:
+    async def _take_over(self, run: RunRequest, rows: Document) -> None:
         # Only from holders known to be finished, which they stay: whoever else has come to hold a prospect
         # meanwhile keeps it.
         holder = _holder(run.claim_key)
@@ -73,7 +73,7 @@ class MongoClaims(Collections):
         finished = await self._runs.distinct("_id", holders | {"finished_at": {"$lt": refresh["stored_at"]}})
         await self._prospects.update_many(rows | {holder: {"$in": finished}}, {"$set": {holder: run.id}})
 
-    async def cover(self, run: Run, upload_id: str) -> None:
+    async def cover(self, run: RunRequest, upload_id: str) -> None:
         # Looked for after the count of releases was read, and before `release` raises it: whatever is
         # released unseen changes the count, and nothing is noted. The next run then looks again.
         with reaching_mongo():

@@ -15,7 +15,7 @@ from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import LeadsAccepted, RunPublished, RunStarted, text_bytes
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.store import Cursor, Lease, Run
+from leadline_ingest.runs.store import Cursor, Lease, RunRequest
 from leadline_ingest.store import IngestStore
 
 LEASE = timedelta(seconds=10)
@@ -166,7 +166,7 @@ def _windows(row: int, last_row: int) -> Iterator[tuple[int, int]]:
         row = end
 
 
-def _chunk_message(run: Run, upload: Upload, prospects: list[Prospect]) -> Message:
+def _chunk_message(run: RunRequest, upload: Upload, prospects: list[Prospect]) -> Message:
     return chunk_message(
         LeadsAccepted.model_construct(
             owner=run.owner,

@@ -12,7 +12,7 @@ from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
 from leadline_ingest.prospects.offers import one_offer
-from leadline_ingest.runs.service import RunProgress, RunRequest, Runs
+from leadline_ingest.runs.service import RunProgress, Runs, ScoreRequest
 
 DEFAULT_WAIT = 2.0
 MAX_WAIT = 60.0
@@ -41,14 +41,14 @@ def run_routes(runs: Runs) -> list[ControllerRouterHandler]:
     async def score(
         request: Request[Any, Any, Any],
         owner: NamedDependency[str],
-        data: JSONBody[RunRequest | None] = None,
+        data: JSONBody[ScoreRequest | None] = None,
         for_offer: FromPath[str | None] = None,
     ) -> Response[RunProgress]:
         """Every prospect not yet scored against the offer, with `refresh` those scored before as well.
 
         Waits two seconds, or as `Prefer` says.
         """
-        wanted = data or RunRequest()
+        wanted = data or ScoreRequest()
         wanted = wanted.model_copy(update={"offer_id": one_offer(for_offer, wanted.offer_id)})
         run = await runs.start(owner, wanted)
         preferences = ", ".join(request.headers.getall("prefer", []))

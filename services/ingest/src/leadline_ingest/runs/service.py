@@ -14,7 +14,7 @@ from leadline_contracts.scoring import ModelName, Offer
 from leadline_ingest.prospects.offers import known_offer
 from leadline_ingest.prospects.store import Upload
 from leadline_ingest.runs.outbox import Outbox
-from leadline_ingest.runs.store import Run, RunState
+from leadline_ingest.runs.store import RunRequest, RunState
 from leadline_ingest.store import IngestStore
 
 _POLL_SECONDS = 0.05
@@ -30,7 +30,7 @@ _TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false)]
 """Litestar asks pydantic to be lenient even where a field is strict, and this one costs money."""
 
 
-class RunRequest(Wire):
+class ScoreRequest(Wire):
     """What to score: without `offer_id` the newest offer, without `upload_id` every open prospect."""
 
     # A misspelt field must not start, and pay for, another run than the one that was meant.
@@ -62,10 +62,10 @@ class Runs:
         self._store = store
         self._outbox = outbox
 
-    async def start(self, owner: str, request: RunRequest, *, foreground: bool = False) -> Run:
+    async def start(self, owner: str, request: ScoreRequest, *, foreground: bool = False) -> RunRequest:
         """Store a run, which is from then on certain to be published, and begin.
 
-        A `foreground` run is published by this process alone, see `Run`.
+        A `foreground` run is published by this process alone, see `RunRequest`.
 
         Raises NotFound for an offer or upload that is not this owner's, Conflict where there is no
         offer or no prospect yet, Invalid where the upload belongs to another offer.
@@ -79,7 +79,7 @@ class Runs:
             )
         if not await self._store.has_prospects(owner):
             raise Conflict("No prospects", "Upload a CSV with POST /leads/upload first, then score it.")
-        run = Run(
+        run = RunRequest(
             id=new_id(),
             owner=owner,
             offer=offer,
@@ -93,7 +93,7 @@ class Runs:
         self._outbox.start(run.id)
         return run
 
-    async def wait(self, run: Run, seconds: float) -> tuple[RunProgress, bool]:
+    async def wait(self, run: RunRequest, seconds: float) -> tuple[RunProgress, bool]:
         """Wait for the run to finish, at most so long; return how far it is and whether it is finished."""
         deadline = time.monotonic() + seconds
         while True:
@@ -122,5 +122,5 @@ class Runs:
         return offer
 
 
-def _progress(run: Run) -> RunProgress:
+def _progress(run: RunRequest) -> RunProgress:
     return RunProgress(run_id=run.id, queued=run.queued, processed=run.scored + run.failed, failed=run.failed)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from leadline_ingest.runs.store import Cursor, Lease, Run
+from leadline_ingest.runs.store import Cursor, Lease, RunRequest
 from leadline_ingest.stores.sqlite_tables import Tables, Value, read_run
 
 # A conflict writes a column over itself, so that the row there is comes back.
@@ -45,14 +45,14 @@ FROM runs WHERE foreground AND state <> 'finished' ORDER BY id
 class SqliteRuns(Tables):
     """What the port says of runs and of the right to publish them."""
 
-    async def add_run(self, run: Run) -> None:
+    async def add_run(self, run: RunRequest) -> None:
         await self._written(_ADD, *_columns(run, submission=None))
 
-    async def add_submission_run(self, run: Run) -> Run:
+    async def add_submission_run(self, run: RunRequest) -> RunRequest:
         [row] = await self._written(_ADD, *_columns(run, submission=run.upload_id))
         return read_run(row)
 
-    async def run(self, owner: str, run_id: str) -> Run | None:
+    async def run(self, owner: str, run_id: str) -> RunRequest | None:
         row = await self._one("SELECT * FROM runs WHERE owner = ? AND id = ?", owner, run_id)
         return read_run(row) if row else None
 
@@ -68,7 +68,7 @@ class SqliteRuns(Tables):
         """End every lease; for the one process that holds the data directory, at its start."""
         await self._change("UPDATE runs SET leased_until = 0")
 
-    async def unfinished_foreground_runs(self) -> list[tuple[Run, int]]:
+    async def unfinished_foreground_runs(self) -> list[tuple[RunRequest, int]]:
         """Return the foreground runs whose end was not noted, each with how many prospects its upload has.
 
         For the one process that holds the data directory, at its start: their commands have ended.
@@ -86,7 +86,7 @@ class SqliteRuns(Tables):
         await self._change(_FINISH if finished else _NOTE_PROGRESS, scored, failed, run_id)
 
 
-def _columns(run: Run, *, submission: str | None) -> tuple[Value, ...]:
+def _columns(run: RunRequest, *, submission: str | None) -> tuple[Value, ...]:
     return (
         *(run.id, run.owner, submission, run.offer.model_dump_json(), run.model, run.upload_id),
         *(

@@ -7,7 +7,7 @@ from functools import partial
 
 from leadline_contracts.scoring import text_bytes
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.store import Run, page_is_full
+from leadline_ingest.runs.store import RunRequest, page_is_full
 from leadline_ingest.stores.sqlite_tables import Tables, Value, read_prospect, read_upload
 
 _NEXT_UPLOAD = """
@@ -60,7 +60,7 @@ DELETE FROM claims WHERE claim_key = ? AND run_id = ? AND prospect IN (
 class SqliteClaims(Tables):
     """What the port says of finding, claiming and releasing prospects."""
 
-    async def next_upload(self, run: Run, after: str | None) -> Upload | None:
+    async def next_upload(self, run: RunRequest, after: str | None) -> Upload | None:
         values = (run.owner, run.offer.id, after or "", run.refresh, run.claim_key)
         if run.upload_id:
             row = await self._one(f"{_NEXT_UPLOAD} AND id = ?", *values, run.upload_id)
@@ -69,7 +69,7 @@ class SqliteClaims(Tables):
         return read_upload(row) if row else None
 
     async def claim(
-        self, run: Run, upload: Upload, first_row: int, last_row: int
+        self, run: RunRequest, upload: Upload, first_row: int, last_row: int
     ) -> AsyncIterator[list[Prospect]]:
         if run.refresh:
             # First, since what its holder gives back in between is then taken as open.
@@ -81,7 +81,7 @@ class SqliteClaims(Tables):
             first_row = page[-1].row + 1
             yield page
 
-    async def cover(self, run: Run, upload_id: str) -> None:
+    async def cover(self, run: RunRequest, upload_id: str) -> None:
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(_COVER, {"claim_key": run.claim_key, "upload_id": upload_id})
 

@@ -33,7 +33,7 @@ class Cursor(NamedTuple):
     row: int
 
 
-class Run(Wire):
+class RunRequest(Wire):
     """A request to score: every open prospect against one offer, or those of one upload only.
 
     A `refresh` run also scores again what is held by runs that were finished when it was stored.
@@ -72,7 +72,7 @@ def claim_key(offer_id: str, model: ModelName) -> str:
 class Lease(NamedTuple):
     """The right to publish a run until the lease ends; `token` grows by one with each holder."""
 
-    run: Run
+    run: RunRequest
     token: int
 
 
@@ -85,17 +85,17 @@ class RunStore(Protocol):
     alone.
     """
 
-    async def add_run(self, run: Run) -> None:
+    async def add_run(self, run: RunRequest) -> None:
         """Keep a run; the same id again changes nothing."""
 
-    async def add_submission_run(self, run: Run) -> Run:
+    async def add_submission_run(self, run: RunRequest) -> RunRequest:
         """Keep the one run of a queue submission, whose `upload_id` is set, and return it.
 
         Where this upload has such a run already, that one is returned and nothing changes, whatever
         replica asks and however often.
         """
 
-    async def run(self, owner: str, run_id: str) -> Run | None:
+    async def run(self, owner: str, run_id: str) -> RunRequest | None:
         """Return a run."""
 
     async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
@@ -104,14 +104,16 @@ class RunStore(Protocol):
     async def publishable_runs(self, now: datetime) -> list[str]:
         """Return the ids of runs that are still to be published and that nobody holds."""
 
-    async def next_upload(self, run: Run, after: str | None) -> Upload | None:
+    async def next_upload(self, run: RunRequest, after: str | None) -> Upload | None:
         """Return the ready upload with the lowest id above `after` where the run may find open prospects.
 
         That is the run's own upload where it names one, else any of the owner's that is for this offer or
         for none; uploads covered for the run's claim key are passed over, though not by a refresh run.
         """
 
-    def claim(self, run: Run, upload: Upload, first_row: int, last_row: int) -> AsyncIterator[list[Prospect]]:
+    def claim(
+        self, run: RunRequest, upload: Upload, first_row: int, last_row: int
+    ) -> AsyncIterator[list[Prospect]]:
         """Claim the open prospects in these rows for the run; yield all it holds there, by row, in pages.
 
         A page ends where `page_is_full` says so, and none is empty. Between two pages nothing is held in
@@ -125,7 +127,7 @@ class RunStore(Protocol):
         under way when it was asked for is new enough, and two refreshes at once do not pay twice.
         """
 
-    async def cover(self, run: Run, upload_id: str) -> None:
+    async def cover(self, run: RunRequest, upload_id: str) -> None:
         """Note that the upload holds no open prospect for the run's claim key, if that is so.
 
         Right also when prospects are released at the same time.

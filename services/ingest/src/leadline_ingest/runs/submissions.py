@@ -19,7 +19,7 @@ from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.prospects.validation import read_lead
 from leadline_ingest.replies import named_owner, public_event, reply
 from leadline_ingest.runs.outbox import Outbox
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 
 MAX_SUBMISSION_BYTES = 4_194_304
@@ -101,7 +101,7 @@ class SubmissionHandler(Handler):
         await self._store.add_prospects(upload, prospects, self._clock())
         await self._store.commit_upload(upload)
         run = await self._store.add_submission_run(
-            Run(
+            RunRequest(
                 id=new_id(),
                 owner=owner,
                 offer=offer,

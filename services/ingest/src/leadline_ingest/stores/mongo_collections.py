@@ -7,7 +7,7 @@ from pymongo import IndexModel
 
 from leadline_common.storage.mongo import Database, Document, MongoStore
 from leadline_ingest.prospects.store import Upload
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.store import RunRequest
 
 _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "offers": [IndexModel(["owner", "_id"], name="newest", partialFilterExpression={"inline": False})],
@@ -66,6 +66,6 @@ def read_upload(document: Document) -> Upload:
     return Upload.model_validate(document | {"id": document["_id"]})
 
 
-def read_run(document: Document) -> Run:
+def read_run(document: Document) -> RunRequest:
     """Read a run from its whole document."""
-    return Run.model_validate(document | {"id": document["_id"]})
+    return RunRequest.model_validate(document | {"id": document["_id"]})

@@ -5,7 +5,7 @@ import sqlite3
 from leadline_common.storage.sqlite import Column, SqliteStore
 from leadline_contracts.scoring import LEAD_FIELDS, Lead, Offer
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.runs.store import Cursor, Run
+from leadline_ingest.runs.store import Cursor, RunRequest
 
 # A claim names its prospect by number: a third of the size of a lead id, and in the order of the rows.
 # Runs are numbered as they are stored; `newest_at_end` is the highest number there was when a run finished.
@@ -134,8 +134,8 @@ def read_prospect(row: sqlite3.Row) -> Prospect:
     return Prospect(row["row"], Lead(id=row["lead_id"], **{field: row[field] for field in LEAD_FIELDS}))
 
 
-def read_run(row: sqlite3.Row) -> Run:
+def read_run(row: sqlite3.Row) -> RunRequest:
     """Read a run from its whole row."""
     cursor = None if row["cursor_upload"] is None else Cursor(row["cursor_upload"], row["cursor_row"])
     offer = Offer.model_validate_json(row["offer"])
-    return Run.model_validate(dict(row) | {"offer": offer, "cursor": cursor})
+    return RunRequest.model_validate(dict(row) | {"offer": offer, "cursor": cursor})
