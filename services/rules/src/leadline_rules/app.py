@@ -14,7 +14,7 @@ from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.topology import RULES, RULES_ROUTE
 from leadline_rules.handler import RulesHandler
 from leadline_rules.metrics import RulesMetrics
-from leadline_rules.routing import RouteHandler
+from leadline_rules.route_handler import RouteHandler
 from leadline_rules.settings import RulesSettings
 
 _WORKERS = 8

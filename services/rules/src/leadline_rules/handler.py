@@ -8,7 +8,7 @@ from leadline_common.broker.port import Message
 from leadline_contracts.errors import Permanent
 from leadline_contracts.scoring import LeadsAccepted, RuleScored, RulesScored
 from leadline_rules.metrics import RulesMetrics
-from leadline_rules.scoring import score_lead
+from leadline_rules.rule_layer import score_lead
 from leadline_scoring.icp import Icp, read_icp
 from leadline_scoring.models import load_model
 

@@ -19,7 +19,7 @@ from leadline_contracts.inbound import (
     StepFinished,
     StepName,
 )
-from leadline_rules.routing import RouteHandler, default_of
+from leadline_rules.route_handler import RouteHandler, default_of
 
 CORE = {
     "contact_channel": "email",

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline_contracts.scoring import Lead
-from leadline_rules.scoring import score_lead
+from leadline_rules.rule_layer import score_lead
 from leadline_scoring.icp import read_icp
 from leadline_scoring.models import MODEL_NAMES, load_model
 
