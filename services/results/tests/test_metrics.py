@@ -61,10 +61,10 @@ async def test_a_lead_is_counted_once_when_it_is_done(house: House) -> None:
 async def test_runs_are_counted_as_they_start_and_finish(house: House) -> None:
     """A run that is told of again, as after a crash, neither starts nor finishes twice."""
     for _ in range(2):
-        await house.tracker.learn(published(house.run_id, 0))
-        await house.tracker.learn(started(house.run_id))
+        await house.tracker.register(published(house.run_id, 0))
+        await house.tracker.register(started(house.run_id))
     for _ in range(2):
-        house.tracker.touched([house.run_id])
-        await house.tracker.look_after_due()
+        house.tracker.schedule([house.run_id])
+        await house.tracker.count_due()
     assert house.sample("leadline_run_events_total", event="started") == 1
     assert house.sample("leadline_run_events_total", event="finished") == 1

@@ -57,10 +57,10 @@ class Service:
     ) -> str:
         """Handle the messages of a run of that many leads; return the run's id."""
         run_id = contracts[0].run_id
-        await self.tracker.learn(started(run_id, refresh=refresh))
+        await self.tracker.register(started(run_id, refresh=refresh))
         events = await self.handler.handle([chunk_message(contract) for contract in contracts])
         await self.broker.publish(events)
-        await self.tracker.learn(published(run_id, total))
+        await self.tracker.register(published(run_id, total))
         return run_id
 
     async def stand_still(self, minutes: float = 10) -> None:
@@ -81,8 +81,8 @@ class Service:
     async def count(self) -> None:
         """Look after every run at once, which the service's own tracker does in its time."""
         tracker = Tracker(self.store, self.broker, self.clock, self.metrics)
-        tracker.touched([run.run_id for run in await self.store.unfinished_runs()])
-        await tracker.look_after_due()
+        tracker.schedule([run.run_id for run in await self.store.unfinished_runs()])
+        await tracker.count_due()
 
     async def run(self, run_id: str) -> Run:
         """The run, which is known."""
@@ -245,7 +245,7 @@ async def test_a_run_whose_leads_never_arrived_ends_as_it_is(service: Service) -
 async def test_a_run_whose_leads_wait_to_be_stored_is_not_ended(service: Service) -> None:
     """After an outage of this very service a run's leads may still be in its queue."""
     leads = chunk("a", run_id=new_id())
-    await service.tracker.learn(published(leads.run_id, 1))
+    await service.tracker.register(published(leads.run_id, 1))
     await service.broker.send(RESULT_LEADS.name, [chunk_message(leads)])
     for _ in range(MAX_REDRIVES + 1):
         await service.stand_still()
@@ -269,7 +269,7 @@ async def test_what_is_known_to_be_missing_is_failed_before_the_run_is_ended_sho
 async def test_a_run_that_is_still_published_is_left_alone(service: Service) -> None:
     """Without a total there is more to come: ingest takes the run up again and publishes the rest."""
     leads = chunk("a", run_id=new_id())
-    await service.tracker.learn(started(leads.run_id))
+    await service.tracker.register(started(leads.run_id))
     await service.handler.handle([chunk_message(leads)])
     for _ in range(MAX_REDRIVES + 2):
         await service.stand_still()
@@ -277,7 +277,7 @@ async def test_a_run_that_is_still_published_is_left_alone(service: Service) -> 
     run = await service.run(leads.run_id)
     assert (run.nudges, run.finished_at) == (0, None)
     await service.handler.handle(all_of(leads))
-    await service.tracker.learn(published(leads.run_id, 1))
+    await service.tracker.register(published(leads.run_id, 1))
     await service.settle()
     assert (await service.run(leads.run_id)).announced
 

@@ -64,7 +64,7 @@ def test_a_page_in_mongodb_reads_little_more_than_it_returns(
 ) -> None:
     """A page amid a thousand tied scores neither sorts nor walks through those before it."""
     total = 0
-    for chosen in mongo_queries.matching_after(query, middle(query)):
+    for chosen in mongo_queries.filters_after(query, middle(query)):
         page = collection.find(chosen).sort(mongo_queries.ORDER).limit(LIMIT)
         plan = page.hint(mongo_queries.index_for(query)).explain()
         found, keys = (plan["executionStats"][name] for name in ("nReturned", "totalKeysExamined"))

@@ -72,7 +72,7 @@ def tracker(store: WatchedStore, broker: EmbeddedBroker) -> Tracker:
 @asynccontextmanager
 async def following(tracker: Tracker) -> AsyncIterator[None]:
     """Let the tracker work meanwhile; it must not end by itself."""
-    task = asyncio.create_task(tracker.follow())
+    task = asyncio.create_task(tracker.run())
     try:
         yield
         assert not task.done()
@@ -129,7 +129,7 @@ async def test_a_run_of_nothing_finishes_at_once(
     """Whoever asks for a run without prospects is told without delay that it is over."""
     run_id = new_id()
     async with following(tracker):
-        await tracker.learn(published(run_id, 0))
+        await tracker.register(published(run_id, 0))
         assert await until(announced(store, run_id)) < 1
     [end] = await ends(broker)
     assert (end.run_id, end.total, end.scored, end.failed) == (run_id, 0, 0, 0)
@@ -147,11 +147,11 @@ async def test_the_total_may_come_before_or_after_the_leads(
             await asyncio.sleep(0.1)
             assert await ends(broker) == []
             if step == "total":
-                await tracker.learn(published(run_id, 2))
+                await tracker.register(published(run_id, 2))
             else:
-                await tracker.learn(started(run_id))
+                await tracker.register(started(run_id))
                 await score(store, run_id, 2)
-                tracker.touched([run_id])
+                tracker.schedule([run_id])
         await until(announced(store, run_id))
     [end] = await ends(broker)
     assert (end.total, end.scored, end.failed) == (2, 2, 0)
@@ -165,17 +165,17 @@ async def test_progress_is_told_when_it_changes_and_not_more_often_than_counted(
 ) -> None:
     """Many results in a short time are told in few messages, the last of which has the right counts."""
     run_id = new_id()
-    await tracker.learn(published(run_id, 1_000))
+    await tracker.register(published(run_id, 1_000))
     started = time.monotonic()
     async with following(tracker):
         for number in range(60):
             await score(store, run_id, 1, first=number)
-            tracker.touched([run_id])
+            tracker.schedule([run_id])
             await asyncio.sleep(0.005)
         await until(lambda: asyncio.sleep(0, len(store.counted) > 1))
         await until(scored(store, run_id, 60))
         counted, elapsed = len(store.counted), time.monotonic() - started
-        tracker.touched([run_id])
+        tracker.schedule([run_id])
         await until(lambda: asyncio.sleep(0, len(store.counted) > counted))
     told = [RunProgressed.decode(message.body) for message in await drained(broker, RUN_EVENTS)]
     assert 2 <= len(told) <= counted <= elapsed / 0.1 + 1
@@ -188,13 +188,13 @@ async def test_a_run_ends_once_however_often_it_is_touched(
 ) -> None:
     """Redelivered results and redrives after the end do not announce it again, nor does it occupy anyone."""
     run_id = new_id()
-    await tracker.learn(started(run_id))
+    await tracker.register(started(run_id))
     await score(store, run_id, 1)
-    await tracker.learn(published(run_id, 1))
+    await tracker.register(published(run_id, 1))
     async with following(tracker):
         await until(announced(store, run_id))
         for _ in range(5):
-            tracker.touched([run_id])
+            tracker.schedule([run_id])
             await Redrive(store, broker, tracker, Clock(), COUNTED).redrive_stalled()
             await asyncio.sleep(0.02)
         looks = store.looks
@@ -209,7 +209,7 @@ async def test_an_end_that_a_crash_left_unannounced_is_announced_by_the_redrive(
     """Between storing the end and publishing it a process may die; another one tells of it."""
     run_id = new_id()
     died = Tracker(store, broker, Clock(), COUNTED)
-    await died.learn(published(run_id, 3))
+    await died.register(published(run_id, 3))
     await store.finish_run(run_id, Counts(2, 1), START)
     tracker = Tracker(store, broker, Clock(), COUNTED)
     async with following(tracker):
@@ -226,9 +226,9 @@ async def test_an_outage_of_the_store_is_survived(
     failing, fine = new_id(), new_id()
     store.failures = 1
     async with following(tracker):
-        await tracker.learn(published(failing, 0))
+        await tracker.register(published(failing, 0))
         await until(lambda: asyncio.sleep(0, bool(store.counting)))
-        await tracker.learn(published(fine, 0))
+        await tracker.register(published(fine, 0))
         await until(announced(store, fine))
         await until(announced(store, failing))
     assert [end.run_id for end in await ends(broker)] == [fine, failing]
@@ -238,12 +238,12 @@ async def test_a_new_run_does_not_wait_for_one_that_is_not_due(tracker: Tracker,
     """A small run ends at once while a large one, whose counting is costly, rests until its next count."""
     large, small = new_id(), new_id()
     store.cost = 0.1
-    await tracker.learn(published(large, 1_000))
+    await tracker.register(published(large, 1_000))
     async with following(tracker):
         await until(lambda: asyncio.sleep(0, store.counted == [large]))
-        tracker.touched([large])
+        tracker.schedule([large])
         await asyncio.sleep(0.05)
-        await tracker.learn(published(small, 0))
+        await tracker.register(published(small, 0))
         assert await until(announced(store, small)) < 1
     assert store.counted == [large, small]
 
@@ -252,12 +252,12 @@ async def test_what_is_stored_during_a_count_is_counted_again(tracker: Tracker, 
     """A result that is stored during a count, and so is not in it, is not forgotten."""
     run_id = new_id()
     store.cost = 0.05
-    await tracker.learn(published(run_id, 1))
+    await tracker.register(published(run_id, 1))
     async with following(tracker):
         await until(lambda: asyncio.sleep(0, bool(store.counting)))
         await asyncio.sleep(0.02)
         await score(store, run_id, 1)
-        tracker.touched([run_id])
+        tracker.schedule([run_id])
         await until(announced(store, run_id))
 
 
@@ -265,16 +265,16 @@ async def test_waiting_for_a_run_to_be_due_costs_nothing(tracker: Tracker, store
     """However often a run is touched before it is due, it is not looked at and the loop does not spin."""
     run_id = new_id()
     store.cost = 0.1
-    await tracker.learn(published(run_id, 1_000))
+    await tracker.register(published(run_id, 1_000))
     async with following(tracker):
         await until(lambda: asyncio.sleep(0, bool(store.counted)))
         looks = store.looks
         assert looks == 1
-        tracker.touched([run_id])
+        tracker.schedule([run_id])
         before = time.thread_time()
         await asyncio.sleep(0.5)
         assert time.thread_time() - before < 0.1
         for _ in range(100):
-            tracker.touched([run_id])
+            tracker.schedule([run_id])
             await asyncio.sleep(0)
         assert store.looks == looks

@@ -19,7 +19,7 @@ from leadline_results.workflows.machine import (
     begin,
     retry,
 )
-from leadline_results.workflows.outgoing import Cause, outgoing_after, step_request
+from leadline_results.workflows.messages import Cause, messages_after, step_request
 from leadline_results.workflows.step_timeouts import on_timeout
 
 from .builders import START
@@ -81,7 +81,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         cause = again.choice(self.causes)
         if isinstance(cause, StepFinished):
             assert apply(self.workflow, cause, self.now) is self.workflow
-        self.publish(outgoing_after(self.workflow, cause), lost=lost)
+        self.publish(messages_after(self.workflow, cause), lost=lost)
 
     @precondition(lambda self: self.asked)
     @rule(pick=st.randoms(use_true_random=False), kind=st.sampled_from(KINDS))
@@ -150,7 +150,7 @@ class WorkflowMachine(RuleBasedStateMachine):
         """Apply an answer and publish what it leads to."""
         self.workflow = apply(self.workflow, finished, self.now)
         self.causes.append(finished)
-        self.publish(outgoing_after(self.workflow, finished), lost=lost)
+        self.publish(messages_after(self.workflow, finished), lost=lost)
 
     def look(self, *, busy: bool, lost: bool) -> None:
         """Do what the handling of step timeouts does."""

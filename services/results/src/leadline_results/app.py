@@ -85,7 +85,7 @@ def build(broker: Broker, store: ResultStore, metrics: Metrics, *, paused: Colle
         "results",
         consumers=[merging, runs],
         loops=[
-            tracker.follow,
+            tracker.run,
             redrive.run,
             QueueLengthCollector(broker, [*queues, RESULT_RUNS], metrics).run,
             DependencyProbe(optional | needed, metrics).run,

@@ -41,7 +41,7 @@ class MergeHandler(Handler):
             await self._store.see_spend(spent)
         done = [record for record in await self._store_parts(gather(parts)) if record.done]
         await self._store.settle_latest(done)
-        self._tracker.touched({part.run_id for part in parts})
+        self._tracker.schedule({part.run_id for part in parts})
         self.chunk_join.note_handled(messages)
         traces = {part.run_id: message.trace for part, message in zip(parts, messages, strict=True)}
         return events_about(done, traces)
@@ -94,7 +94,7 @@ class RunsHandler(Handler):
         """Take in what each event tells of its run."""
         for message in messages:
             kind = RunStarted if message.type == RunStarted.TYPE else RunPublished
-            await self._tracker.learn(kind.decode(message.body), message.trace)
+            await self._tracker.register(kind.decode(message.body), message.trace)
         return []
 
 

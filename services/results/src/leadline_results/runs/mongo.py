@@ -18,10 +18,10 @@ from leadline_results.runs.mongo_queries import (
     RUN_INDEXES,
     SPEND_INDEXES,
     done_of_run,
+    filters_after,
     index_for,
-    matching,
-    matching_after,
     missing_of_run,
+    query_filter,
 )
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import FIGURES, RunSpend
@@ -121,7 +121,7 @@ class MongoResultStore(MongoStore):
     async def page(self, query: Query, after: Position | None, limit: int) -> list[Record]:
         found: list[Document] = []
         with reaching_mongo():
-            for chosen in [matching(query)] if after is None else matching_after(query, after):
+            for chosen in [query_filter(query)] if after is None else filters_after(query, after):
                 if len(found) < limit:
                     ranked = self._records.find(chosen).sort(ORDER).hint(index_for(query))
                     found += await ranked.limit(limit - len(found)).to_list(None)
@@ -129,10 +129,10 @@ class MongoResultStore(MongoStore):
 
     async def count(self, query: Query) -> int:
         with reaching_mongo():
-            return await self._records.count_documents(matching(query), hint=index_for(query))
+            return await self._records.count_documents(query_filter(query), hint=index_for(query))
 
     async def stream(self, query: Query) -> AsyncIterator[Record]:
-        ranked = self._records.find(matching(query)).sort(ORDER).hint(index_for(query))
+        ranked = self._records.find(query_filter(query)).sort(ORDER).hint(index_for(query))
         with reaching_mongo():
             async for document in ranked.batch_size(_BATCH):
                 yield to_record(document)

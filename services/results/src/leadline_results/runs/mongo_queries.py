@@ -66,7 +66,7 @@ def index_for(query: Query) -> str:
     return RANKED if query.offer_id is None else OF_OFFER
 
 
-def matching(query: Query) -> Document:
+def query_filter(query: Query) -> Document:
     """Return the filter that means the query's records."""
     chosen = query.model_dump(mode="json", exclude_none=True, exclude={"min_score", "status"})
     if query.status is not None and query.status not in _STATED_BY_PLACE:
@@ -77,13 +77,13 @@ def matching(query: Query) -> Document:
     return {**chosen, "place": {"$gte": ranks.start, "$lt": ranks.stop}}
 
 
-def matching_after(query: Query, after: Position) -> list[Document]:
+def filters_after(query: Query, after: Position) -> list[Document]:
     """Return filters for those of the query's records that come after the position, to be read in turn.
 
     First those of the same rank, then those of worse ones: each is one range of the index, whereas a single
     filter for both has the server look for the second before it is needed.
     """
-    chosen = matching(query)
+    chosen = query_filter(query)
     ranks = ranks_of(query)
     rank = rank_at(query, after)
     worse = {**chosen, "place": {"$gte": max(ranks.start, rank + 1), "$lt": ranks.stop}}

@@ -1,4 +1,4 @@
-"""Stalled runs: what is missing of them is asked for again, and in the end failed, so that each run ends."""
+"""Redrive of stalled runs: missing answers are requested again and finally failed, so that each run ends."""
 
 import asyncio
 import math
@@ -31,21 +31,21 @@ from leadline_results.runs.tracker import Tracker
 from leadline_scoring.models import load_model
 
 STALL_TIME = timedelta(minutes=10)
-"""How long a run may stand still before it is redriven."""
+"""How long a run may go without progress before it counts as stalled."""
 MAX_REDRIVES = 2
-"""How often what is missing is asked for again before it is failed as timed out."""
+"""How often missing answers are requested again before they are failed as timed out."""
 TIMED_OUT = "timed_out"
 _CHECK_SECONDS = 5.0
 _QUEUES: dict[Layer, tuple[Queue, Queue]] = {"rules": (RULES, RESULT_RULES), "ai": (AI, RESULT_AI)}
-"""Where a layer's work waits, and where its answers do."""
+"""The queue of a layer's work, and that of its answers."""
 
 log = structlog.get_logger()
 
 
 class Redrive:
-    """Ends every run whose total is known, also one that another replica left behind.
+    """Makes every run end whose total is known, also one that a stopped replica was working on.
 
-    As long as the total is not known, ingest still publishes the run.
+    A run without a total is left alone: ingest is still publishing it.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Redrive:
         self._metrics = metrics
         self._stall_time = stall_time
         self._paused = paused
-        self._started = clock()  # while nobody was here, nothing could move
+        self._started = clock()  # while no replica ran, no run could make progress
 
     async def run(self) -> None:
         """Check every few seconds, through failures of broker and store."""
@@ -80,13 +80,13 @@ class Redrive:
             await asyncio.sleep(_CHECK_SECONDS)
 
     async def redrive_stalled(self) -> None:
-        """Redrive each run that stalls; have the tracker count and announce all whose end is not announced.
+        """Redrive each stalled run; schedule a count of every run whose end is not published yet.
 
-        Runs are worked off in turn, so one is stalled only when those before it do not move either.
+        Queues are worked off in order, so a run is stalled only when those before it make no progress either.
         """
         known = [run for run in await self._store.unfinished_runs() if run.run_id not in self._paused]
         runs = sorted(known, key=lambda run: run.run_id)
-        self._tracker.touched([run.run_id for run in runs])
+        self._tracker.schedule([run.run_id for run in runs])
         unfinished = [run for run in runs if run.finished_at is None]
         self._metrics.unfinished.set(len(unfinished))
         stalled = self._stalled(unfinished)
@@ -106,14 +106,14 @@ class Redrive:
         ]
 
     async def _idle(self, layer: Layer) -> bool:
-        """Tell whether nothing waits for the layer or from it: what waits is late, not lost."""
+        """Tell whether the layer's two queues are empty: an answer that still waits is late, not lost."""
         return not any([await self._broker.depth(queue.name) for queue in _QUEUES[layer]])
 
     async def _redrive(self, run: Run, layers: list[Layer]) -> None:
         number = run.nudges + 1
         if not await self._store.mark_redriven(run.run_id, number, self._clock()):
             return
-        log.warning("run_stands_still", run_id=run.run_id, push=number)
+        log.warning("run_stalled", run_id=run.run_id, redrive=number)
         if number <= MAX_REDRIVES:
             self._metrics.count_run("pushed")
             await self._request_missing(run, layers)
@@ -130,9 +130,9 @@ class Redrive:
                 await self._broker.send(work.name, [chunk_message(chunk)])
 
     async def _fail_missing(self, run: Run) -> bool:
-        """Answer `timed_out` in place of the layers; return False where no known lead misses an answer.
+        """Publish `timed_out` as the missing answers; return False where no known lead lacks an answer.
 
-        These answers go through the layers' own queues, behind real ones that may still wait there.
+        They go through the queues of real answers, behind those that may still wait there.
         """
         found = False
         for layer in _QUEUES:
@@ -149,10 +149,10 @@ class Redrive:
         if await self._store.finish_run(run.run_id, Counts(scored, total - scored), self._clock()):
             self._metrics.count_run("ended_short")
         log.error("run_ended_short", run_id=run.run_id, total=total, scored=scored)
-        self._tracker.touched([run.run_id])
+        self._tracker.schedule([run.run_id])
 
     async def _missing(self, run: Run, layer: Layer) -> AsyncIterator[tuple[ChunkRef, list[Record]]]:
-        """Yield what the layer has not answered, as chunks that no other redrive names the same."""
+        """Yield the leads without this layer's answer, in chunks whose names no other redrive uses."""
         number, at = 0, int(self._clock().timestamp())
         async for records in _chunks(self._store.missing(run.run_id, layer)):
             part = ChunkRef(

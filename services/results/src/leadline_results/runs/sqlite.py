@@ -61,7 +61,7 @@ class SqliteResultStore(SqliteStore):
         return await self._select(*sql.ranked(query, after, limit))
 
     async def count(self, query: Query) -> int:
-        source, values = sql.matching(query)
+        source, values = sql.from_where(query)
         return int((await self._row(f"SELECT count(*) AS records {source}", values))["records"])
 
     async def stream(self, query: Query) -> AsyncIterator[Record]:

@@ -144,7 +144,7 @@ MISSING = {
 }
 
 
-def matching(query: Query, after: Position | None = None) -> tuple[str, Values]:
+def from_where(query: Query, after: Position | None = None) -> tuple[str, Values]:
     """Return `FROM … WHERE …` that means the query's records after the position, and its values."""
     ranks = ranks_of(query)
     values: Values = query.model_dump(mode="json", exclude_none=True, exclude={"min_score"})
@@ -171,5 +171,5 @@ def matching(query: Query, after: Position | None = None) -> tuple[str, Values]:
 
 def ranked(query: Query, after: Position | None, limit: int) -> tuple[str, Values]:
     """Return the statement for a page of the query's records, and its values."""
-    source, values = matching(query, after)
+    source, values = from_where(query, after)
     return f"SELECT body {source} ORDER BY place, lead_id, run_id LIMIT :limit", {**values, "limit": limit}

@@ -1,4 +1,4 @@
-"""Following runs: count what is done, tell how far each run is, and announce its end once."""
+"""The tracker: counts how many leads of each run are done and publishes its progress and its end."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.store import Counts, ResultStore, Run
 
 _COUNT_SHARE = 20
-"""A run rests twenty times as long as its last count took, within these bounds."""
+"""The pause before a run's next count is twenty times as long as its last one took, within these bounds."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _RETRY_SECONDS = 1.0
 
@@ -27,21 +27,21 @@ log = structlog.get_logger()
 
 
 class Tracker:
-    """Keeps the runs' counts. Counts are taken from the records, never added up, so a repeat does no harm."""
+    """Counts scheduled runs. Counts are read from the records, never added up, so a repeat does no harm."""
 
     def __init__(self, store: ResultStore, broker: Broker, clock: Clock, metrics: ResultMetrics) -> None:
         self._store = store
         self._broker = broker
         self._clock = clock
         self._metrics = metrics
-        self._touched: set[str] = set()
+        self._scheduled: set[str] = set()
         self._due: dict[str, float] = {}
         self._wake = asyncio.Event()
 
-    async def learn(self, event: RunStarted | RunPublished, trace: str | None = None) -> None:
-        """Take in that there is a run, or how many leads it has; in any order, and as often as it comes.
+    async def register(self, event: RunStarted | RunPublished, trace: str | None = None) -> None:
+        """Store that the run exists, or how many leads it has; events may come in any order and repeatedly.
 
-        What is told of the run goes on in the trace of that traceparent.
+        The run's own events continue the trace of the traceparent `trace`.
         """
         run = Run(
             run_id=event.run_id,
@@ -52,41 +52,41 @@ class Tracker:
             refresh=isinstance(event, RunStarted) and event.refresh,
             total=event.total if isinstance(event, RunPublished) else None,
             trace=trace,
-            started_at=_made_at(event.run_id),
+            started_at=_requested_at(event.run_id),
             progress_at=self._clock(),
         )
         if await self._store.see_run(run):
             self._metrics.count_run("started")
-        self.touched([event.run_id])
+        self.schedule([event.run_id])
 
-    def touched(self, run_ids: Iterable[str]) -> None:
-        """Have these runs looked after soon."""
-        self._touched.update(run_ids)
+    def schedule(self, run_ids: Iterable[str]) -> None:
+        """Have these runs counted soon."""
+        self._scheduled.update(run_ids)
         self._wake.set()
 
-    async def follow(self) -> None:
-        """Look after touched runs for ever: tell how far each is, and announce those that end."""
+    async def run(self) -> None:
+        """Count scheduled runs as they become due, until cancelled."""
         while True:
-            await self._until_one_is_due()
-            await self.look_after_due()
+            await self._wait_until_due()
+            await self.count_due()
 
-    async def look_after_due(self) -> None:
-        """Look once after every touched run that is due; where broker or store fail, again in a second."""
+    async def count_due(self) -> None:
+        """Count every scheduled run that is due; one that broker or store fail is due again in a second."""
         now = time.monotonic()
-        for run_id in [run_id for run_id in self._touched if self._due_at(run_id) <= now]:
-            self._touched.discard(run_id)
+        for run_id in [run_id for run_id in self._scheduled if self._due_at(run_id) <= now]:
+            self._scheduled.discard(run_id)
             try:
-                await self._look_after(run_id)
+                await self._update(run_id)
             except LeadlineError as error:
                 log.warning("run_not_counted", run_id=run_id, error=str(error))
                 self._due[run_id] = time.monotonic() + _RETRY_SECONDS
-                self.touched([run_id])
+                self.schedule([run_id])
 
-    async def _until_one_is_due(self) -> None:
-        """Return once a touched run is due; one that is touched meanwhile may be due before the others."""
+    async def _wait_until_due(self) -> None:
+        """Return once a scheduled run is due; one scheduled meanwhile may be due before the others."""
         while True:
             self._wake.clear()
-            first = min(map(self._due_at, self._touched), default=None)
+            first = min(map(self._due_at, self._scheduled), default=None)
             pause = None if first is None else first - time.monotonic()
             if pause is not None and pause <= 0:
                 return
@@ -97,18 +97,18 @@ class Tracker:
     def _due_at(self, run_id: str) -> float:
         return self._due.get(run_id, 0.0)
 
-    async def _look_after(self, run_id: str) -> None:
+    async def _update(self, run_id: str) -> None:
         run = await self._store.run(run_id)
         if run is None:
             return
         with within(continued(run.trace)):
-            if run.finished_at is None and not await self._ends(run):
+            if run.finished_at is None and not await self._count_or_finish(run):
                 return
-            await self._announce(run_id)
+            await self._publish_end(run_id)
         self._due.pop(run_id, None)
 
-    async def _ends(self, run: Run) -> bool:
-        """Count the run; finish it where all of it is done, otherwise tell of what has changed."""
+    async def _count_or_finish(self, run: Run) -> bool:
+        """Count the run; finish it and return True where all of it is done, else publish a changed count."""
         counts = await self._count(run.run_id)
         now = self._clock()
         if run.model_copy(update=counts._asdict()).complete:
@@ -130,8 +130,8 @@ class Tracker:
         self._due[run_id] = counted + min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, pause))
         return counts
 
-    async def _announce(self, run_id: str) -> None:
-        """Publish the end of a finished run, unless that is known to have happened."""
+    async def _publish_end(self, run_id: str) -> None:
+        """Publish that a finished run has ended, unless that is known to have been published."""
         run = await self._store.run(run_id)
         if run is None or run.finished_at is None or run.announced:
             return
@@ -149,6 +149,6 @@ class Tracker:
         log.info("run_finished", run_id=run_id, total=run.total, scored=run.scored, failed=run.failed)
 
 
-def _made_at(run_id: str) -> datetime:
-    """Return when a run was asked for; its id is a UUIDv7, whose first 48 bits are milliseconds."""
+def _requested_at(run_id: str) -> datetime:
+    """Return when a run was requested: its id is a UUIDv7, whose first 48 bits are milliseconds."""
     return datetime.fromtimestamp((UUID(run_id).int >> 80) / 1000, UTC)

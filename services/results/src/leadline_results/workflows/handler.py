@@ -10,7 +10,7 @@ from leadline_contracts.errors import Permanent, Transient
 from leadline_contracts.inbound import MessageAccepted, StepFinished
 from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
 from leadline_results.workflows.machine import Workflow, apply, begin
-from leadline_results.workflows.outgoing import Cause, outgoing_after
+from leadline_results.workflows.messages import Cause, messages_after
 from leadline_results.workflows.store import WorkflowStore
 
 _ROUNDS = 20
@@ -42,7 +42,7 @@ class WorkflowHandler(Handler):
             answer
             for workflow_id, workflow in standing.items()
             for cause in causes[workflow_id]
-            for answer in outgoing_after(workflow, cause)
+            for answer in messages_after(workflow, cause)
         ]
         return list({answer.id: answer for answer in answers}.values())
 

@@ -4,8 +4,8 @@ A workflow is pending until its first step starts, then processing, then complet
 takes a failed one back to processing, in a new epoch. Exactly one step is processing while the workflow is;
 all before it are completed, all after it not started. After a failed step the later ones are skipped.
 
-An end holds for its epoch, since it has been announced: an answer that comes after a step timed out is too
-late, and a manual retry asks again.
+An ended workflow does not change in its epoch, since its end has been published: an answer that comes after
+its step timed out is ignored, and a manual retry asks again.
 """
 
 from collections.abc import Mapping
@@ -31,11 +31,11 @@ from leadline_contracts.inbound import (
 )
 
 STEP_TIME = timedelta(minutes=5)
-"""How long an attempt at a step may take: above the 156 s that a consumer's own retries wait in all."""
+"""Time until an attempt's deadline: longer than the 156 s that a consumer's own retries wait in all."""
 GRACE = timedelta(seconds=30)
-"""How far past its deadline a step is first looked after, as answers and clocks may be late."""
+"""How long after its deadline a step is first checked, since answers and clocks may be late."""
 RECHECK = timedelta(minutes=1)
-"""When a step is looked after again that was left alone because its queue is being worked off."""
+"""Time until the next check of an overdue step whose queue is still being worked off."""
 MAX_TRIES = 5
 """How often a step is published in one epoch before it fails as timed out."""
 MAX_HISTORY = 100
@@ -45,7 +45,7 @@ Output = dict[str, object]
 
 
 class WorkflowStatus(StrEnum):
-    """Where a workflow stands; `pending` is seen in histories alone, as the first step starts at once."""
+    """State of a workflow; only histories show `pending`, since the first step starts at once."""
 
     PENDING = "pending"
     PROCESSING = "processing"
@@ -54,7 +54,7 @@ class WorkflowStatus(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Where a step stands in the current epoch."""
+    """State of a step in the current epoch."""
 
     NOT_STARTED = "not_started"
     PROCESSING = "processing"
@@ -72,7 +72,7 @@ class StepFault(StepError):
 class Step(Wire):
     """One step. `attempts` counts its publications in all epochs, `tries` those in the current one.
 
-    `deadline` is what the newest attempt was told. `output` is the validated answer as JSON.
+    `deadline` is the one that the newest attempt's message carries. `output` is the validated answer as JSON.
     """
 
     status: StepStatus = StepStatus.NOT_STARTED
@@ -100,9 +100,9 @@ class Workflow(Wire):
     """One message's workflow. `input` is as it came; `history` keeps the newest MAX_HISTORY events.
 
     `trace` is the traceparent of the request or message that brought it.
-    `category`, `queue` and `priority` repeat what the steps have found. `sweep_at` is when the step under
-    way is to be looked after, None after the end. `revision` counts writes, 0 before the first; a conditional
-    write holds on to it.
+    `category`, `queue` and `priority` repeat what the steps have found. `sweep_at` is when the timeout of the
+    step under way is checked, None after the end. `revision` counts writes, 0 before the first; conditional
+    writes compare it.
     """
 
     owner: str
@@ -165,8 +165,8 @@ def begin(accepted: MessageAccepted, now: datetime, trace: str | None = None) ->
 def apply(workflow: Workflow, finished: StepFinished, now: datetime) -> Workflow:
     """Return the workflow after a step's answer; the same object where the answer changes nothing.
 
-    Only the step under way in the current epoch is listened to: the first valid answer is kept and starts
-    the next step, an error or an invalid answer fails the workflow.
+    Only answers for the step under way in the current epoch count: the first valid one is kept and starts the
+    next step, an error or an invalid answer fails the workflow.
     """
     if finished.epoch != workflow.epoch or finished.step is not workflow.current:
         return workflow
@@ -202,7 +202,7 @@ def repeat(workflow: Workflow, now: datetime) -> Workflow:
 
 
 def postpone(workflow: Workflow, now: datetime) -> Workflow:
-    """Return the workflow to be looked after again a little later; nothing else changes."""
+    """Return the workflow with its next timeout check one RECHECK later; nothing else changes."""
     return workflow.model_copy(update={"sweep_at": now + RECHECK})
 
 

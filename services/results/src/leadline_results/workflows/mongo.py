@@ -80,14 +80,14 @@ class MongoWorkflowStore(MongoStore):
         return await self._find({"sweep_at": {"$lte": now}}, sort=[("sweep_at", ASCENDING)], limit=limit)
 
     async def page(self, query: WorkflowQuery, before: str | None, limit: int) -> list[Workflow]:
-        chosen = _matching(query)
+        chosen = _query_filter(query)
         if before is not None:
             chosen["_id"]["$lt"] = before
         return await self._find(chosen, sort=[("_id", DESCENDING)], hint=_OF_OWNER, limit=limit)
 
     async def count(self, query: WorkflowQuery) -> int:
         with reaching_mongo():
-            return await self._workflows.count_documents(_matching(query), hint=_OF_OWNER)
+            return await self._workflows.count_documents(_query_filter(query), hint=_OF_OWNER)
 
     async def _find(self, chosen: Document, **options: Any) -> list[Workflow]:
         with reaching_mongo():
@@ -95,7 +95,7 @@ class MongoWorkflowStore(MongoStore):
         return [_to_workflow(document) for document in documents]
 
 
-def _matching(query: WorkflowQuery) -> Document:
+def _query_filter(query: WorkflowQuery) -> Document:
     chosen: Document = query.model_dump(mode="json", exclude_none=True, exclude={"since"})
     return {**chosen, "_id": {"$gte": query.first_id}}
 

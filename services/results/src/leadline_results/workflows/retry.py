@@ -7,7 +7,7 @@ from leadline_common.clock import Clock
 from leadline_contracts.errors import Unavailable
 from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
 from leadline_results.workflows.machine import Workflow, retry
-from leadline_results.workflows.outgoing import step_request
+from leadline_results.workflows.messages import step_request
 from leadline_results.workflows.store import WorkflowStore
 
 log = structlog.get_logger()

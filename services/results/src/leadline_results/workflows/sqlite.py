@@ -72,12 +72,12 @@ class SqliteWorkflowStore(SqliteStore):
         return await self._select(_DUE, [now.timestamp(), limit])
 
     async def page(self, query: WorkflowQuery, before: str | None, limit: int) -> list[Workflow]:
-        source, values = _matching(query, before)
+        source, values = _from_where(query, before)
         ordered = f"SELECT body {source} ORDER BY workflow_id DESC LIMIT :limit"
         return await self._select(ordered, {**values, "limit": limit})
 
     async def count(self, query: WorkflowQuery) -> int:
-        source, values = _matching(query, None)
+        source, values = _from_where(query, None)
         return await self._database.read(
             lambda connection: int(connection.execute(f"SELECT count(*) {source}", values).fetchone()[0])
         )
@@ -91,7 +91,7 @@ class SqliteWorkflowStore(SqliteStore):
         )
 
 
-def _matching(query: WorkflowQuery, before: str | None) -> tuple[str, dict[str, str]]:
+def _from_where(query: WorkflowQuery, before: str | None) -> tuple[str, dict[str, str]]:
     """Return `FROM … WHERE …` that means the query's workflows below an id, and its values."""
     values: dict[str, str] = query.model_dump(mode="json", exclude_none=True, exclude={"since"})
     conditions = [f"{name} = :{name}" for name in values]

@@ -21,7 +21,7 @@ from leadline_contracts.topology import (
 )
 from leadline_results.workflows.compare_and_swap import Change, CompareAndSwap
 from leadline_results.workflows.machine import MAX_TRIES, Workflow, postpone, repeat
-from leadline_results.workflows.outgoing import step_request, timed_out_answer
+from leadline_results.workflows.messages import step_request, timed_out_answer
 from leadline_results.workflows.store import WorkflowStore
 
 MAX_QUEUE_TIME = timedelta(hours=1)

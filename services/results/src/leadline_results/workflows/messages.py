@@ -19,14 +19,14 @@ from leadline_contracts.inbound import (
 from leadline_results.workflows.machine import Workflow, WorkflowStatus, step_after
 
 Cause = MessageAccepted | StepFinished
-"""What moves a workflow on."""
+"""A message that may change a workflow's state."""
 
 
-def outgoing_after(workflow: Workflow, cause: Cause) -> list[Message]:
-    """Return what the cause brought about, where that is still how things stand; otherwise nothing.
+def messages_after(workflow: Workflow, cause: Cause) -> list[Message]:
+    """Return the messages that follow from the cause, as long as the workflow is still where it led to.
 
-    So a cause that comes again publishes again what a crash may have kept back, and a stale one asks nobody
-    to do work that is done.
+    So a cause that is delivered again publishes again what a crash may have kept back, and a stale one
+    requests no work that is done.
     """
     if isinstance(cause, MessageAccepted):
         started: StepName | None = StepName.CLASSIFY
@@ -51,7 +51,7 @@ def step_request(workflow: Workflow) -> Message:
 
 
 def timed_out_answer(workflow: Workflow) -> Message:
-    """Return an answer in place of the one that the step under way never got."""
+    """Return a `timed_out` answer for the step under way."""
     ref = _ref(workflow)
     tries = workflow.steps[ref.step].tries
     error = StepError(code="timed_out", message=f"no answer to {tries} attempts")
