@@ -106,12 +106,12 @@ async def test_an_attempt_is_taken_back_once_and_from_its_own_count(store: Inges
     first = await store.count_attempt("ann", 2, NOW, WINDOW)
     assert await counted(store, "ann", 2)
     assert not await counted(store, "ann", 2)
-    await store.take_back("ann", first)
+    await store.uncount_attempt("ann", first)
     assert [await counted(store, "ann", 2) for _ in range(2)] == [True, False]
 
     later = NOW + 2 * WINDOW
     assert [await counted(store, "ann", 2, later) for _ in range(2)] == [True, True]
-    await store.take_back("ann", first)
+    await store.uncount_attempt("ann", first)
     assert not await counted(store, "ann", 2, later)
 
 

@@ -38,13 +38,13 @@ class MongoAccounts(Collections):
         with reaching_mongo():
             count = await self._attempts.find_one_and_update(
                 {"_id": key},
-                _counting(limit, now, now + window),
+                _count_update(limit, now, now + window),
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
         return Attempt(count["counted"], count["until"])
 
-    async def take_back(self, key: str, attempt: Attempt) -> None:
+    async def uncount_attempt(self, key: str, attempt: Attempt) -> None:
         with reaching_mongo():
             await self._attempts.update_one({"_id": key, "until": attempt.until}, {"$inc": {"count": -1}})
 
@@ -54,7 +54,7 @@ class MongoAccounts(Collections):
         return User.model_validate(found | {"id": found["_id"]}) if found else None
 
 
-def _counting(limit: int, now: datetime, until: datetime) -> list[Document]:
+def _count_update(limit: int, now: datetime, until: datetime) -> list[Document]:
     """Return the update that counts one more below the limit, or starts anew where there is no count now."""
     goes_on = {"$gt": ["$until", now]}
     return [

@@ -19,7 +19,7 @@ from leadline_ingest.accounts.throttle import (
     LOGINS_OF_EMAIL,
     SIGNUPS_FROM_ADDRESS,
     count,
-    take_back,
+    uncount,
 )
 
 log = structlog.get_logger()
@@ -135,8 +135,8 @@ class Accounts:
                 "Not authenticated",
                 "Email or password is wrong. Correct them, or make an account with POST /auth/signup.",
             )
-        await take_back(self._store, LOGINS_FROM_ADDRESS, address, from_address)
-        await take_back(self._store, LOGINS_OF_EMAIL, key, of_email)
+        await uncount(self._store, LOGINS_FROM_ADDRESS, address, from_address)
+        await uncount(self._store, LOGINS_OF_EMAIL, key, of_email)
         if checked.new_hash is not None:
             await self._store.replace_hash(user.id, user.password_hash, checked.new_hash)
         return self._session(user)

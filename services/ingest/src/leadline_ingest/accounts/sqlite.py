@@ -44,6 +44,6 @@ class SqliteAccounts(Tables):
 
         return await self._database.write(work)
 
-    async def take_back(self, key: str, attempt: Attempt) -> None:
-        take_back = "UPDATE attempts SET count = count - 1 WHERE key = ? AND until = ?"
-        await self._change(take_back, key, attempt.until.timestamp())
+    async def uncount_attempt(self, key: str, attempt: Attempt) -> None:
+        uncount = "UPDATE attempts SET count = count - 1 WHERE key = ? AND until = ?"
+        await self._change(uncount, key, attempt.until.timestamp())

@@ -50,5 +50,5 @@ class AccountStore(Protocol):
         many ask at the same time, no more than the limit are counted.
         """
 
-    async def take_back(self, key: str, attempt: Attempt) -> None:
+    async def uncount_attempt(self, key: str, attempt: Attempt) -> None:
         """Count a counted attempt no longer; nothing happens where its count has ended."""

@@ -47,9 +47,9 @@ async def count(store: AccountStore, limit: Limit, who: str, now: datetime) -> A
     return attempt
 
 
-async def take_back(store: AccountStore, limit: Limit, who: str, attempt: Attempt) -> None:
+async def uncount(store: AccountStore, limit: Limit, who: str, attempt: Attempt) -> None:
     """Count an attempt that has succeeded no longer."""
-    await store.take_back(_key(limit, who), attempt)
+    await store.uncount_attempt(_key(limit, who), attempt)
 
 
 def _key(limit: Limit, who: str) -> str:
