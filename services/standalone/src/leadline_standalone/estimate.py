@@ -17,7 +17,7 @@ from leadline_ingest.prospects.uploads import UploadReport
 from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 from leadline_standalone.inputs import upload
-from leadline_standalone.runtime import previewing
+from leadline_standalone.runtime import open_preview
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ async def estimate_file(
     Raises BadFile, SettingsError, Unavailable.
     """
     kept = Offer(id=new_id(), **offer.model_dump())
-    async with previewing(data_dir, load_settings(AssessorSettings)) as preview:
+    async with open_preview(data_dir, load_settings(AssessorSettings)) as preview:
         report = await upload(preview.ingest_store, leads, kept.id, progress)
         cache = preview.cache
         if cache is None:

@@ -144,7 +144,7 @@ class Preview:
 
 
 @asynccontextmanager
-async def previewing(data_dir: Path | None, assessor: AssessorSettings) -> AsyncIterator[Preview]:
+async def open_preview(data_dir: Path | None, assessor: AssessorSettings) -> AsyncIterator[Preview]:
     """Open the answer cache of the data directory, where there is one; prospects go into a temporary one.
 
     Another process may use the data directory meanwhile. Raises SettingsError, Unavailable.
