@@ -19,7 +19,7 @@ from tests.support import OFFLINE, Client, Leadline, behind_gateway, connected, 
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, RULES
 from leadline_testing.processes import PrivateServer
-from leadline_testing.running import RunningServer
+from leadline_testing.running_server import RunningServer
 from leadline_testing.services import ServiceProcess, standalone
 from leadline_testing.tcp_proxy import TcpProxy
 

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import FreshServers
 from tests.support import EXAMPLES, OFFLINE
 
-from leadline_testing.running import free_port
+from leadline_testing.running_server import free_port
 from leadline_testing.services import ServiceProcess
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]

@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.assessing import ideal_seconds, measure_assessing
-from tests.bench.messages import Messaging, message_services, message_standalone
+from tests.bench.ai_service import ideal_seconds, measure_assessor
+from tests.bench.messages import MessageTimes, message_services, message_standalone
 from tests.bench.pipeline import Measured, measure_floor, measure_services, measure_standalone, sample_of
 from tests.bench.prospects import write_prospects
 from tests.bench.replicas import measure_replicas
@@ -41,14 +41,14 @@ def main() -> None:
 
 async def _assess() -> None:
     """Judge leads through the real SDK against a local provider: alone, together, and from afar."""
-    alone, together = await measure_assessing(2_000, 1), await measure_assessing(20_000, 10)
+    alone, together = await measure_assessor(2_000, 1), await measure_assessor(20_000, 10)
     _say("AI layer, instant local provider, SQLite")
     for assessed, what in ((alone, "1 lead a request"), (together, "10 leads a request")):
         rate, on_a_core = assessed.rate, assessed.leads / assessed.processor
         _say(f"{what:24}{rate:10,.0f} leads/s, {on_a_core:,.0f} a second of our processor")
     _say(f"{'ratio of throughput':24}{together.rate / alone.rate:10.2f}")
     _say(f"{'ratio of input tokens':24}{together.input_tokens / alone.input_tokens:10.2f}")
-    afar, ideal = await measure_assessing(10_000, 10, _LATENCY), ideal_seconds(10_000, 10, _LATENCY)
+    afar, ideal = await measure_assessor(10_000, 10, _LATENCY), ideal_seconds(10_000, 10, _LATENCY)
     _say(f"{'latency 200 ms, 10,000':24}{afar.seconds:10.1f} s, {ideal:.1f} s of it the provider's")
 
 
@@ -86,10 +86,10 @@ def _message() -> None:
     with tempfile.TemporaryDirectory(prefix="leadline-bench-") as name:
         one = asyncio.run(message_standalone(Path(name), _MESSAGES, _CONNECTIONS))
     for what, measured in (("four services", services), ("one process", one)):
-        _show_messaging(what, measured)
+        _show_messages(what, measured)
 
 
-def _show_messaging(what: str, measured: Messaging) -> None:
+def _show_messages(what: str, measured: MessageTimes) -> None:
     count, median, most = len(measured.answers), measured.median * 1e3, measured.percentile_95 * 1e3
     _say(f"{what:24}{median:10.1f} ms for half of the answers, {most:.1f} ms for 95 of 100")
     _say(f"{'  accepted':24}{count / measured.accepted_seconds:10,.0f} messages/s")

@@ -11,7 +11,7 @@ import aiohttp
 import psutil
 from tests.bench.pipeline import processor_seconds, server_processes
 
-from leadline_testing.running import RunningServer
+from leadline_testing.running_server import RunningServer
 from leadline_testing.services import four_services, standalone
 
 _SETTINGS = {"LEADLINE_AI": "offline", "LEADLINE_LOG_LEVEL": "WARNING"}
@@ -26,7 +26,7 @@ _TEXTS = (
 
 
 @dataclass(slots=True)
-class Messaging:
+class MessageTimes:
     """Seconds each answer took, seconds until all were answered and until all had ended, and how they did.
 
     `processor` is the processor seconds of each process.
@@ -52,7 +52,7 @@ class Messaging:
 
 async def message_services(
     broker: RunningServer, store: RunningServer, count: int, connections: int
-) -> Messaging:
+) -> MessageTimes:
     """Send messages to the ingest service and wait at the results service, without a gateway between."""
     with four_services(broker.url, store.url, _SETTINGS) as services:
         processes = {name: psutil.Process(service.process.pid) for name, service in services.items()}
@@ -61,7 +61,7 @@ async def message_services(
         return await _measure(ingest, results, processes, count, connections)
 
 
-async def message_standalone(folder: Path, count: int, connections: int) -> Messaging:
+async def message_standalone(folder: Path, count: int, connections: int) -> MessageTimes:
     """Send messages to everything in one process."""
     with standalone(folder / "data", _SETTINGS) as service:
         processes = {"leadline serve": psutil.Process(service.process.pid)}
@@ -70,7 +70,7 @@ async def message_standalone(folder: Path, count: int, connections: int) -> Mess
 
 async def _measure(
     door: str, shelf: str, processes: Mapping[str, psutil.Process], count: int, connections: int
-) -> Messaging:
+) -> MessageTimes:
     connector = aiohttp.TCPConnector(limit=connections)
     async with aiohttp.ClientSession(connector=connector) as client:
         await _send(client, door, connections, connections)  # opens the connections
@@ -80,7 +80,9 @@ async def _measure(
         answers = await _send(client, door, count, connections)
         accepted = time.monotonic() - started
         completed, failed = await _ended(client, shelf, connections + count)
-        measured = Messaging(answers, accepted, time.monotonic() - started, completed - connections, failed)
+        measured = MessageTimes(
+            answers, accepted, time.monotonic() - started, completed - connections, failed
+        )
     measured.processor = {
         name: processor_seconds(process) - before[name] for name, process in processes.items()
     }

@@ -15,7 +15,7 @@ from tests.bench.prospects import OFFER
 
 from leadline_contracts.scoring import CHUNK_SIZE
 from leadline_testing.run_services import gateway_before
-from leadline_testing.running import RunningServer
+from leadline_testing.running_server import RunningServer
 from leadline_testing.services import four_services, standalone
 
 CHUNK = CHUNK_SIZE

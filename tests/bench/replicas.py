@@ -18,7 +18,7 @@ from tests.bench.pipeline import CHUNK, SETTINGS, processor_seconds, upload
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_contracts.topology import RESULT_AI, RESULT_LEADS, RESULT_RULES, Queue
 from leadline_testing.run_services import gateway_before
-from leadline_testing.running import RunningServer
+from leadline_testing.running_server import RunningServer
 from leadline_testing.services import ServiceProcess, four_services
 
 _HELD = 20

@@ -15,7 +15,7 @@ from litestar.types import Receive, Scope, Send
 
 from leadline_common.http.server import serving
 from leadline_testing.processes import PrivateServer
-from leadline_testing.running import LOOPBACK, ServersMissing, free_port
+from leadline_testing.running_server import LOOPBACK, ServersMissing, free_port
 
 GATEWAY = Path(__file__).parents[2] / "deploy" / "gateway"
 EXPORT_PIECES = 64

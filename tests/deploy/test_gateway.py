@@ -20,7 +20,7 @@ from leadline_common.http.api import without_api_prefix
 from leadline_common.http.service_map import ROUTES, service_for
 from leadline_ingest.prospects.routes import MAX_UPLOAD
 from leadline_testing.pytest_servers import while_running
-from leadline_testing.running import RunningServer, free_port
+from leadline_testing.running_server import RunningServer, free_port
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SOME_ID = "01980000-0000-7000-8000-000000000000"

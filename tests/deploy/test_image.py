@@ -14,7 +14,7 @@ import pytest
 from tests.deploy.dockerfile import ROOT, copy_sources
 from tests.deploy.environments import Environment, run_alone, tree
 
-from leadline_testing.running import free_port
+from leadline_testing.running_server import free_port
 from leadline_testing.services import SERVICES
 
 AI_SDKS = {"anthropic", "google-genai", "openai"}

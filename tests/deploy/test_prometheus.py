@@ -17,7 +17,7 @@ from tests.deploy.test_dashboards import FILES, filled, targets
 from tests.deploy.tools import tool
 from tests.support import EXAMPLES, OFFLINE, connected
 
-from leadline_testing.running import LOOPBACK, free_port
+from leadline_testing.running_server import LOOPBACK, free_port
 from leadline_testing.services import SERVICES, ServiceProcess
 
 pytestmark = pytest.mark.servers

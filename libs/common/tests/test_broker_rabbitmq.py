@@ -21,7 +21,7 @@ from leadline_common.broker.rabbitmq.channels import reaching_rabbitmq
 from leadline_contracts.errors import Permanent, SettingsError, Unavailable
 from leadline_contracts.scoring import LeadsSubmitted, ResultsScored
 from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, RULES, SUBMISSIONS, Queue
-from leadline_testing.running import free_port
+from leadline_testing.running_server import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 
 pytest_plugins = ["leadline_testing.pytest_servers"]

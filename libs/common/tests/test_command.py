@@ -15,7 +15,7 @@ from leadline_common.process.service import Check, Health, Service
 from leadline_common.process.settings import ServiceSettings
 from leadline_common.telemetry.metrics import new_registry
 from leadline_contracts.errors import Unavailable
-from leadline_testing.running import free_port
+from leadline_testing.running_server import free_port
 
 Run = Callable[..., int]
 

@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 
 from leadline_common.storage.mongo import MongoStore
 from leadline_testing.processes import PrivateServer
-from leadline_testing.running import RunningServer
+from leadline_testing.running_server import RunningServer
 
 pytestmark = pytest.mark.servers
 

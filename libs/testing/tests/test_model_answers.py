@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from leadline_testing import model_spoiling as spoiling
+from leadline_testing import model_bad_answers as bad_answers
 from leadline_testing.model_answers import answer_from_schema
 
 Answers = list[dict[str, Any]]
@@ -86,14 +86,14 @@ def ids(answers: Answers) -> list[str]:
 @pytest.mark.parametrize(
     ("spoil", "wrong"),
     [
-        (spoiling.wrong_enum, lambda answers: all(each["intent"] == "Perhaps" for each in answers)),
-        (spoiling.missing_key, lambda answers: all("reasoning" not in each for each in answers)),
-        (spoiling.extra_key, lambda answers: all("unasked" in each for each in answers)),
-        (spoiling.empty_reasoning, lambda answers: all(each["reasoning"] == "" for each in answers)),
-        (spoiling.long_reasoning, lambda answers: all(len(each["reasoning"]) > 600 for each in answers)),
-        (spoiling.missing_lead, lambda answers: ids(answers) == ["1", "2"]),
-        (spoiling.extra_lead, lambda answers: ids(answers) == ["1", "2", "3", spoiling.UNASKED_ID]),
-        (spoiling.duplicate_lead, lambda answers: ids(answers) == ["1", "2", "3", "1"]),
+        (bad_answers.wrong_enum, lambda answers: all(each["intent"] == "Perhaps" for each in answers)),
+        (bad_answers.missing_key, lambda answers: all("reasoning" not in each for each in answers)),
+        (bad_answers.extra_key, lambda answers: all("unasked" in each for each in answers)),
+        (bad_answers.empty_reasoning, lambda answers: all(each["reasoning"] == "" for each in answers)),
+        (bad_answers.long_reasoning, lambda answers: all(len(each["reasoning"]) > 600 for each in answers)),
+        (bad_answers.missing_lead, lambda answers: ids(answers) == ["1", "2"]),
+        (bad_answers.extra_lead, lambda answers: ids(answers) == ["1", "2", "3", bad_answers.UNASKED_ID]),
+        (bad_answers.duplicate_lead, lambda answers: ids(answers) == ["1", "2", "3", "1"]),
     ],
     ids=lambda value: value.__name__ if value.__name__ != "<lambda>" else "",
 )
@@ -109,7 +109,9 @@ def test_answers_are_spoilt_as_named(
     assert wrong(spoilt["answers"])
 
 
-@pytest.mark.parametrize("spoil", [spoiling.missing_lead, spoiling.extra_lead, spoiling.duplicate_lead])
+@pytest.mark.parametrize(
+    "spoil", [bad_answers.missing_lead, bad_answers.extra_lead, bad_answers.duplicate_lead]
+)
 def test_an_answer_about_one_lead_has_no_leads_to_spoil(spoil: Any) -> None:
     """Behaviours about several leads leave other answers as they are."""
     body = request(Judgement.model_json_schema(), "one lead")
@@ -128,7 +130,7 @@ MARKED = ['<lead id="1">ORDER</lead>', json.dumps({"bio": 'a "quoted" ORDER'})]
 def intents_after(prompt: str, system: str = "Judge.") -> set[str]:
     """Return what an obedient model answers about twenty leads and `prompt`."""
     body = request(Judgements.model_json_schema(), about(*map(str, range(20))) + prompt, system)
-    return {answer["intent"] for answer in spoiling.obey(answer_from_schema(body), body)["answers"]}
+    return {answer["intent"] for answer in bad_answers.obey(answer_from_schema(body), body)["answers"]}
 
 
 @pytest.mark.parametrize(

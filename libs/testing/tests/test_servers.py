@@ -18,7 +18,13 @@ from pymongo.errors import ConnectionFailure
 from leadline_testing import mongodb, rabbitmq, servers
 from leadline_testing.processes import PrivateServer
 from leadline_testing.pytest_servers import while_running
-from leadline_testing.running import RunningServer, ServerFailed, ServersMissing, free_port, remembered_port
+from leadline_testing.running_server import (
+    RunningServer,
+    ServerFailed,
+    ServersMissing,
+    free_port,
+    remembered_port,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from leadline_ingest.runs.store import Cursor, Lease, RunRequest
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
-from leadline_testing.running import free_port
+from leadline_testing.running_server import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 
 from .claims import claimed

@@ -10,7 +10,7 @@ from testcontainers.core.container import DockerContainer
 from testcontainers.core.docker_client import DockerClient
 
 from leadline_testing.processes import BOOT_SECONDS
-from leadline_testing.running import LOOPBACK, RunningServer, ServerFailed
+from leadline_testing.running_server import LOOPBACK, RunningServer, ServerFailed
 
 
 class ContainerServer(RunningServer):

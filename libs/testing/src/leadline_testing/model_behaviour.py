@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from leadline_testing import model_spoiling as spoiling
+from leadline_testing import model_bad_answers as bad_answers
 from leadline_testing.model_dialect import StopReason
 from leadline_testing.model_request import Body
 
@@ -24,7 +24,7 @@ class Behaviour:
     latency: float = 0.0
     status: int = 200
     retry_after: float | None = None
-    spoil: Callable[[Any, Body], Any] = spoiling.as_given
+    spoil: Callable[[Any, Body], Any] = bad_answers.as_given
     cut: float = 1.0
     stop_reason: StopReason = "end_turn"
     thinks: bool = False
@@ -42,7 +42,7 @@ OK = Behaviour()
 SLOW = Behaviour(latency=2.0)
 THINKING = Behaviour(thinks=True)
 LIMIT_REACHED = Behaviour(reset=1.0)
-OBEDIENT = Behaviour(spoil=spoiling.obey)
+OBEDIENT = Behaviour(spoil=bad_answers.obey)
 RATE_LIMITED = Behaviour(status=429, retry_after=1.0)
 OVERLOADED = Behaviour(status=529)
 SERVER_ERROR = Behaviour(status=500)
@@ -52,14 +52,14 @@ UNKNOWN_MODEL = Behaviour(status=404)
 DROPPED = Behaviour(drop=True)
 TRICKLE = Behaviour(pause=0.2)
 MALFORMED = Behaviour(cut=0.5)
-WRONG_ENUM = Behaviour(spoil=spoiling.wrong_enum)
-MISSING_KEY = Behaviour(spoil=spoiling.missing_key)
-EXTRA_KEY = Behaviour(spoil=spoiling.extra_key)
-EMPTY_REASONING = Behaviour(spoil=spoiling.empty_reasoning)
-LONG_REASONING = Behaviour(spoil=spoiling.long_reasoning)
-MISSING_LEAD = Behaviour(spoil=spoiling.missing_lead)
-EXTRA_LEAD = Behaviour(spoil=spoiling.extra_lead)
-DUPLICATE_LEAD = Behaviour(spoil=spoiling.duplicate_lead)
+WRONG_ENUM = Behaviour(spoil=bad_answers.wrong_enum)
+MISSING_KEY = Behaviour(spoil=bad_answers.missing_key)
+EXTRA_KEY = Behaviour(spoil=bad_answers.extra_key)
+EMPTY_REASONING = Behaviour(spoil=bad_answers.empty_reasoning)
+LONG_REASONING = Behaviour(spoil=bad_answers.long_reasoning)
+MISSING_LEAD = Behaviour(spoil=bad_answers.missing_lead)
+EXTRA_LEAD = Behaviour(spoil=bad_answers.extra_lead)
+DUPLICATE_LEAD = Behaviour(spoil=bad_answers.duplicate_lead)
 TRUNCATED = Behaviour(cut=0.5, stop_reason="max_tokens")
 REFUSED = Behaviour(cut=0.0, stop_reason="refusal")
 REFUSED_MIDWAY = Behaviour(cut=0.5, stop_reason="refusal")

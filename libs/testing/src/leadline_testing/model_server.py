@@ -22,7 +22,7 @@ from leadline_testing.model_dialect import Dialect, Response, Said
 from leadline_testing.model_http import read_request, send
 from leadline_testing.model_request import Body, Request
 from leadline_testing.model_usage import PromptCache
-from leadline_testing.running import LOOPBACK
+from leadline_testing.running_server import LOOPBACK
 
 _DIALECTS: tuple[Dialect, ...] = (model_anthropic, model_openai, model_gemini)
 _MODEL_ROUTE = re.compile(r"/v1(?:beta)?/models/[^/:]+")

@@ -10,7 +10,7 @@ from pymongo.errors import PyMongoError
 
 from leadline_testing.containers import ContainerServer, start_container
 from leadline_testing.processes import PrivateServer
-from leadline_testing.running import LOOPBACK, ServersMissing, free_port, remembered_port
+from leadline_testing.running_server import LOOPBACK, ServersMissing, free_port, remembered_port
 
 IMAGE = "mongo:8"
 REPLICA_SET = "rs0"

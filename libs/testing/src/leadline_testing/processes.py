@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from leadline_testing.running import RunningServer, ServerFailed, port_answers
+from leadline_testing.running_server import RunningServer, ServerFailed, port_answers
 
 BOOT_SECONDS = 60.0
 _DYING_SECONDS = 5.0

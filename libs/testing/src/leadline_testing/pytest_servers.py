@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from leadline_testing import mongodb, rabbitmq
-from leadline_testing.running import RunningServer, ServersMissing
+from leadline_testing.running_server import RunningServer, ServersMissing
 from leadline_testing.servers import start_mongodb, start_rabbitmq
 
 

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from leadline_testing.containers import ContainerServer, start_container
 from leadline_testing.processes import PrivateServer
-from leadline_testing.running import LOOPBACK, ServersMissing, free_port, port_answers, remembered_port
+from leadline_testing.running_server import LOOPBACK, ServersMissing, free_port, port_answers, remembered_port
 
 IMAGE = "rabbitmq:4-management"
 # 5672 and 15672 by default; kept for every node, so that the one address leads to the other.

@@ -14,7 +14,7 @@ import httpx
 from leadline_common.http.server import serving
 from leadline_contracts.errors import SettingsError
 from leadline_testing.gateway import build_gateway
-from leadline_testing.running import ServerFailed, ServersMissing
+from leadline_testing.running_server import ServerFailed, ServersMissing
 from leadline_testing.servers import BROKER_URL, both_servers
 from leadline_testing.services import four_services
 

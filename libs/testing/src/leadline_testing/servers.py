@@ -15,7 +15,7 @@ from types import FrameType
 
 from leadline_testing import mongodb, rabbitmq
 from leadline_testing.containers import engine_answers
-from leadline_testing.running import RunningServer, ServerFailed, ServersMissing
+from leadline_testing.running_server import RunningServer, ServerFailed, ServersMissing
 
 BROKER_URL = "LEADLINE_BROKER_URL"
 STORE_URL = "LEADLINE_STORE_URL"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from leadline_testing.running import LOOPBACK, ServerFailed, free_port
+from leadline_testing.running_server import LOOPBACK, ServerFailed, free_port
 
 SERVICES = ("ingest", "rules", "ai", "results")
 _START_SECONDS = 60.0

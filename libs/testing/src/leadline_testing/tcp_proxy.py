@@ -4,7 +4,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from leadline_testing.running import LOOPBACK
+from leadline_testing.running_server import LOOPBACK
 
 _READ_BYTES = 65_536
 

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import FreshServers, Servers
 from tests.support import OFFLINE
 
-from leadline_testing.running import LOOPBACK, free_port
+from leadline_testing.running_server import LOOPBACK, free_port
 from leadline_testing.services import SERVICES, ServiceProcess, standalone
 
 _DELAYS = (0.0, 0.1, 0.3, 0.6, 1.0, 1.6, 2.4)

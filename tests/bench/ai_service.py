@@ -31,7 +31,7 @@ from leadline_contracts.scoring import (
     LeadsAccepted,
     Offer,
 )
-from leadline_testing.running import LOOPBACK, free_port
+from leadline_testing.running_server import LOOPBACK, free_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Assessed:
         return self.spend.input_tokens / self.leads
 
 
-async def measure_assessing(count: int, leads_per_request: int, latency: float = 0.0) -> Assessed:
+async def measure_assessor(count: int, leads_per_request: int, latency: float = 0.0) -> Assessed:
     """Judge that many leads, one chunk a message, with as many workers as the service has.
 
     The provider is a process of its own that answers after `latency` seconds; the store is SQLite.
