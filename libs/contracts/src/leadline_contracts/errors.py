@@ -33,7 +33,7 @@ class NotFound(LeadlineError):
 
 
 class Refused(LeadlineError):
-    """What somebody asked for is not done. `title` names the kind, `detail` says why and what to do.
+    """A request is refused. `title` names the kind of refusal, `detail` says why and what to do.
 
     `retry_after` is how many seconds later it may be asked for again, None where that would change nothing.
     """
@@ -46,23 +46,23 @@ class Refused(LeadlineError):
 
 
 class Conflict(Refused):
-    """It does not fit the present state."""
+    """The request does not fit the present state."""
 
 
 class Invalid(Refused):
-    """It contradicts itself, or what it names does not go together."""
+    """The request contradicts itself, or names things that do not belong together."""
 
 
 class NotAuthenticated(Refused):
-    """Whoever asks did not show who they are."""
+    """The request carries no valid proof of who sends it."""
 
 
 class TooMany(Refused):
-    """It was asked for too often, or too much of it is under way."""
+    """Too many such requests were made, or are under way."""
 
 
 class Overloaded(Refused):
-    """There is no room for it beside what is under way."""
+    """The process has no room for the request beside what is under way."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class MessageSubmitted(MessageSpec):
 
 
 class MessageReceived(Contract):
-    """What a submission's `reply_to` is told: the id of its workflow, or why there is none."""
+    """The reply to a submission, sent to its `reply_to`: the id of its workflow, or why there is none."""
 
     TYPE: ClassVar[str] = "messages.received.v1"
 
@@ -153,7 +153,7 @@ class SalesExistingExtraction(_Extraction):
 
 
 class SupportExtraction(_Extraction):
-    """A complaint or a question about a service that was bought."""
+    """A complaint, or a question about a service that the customer has."""
 
     category: Literal["support"]
     issue_type: IssueType
@@ -168,7 +168,7 @@ class SpamExtraction(_Extraction):
 
 
 class UnknownExtraction(_Extraction):
-    """A message that cannot be told; `missing_info` is what to ask for."""
+    """A message whose category is unclear; `missing_info` is what to ask its sender for."""
 
     category: Literal["unknown"]
     missing_info: Annotated[list[MissingInfo], Field(min_length=1, max_length=5)]
@@ -208,7 +208,7 @@ class Judgement(Wire):
 
 
 class Routing(Judgement):
-    """The route of a message: what holds, the rules' default, and what the AI said where that was changed.
+    """The route of a message: the final decision, the rules' default, and the AI's proposal where it differs.
 
     `sla_minutes` is inside SLA_MINUTES of the priority. `guard_rails` says what was changed and why.
     """
@@ -257,7 +257,7 @@ class StepRef(Contract):
 
 
 class ClassifyStep(StepRef):
-    """Asks which category a message is of."""
+    """Requests the category of a message."""
 
     TYPE: ClassVar[str] = "steps.classify.v1"
 
@@ -265,7 +265,7 @@ class ClassifyStep(StepRef):
 
 
 class ExtractStep(StepRef):
-    """Asks for the fields of a message of a known category."""
+    """Requests the fields of a message of a known category."""
 
     TYPE: ClassVar[str] = "steps.extract.v1"
 
@@ -275,7 +275,7 @@ class ExtractStep(StepRef):
 
 
 class RouteStep(StepRef):
-    """Asks where a message goes by the rules, and what speaks for it."""
+    """Requests the queue of a message by the rules, and the signals for it."""
 
     TYPE: ClassVar[str] = "steps.route.v1"
 
@@ -285,7 +285,7 @@ class RouteStep(StepRef):
 
 
 class JudgeStep(RouteStep):
-    """Asks how urgent a message is, with the rules' default at hand; its answer ends the step `route`."""
+    """Requests how urgent a message is, given the rules' default; its answer ends the step `route`."""
 
     TYPE: ClassVar[str] = "steps.judge.v1"
 
@@ -293,7 +293,7 @@ class JudgeStep(RouteStep):
 
 
 class StepSource(Wire):
-    """Who answered: the assessor, its model, its prompt version; `fallback` is why not the chosen one."""
+    """Who answered: assessor, model and prompt version; `fallback` is why the chosen assessor did not."""
 
     source: str
     assessor: str
@@ -311,7 +311,7 @@ class StepError(Wire):
 
 
 class StepFinished(StepRef):
-    """A step's answer: either `output`, in the form that OUTPUTS asks for, or `error`."""
+    """A step's answer: either `output`, of the step's type in OUTPUTS, or `error`."""
 
     TYPE: ClassVar[str] = "steps.finished.v1"
 
@@ -328,13 +328,13 @@ class StepFinished(StepRef):
         error: StepError | None = None,
         source: StepSource | None = None,
     ) -> Self:
-        """Return the answer to a step that was asked."""
+        """Return the answer to a step's request."""
         ref = {name: getattr(step, name) for name in StepRef.model_fields}
         return cls(**ref, output=output, error=error, source=source)
 
 
 class WorkflowEnded(Contract):
-    """A workflow came to its end; a public event."""
+    """A workflow was completed or failed; a public event."""
 
     TYPE: ClassVar[str] = "workflows.ended.v1"
 

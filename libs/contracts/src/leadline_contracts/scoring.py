@@ -33,7 +33,7 @@ Phrases = Annotated[list[ShortText], BeforeValidator(_split_commas), Field(max_l
 
 
 class IcpSpec(Wire):
-    """The ideal customer profile as a person states it; each list overrules what the use cases say."""
+    """The ideal customer profile as a person states it; its lists replace what the use cases imply."""
 
     industries: Phrases = []
     roles: Phrases = []
@@ -130,7 +130,7 @@ class LeadsRejected(Contract):
 
 
 class ChunkRef(Contract):
-    """Which part of which run a message speaks of; every pipeline message carries it."""
+    """The chunk and run that a message is about; every pipeline message carries it."""
 
     owner: str
     run_id: str
@@ -203,10 +203,10 @@ class AiScored(Wire):
 
 
 class AiSpend(Wire):
-    """What a run's AI answers have taken so far with one model; figures only grow, so the highest is true.
+    """What a run's AI answers have cost so far with one model; figures only grow, so the highest is current.
 
-    `calls` are requests sent, `failed_calls` those of them that brought nothing usable; `cached` are leads
-    answered from what was bought before. Tokens are the provider's count, `input_tokens` without those read
+    `calls` are requests sent, `failed_calls` those of them without a usable answer; `cached` are leads
+    answered from the answer cache. Tokens are the provider's count, `input_tokens` without those read
     from or written to its prompt cache; a request whose count never came counts its estimated input.
     `nano_usd` is in 10^-9 US dollars.
     """
@@ -233,7 +233,7 @@ class AiChunkScored(ChunkRef):
 
 
 class RunStarted(Contract):
-    """A run was asked for, and its chunks are about to be published; comes before them, apart from them."""
+    """A run was requested; published before its chunks, and routed to a queue of its own."""
 
     TYPE: ClassVar[str] = "runs.started.v1"
 
@@ -289,7 +289,7 @@ class FailedLead(Wire):
 
 
 class LeadsFailed(Contract):
-    """Leads of a run that got no full score: their claims are given back, so a later run takes them again."""
+    """Leads of a run without a full score: their claims are released, so a later run scores them again."""
 
     TYPE: ClassVar[str] = "leads.failed.v1"
 

@@ -9,7 +9,7 @@ RETRY_DELAYS = (1, 5, 30, 120)
 """Seconds before attempt 2, 3, 4 and 5; there is no sixth."""
 MAX_ATTEMPTS = len(RETRY_DELAYS) + 1
 SUSPECT_AFTER = 3
-"""Deaths of its process after which a message is a suspect, of which a process has one in hand at a time."""
+"""Deaths of its process after which a message is a suspect; a process handles one suspect at a time."""
 DELIVERY_LIMIT = 10
 """Deaths of its process after which a message is dead-lettered: it kills its consumer."""
 
