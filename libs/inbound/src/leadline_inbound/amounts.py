@@ -52,7 +52,7 @@ def find_amounts(message: Message) -> list[Amount]:
 
 
 def read_budget(message: Message, amounts: list[Amount], *, words_needed: bool) -> Budget:
-    """What may be spent. Amounts without a currency count beside budget words only.
+    """The budget that the message names. Amounts without a currency count beside budget words only.
 
     `words_needed`: so do those with one, since the message is about money that was paid or is promised.
     """

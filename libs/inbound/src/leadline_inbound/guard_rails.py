@@ -3,8 +3,9 @@
 1. Spam that is sure enough is ignored; whatever is not sure spam is never ignored.
 2. A low confidence needs a question back.
 3. Spam is p2.
-4. p0 needs two signals of weight, in different words, among those that the rules saw, where they read the
-   language or saw words meant to steer the reader; in other languages they see too little to deny it.
+4. p0 needs two signals of weight, in different words, among those that the rules saw. This holds where the
+   rules read the language or saw words meant to steer the reader; in other languages they see too few
+   signals to overrule p0.
 5. The time to a first answer is inside the range of the priority.
 """
 
@@ -33,7 +34,7 @@ def guard_rails(
     proposed: Judgement,
     default: RouteDefault,
 ) -> Guarded:
-    """What holds of a proposed judgement. A judgement within bounds comes back as it is; never raises.
+    """The judgement within the bounds. One that is within them already comes back as it is; never raises.
 
     Where the queue is changed, the action and the explanation are those of the new queue.
     """

@@ -48,7 +48,7 @@ class SignalData(_Data):
 
 
 class Together(_Data):
-    """Points for signals that stand together."""
+    """Extra points for signals that occur together."""
 
     signals: tuple[str, ...]
     weights: Weights
@@ -104,7 +104,7 @@ class Languages(_Data):
 
 
 class DefaultRules(_Data):
-    """What the default queue rests on."""
+    """The thresholds of the default queue."""
 
     clarify_below: Share
     ignore_from: Share

@@ -35,7 +35,7 @@ _ASKED: Final[Mapping[Category, tuple[str, ...]]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Weight:
-    """One thing that was weighed: its strength (0..1), its share of the sum, and the words for it."""
+    """One term of the priority's sum: its strength (0..1), its weight, and the words for it."""
 
     what: _Weighed
     strength: float
@@ -51,9 +51,9 @@ class _Weight:
 def judge(category: Category, confidence: float, extraction: Extraction, default: RouteDefault) -> Judgement:
     """The judgement without a model: the default queue, and a priority by the sum of all that was weighed.
 
-    p0 needs a sum and, besides, two signals of weight: no single word makes it. Spam is p2, and what is to be
-    asked back is p1 at most, since nobody knows yet what it is. The greater the sum, the shorter the time
-    within the priority's range. What `default.signals` say of `injection` is not weighed.
+    p0 needs a high sum and two signals of weight, so that no single word is enough. Spam is p2, and a message
+    that needs a question back is p1 at most, since its category is unclear. The greater the sum, the shorter
+    the time within the priority's range. The signal `injection` adds nothing to the sum.
     """
     weights = _weigh(extraction, default)
     total = sum(weight.points for weight in weights)

@@ -1,4 +1,4 @@
-"""What speaks in a message: its known phrases as signals, minding negation and words meant for a machine."""
+"""The signals in a message: its known phrases, without negated ones and without words meant for a machine."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

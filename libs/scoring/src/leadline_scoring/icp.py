@@ -29,7 +29,7 @@ def read_icp(
     industries: Sequence[str] = (),
     roles: Sequence[str] = (),
 ) -> Icp:
-    """The ICP of an offer; explicit `industries` overrule those that the use cases name."""
+    """The ICP of an offer; explicit `industries` replace those that the use cases name."""
     return _read_icp(tuple(ideal_use_cases), tuple(industries), tuple(roles))
 
 

@@ -97,15 +97,15 @@ class KeywordPoints(_Frozen):
 
 
 class TitleKeywordPoints(KeywordPoints):
-    """Keywords in a title, each as far as the title's reading lets it count.
+    """Keywords in a title, each limited by the seniority that its word may show.
 
-    One inside a phrase of those who only shape a purchase earns `shaping_at_most`.
+    A keyword in a phrase that names somebody who only shapes a purchase earns at most `shaping_at_most`.
     """
 
     shaping_at_most: Points
 
     def under(self, ceiling: Seniority | None, points: int) -> int:
-        """What is left of a keyword's points under the ceiling of a title's word."""
+        """A keyword's points, limited by the seniority that the title's word may show."""
         if ceiling is Seniority.DECISION_MAKER:
             return points
         return min(points, self.shaping_at_most) if ceiling is Seniority.INFLUENCER else 0

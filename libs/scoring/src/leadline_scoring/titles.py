@@ -63,7 +63,7 @@ class TitleReading:
 
 @dataclass(frozen=True, slots=True)
 class TitleWord:
-    """A folded word (or separator) of a title and the most it may argue for; None where it does not count."""
+    """A folded word or separator of a title and the highest seniority it may show, None for no seniority."""
 
     word: str
     ceiling: Seniority | None
@@ -105,7 +105,7 @@ class _Analysis:
         return self.text.quote(hit.start, hit.stop)
 
     def counts_as(self, index: int) -> Seniority | None:
-        """What the hit still argues for when a shield has had its say."""
+        """The seniority of the hit once shields are taken into account."""
         value, shield = self.hits[index].value, self.shielded.get(index)
         if not isinstance(value, Seniority):
             return None
@@ -122,7 +122,7 @@ def read_title(title: str) -> TitleReading:
 
 
 def title_words(title: str) -> tuple[TitleWord, ...]:
-    """The words of `title` with what each may argue for, for models with keyword tables of their own."""
+    """The words of `title` with the seniority each may show, for models with keyword tables of their own."""
     return _title_words(title[:_READ])
 
 
