@@ -1,1 +1,1 @@
-"""What Leadline's tests stand on: real servers, a local model server, and a proxy that fails on demand."""
+"""Tools for Leadline's tests: real servers, a local model server, and a proxy that fails on demand."""

@@ -1,4 +1,4 @@
-"""Ways in which a local model's answer goes wrong.
+"""Bad answers of the local model, each made from a valid one.
 
 Pure functions of the valid answer, a JSON value, and of the request's body. Those about leads change answers
 of the form {"answers": [{"id", ...}]} and leave others as they are.
@@ -23,12 +23,12 @@ _ORDER = re.compile(
 
 
 def as_given(answer: Any, _body: Body) -> Any:
-    """Leave the answer valid."""
+    """Return the answer as it is."""
     return answer
 
 
 def wrong_enum(answer: Any, body: Body) -> Any:
-    """Put a value nobody listed wherever the schema lists the allowed ones."""
+    """Put a value that is not allowed wherever the schema lists the allowed ones."""
     schema = schema_of(body)
     return _replace_enums(answer, schema, schema, lambda _allowed: "Perhaps")
 
@@ -69,10 +69,10 @@ def duplicate_lead(answer: Any, _body: Body) -> Any:
 
 
 def obey(answer: Any, body: Body) -> Any:
-    """Give in to "ignore all instructions ... High", for every lead, where it stands among the instructions.
+    """Obey an "ignore all instructions ... High" that stands among the instructions, for every lead.
 
-    An order inside marked data (see `instructions_of`) changes nothing, as with a model that can tell
-    data from instructions, so a test with this answer fails exactly where lead text leaks out of its place.
+    An order inside marked data (see `instructions_of`) changes nothing, as with a model that separates data
+    from instructions, so a test with this answer fails exactly where lead text leaks into the instructions.
     """
     order = _ORDER.search(instructions_of(body))
     if order is None:

@@ -40,7 +40,7 @@ class Dialect(Protocol):
         """Return the provider's own error for one of Anthropic's statuses; `retry_after` is in seconds."""
 
     def reply(self, request: Request, said: Said, cache: PromptCache, number: int) -> dict[str, Any]:
-        """Return the body of an answer; `number` tells it from others."""
+        """Return the body of an answer; `number` makes its id unique."""
 
     def describe(self, model: str) -> dict[str, Any]:
         """Return what GET says about a model."""

@@ -74,8 +74,8 @@ class ModelServer:
         """Treat the next questions as scripted, one behaviour each, and all later ones by `default`.
 
         Where `choose` is given it picks the behaviour of those later ones from their bodies, and `default`
-        is left for checks. Replaces what is left of an earlier script; without either, what was told
-        earlier about later questions stays.
+        is left for checks. Replaces what is left of an earlier script; without either, an earlier `default`
+        or `choose` still holds for later questions.
         """
         self._script = deque(script)
         if default or choose:
@@ -146,7 +146,7 @@ class ModelServer:
 
 
 def _dialect_of(request: Request) -> Dialect:
-    """Tell whose API is meant by the path of a question, else by the headers: the providers share paths."""
+    """Find the provider's protocol by a question's path, else by its headers: the providers share paths."""
     for dialect in _DIALECTS:
         if dialect.ROUTE.fullmatch(request.path):
             return dialect

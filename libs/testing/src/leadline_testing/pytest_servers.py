@@ -67,7 +67,7 @@ def while_running(start: Callable[[Path], RunningServer], folder: Path) -> Itera
 
 
 def do_without(missing: str) -> NoReturn:
-    """Skip the test for want of something, or fail it where that is required."""
+    """Skip the test since something is missing, or fail it where that is required."""
     if os.environ.get("LEADLINE_REQUIRE_SERVERS") == "1":
         pytest.fail(missing, pytrace=False)
     pytest.skip(missing)
