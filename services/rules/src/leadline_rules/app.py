@@ -21,10 +21,10 @@ _WORKERS = 8
 """Chunks under way at a time: while the broker confirms one's scores, others are scored."""
 
 _STEPS = 20
-"""Steps of workflows handled at once: each is small, so that what they share costs more than they do."""
+"""Steps of workflows handled at once: each is small, so the cost that a batch shares outweighs theirs."""
 
 _LINGER = 0.03
-"""Seconds that a step waits for others."""
+"""Seconds that a step waits for others to be handled with it."""
 
 
 def build(broker: Broker, metrics: Metrics) -> Service:

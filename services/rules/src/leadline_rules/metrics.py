@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter
 
 
 class RulesMetrics:
-    """Leads by what became of them here."""
+    """Leads that were scored, and leads that failed."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._leads = Counter(

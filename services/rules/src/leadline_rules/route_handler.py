@@ -1,4 +1,4 @@
-"""The step `route` in, the default queue and its signals on to whoever judges the rest."""
+"""The step `route` in; the step `judge` out, with the default queue and the signals for it."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ class RouteHandler(Handler):
 
 
 def default_of(step: RouteStep) -> RouteDefault:
-    """Return the default queue of a message by the rules, and the signals that were seen in it."""
+    """Return the default queue of a message by the rules, and the signals in it."""
     known = step.classification
     return default_route(known.category, known.confidence, step.extraction, step.input.message)
 

@@ -21,7 +21,7 @@ _READ = 300
 
 
 class LeadLike(Protocol):
-    """What the rules read of a lead; any text may be blank, none is trusted."""
+    """The fields of a lead that the rules read; any text may be blank, none is trusted."""
 
     @property
     def name(self) -> str: ...

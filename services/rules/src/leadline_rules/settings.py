@@ -1,4 +1,4 @@
-"""What the rules service is told by LEADLINE_* variables."""
+"""The settings of the rules service, from LEADLINE_* variables."""
 
 from pydantic import Field
 
