@@ -262,7 +262,7 @@ async def test_patience_with_a_failing_provider_ends(
 
 
 def assert_refused(end: object) -> None:
-    """It is told why, and that it may go without an answer."""
+    """The error says why, and that the caller may go on without an answer."""
     assert isinstance(end, CallNotPermitted)
     assert (end.kind, str(end)) == ("unavailable", "it is unavailable")
 

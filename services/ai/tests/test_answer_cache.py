@@ -127,7 +127,7 @@ OTHER = [
 async def test_another_input_is_asked_about(
     server: ModelServer, store: SqliteAiStore, changes: dict[str, Any]
 ) -> None:
-    """Entries belong to their owner, and nothing the model is told may change without a new question."""
+    """Entries belong to their owner, and a change of anything in the prompt is a new question."""
     async with lead_replica(server, store) as policy:
         await policy.score(chunk(TEN), 1)
         await policy.score(chunk(TEN).model_copy(update=changes), 1)

@@ -84,7 +84,7 @@ def test_a_short_cooldown_is_waited_for(provider: Provider, told_by: str) -> Non
 
 @pytest.mark.parametrize("told_by", ["failure", "headers"])
 def test_a_long_cooldown_is_not_waited_for(provider: Provider, told_by: str) -> None:
-    """Calls come again later, instead of holding on; as soon as the rest of it is short they wait."""
+    """Calls come again later instead of waiting; once the remaining pause is short they wait."""
     if told_by == "failure":
         provider.fail(1, retry_after=MAX_COOLDOWN_WAIT + 5)
     else:
@@ -184,7 +184,7 @@ def test_a_misconfigured_provider_is_not_called(
 
 
 def test_a_caller_whose_time_is_over_comes_again_later(provider: Provider) -> None:
-    """Nothing is asked after the deadline, and a wrong key is told before that."""
+    """Nothing is asked after the deadline, and a wrong key is reported before that."""
     now = provider.after
     with pytest.raises(CallNotPermitted, match="the time for its chunk was over") as raised:
         provider.breaker.delay(now, now, 0)

@@ -1,4 +1,4 @@
-"""What a model is told, and what is taken from its answer."""
+"""What goes into a prompt, and what is taken from a model's answer."""
 
 import json
 import re
@@ -64,7 +64,7 @@ def test_lead_text_stays_in_its_tag(prompt: Prompt, text: str, field: str) -> No
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_offer_text_stays_in_its_tag(prompt: Prompt, text: str) -> None:
-    """An offer is other people's text as well; all of it but its id is told."""
+    """An offer is other people's text as well; all of it but its id goes into the prompt."""
     prefix = prompt.prefix(Offer(id="secret", name=text, value_props=[text], ideal_use_cases=["SaaS"]))
     assert TAG.findall(prefix) == ["<offer>", "</offer>"]
     told = json.loads(prefix.removeprefix("<offer>").removesuffix("</offer>"))

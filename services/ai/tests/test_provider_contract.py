@@ -59,7 +59,7 @@ async def test_a_question_without_prefix_is_taken(server: ModelServer, provider:
 
 
 def test_an_instance_says_what_it_asks_and_where(case: Case) -> None:
-    """Stored answers are told apart by adapter, model and endpoint."""
+    """Stored answers belong to one adapter, model and endpoint."""
     named = case.adapter(KEY, model="one", base_url="http://127.0.0.1:9/v1")
     public = case.adapter(KEY)
 
@@ -289,7 +289,7 @@ async def test_a_check_passes_where_the_server_cannot_tell(case: Case, status: i
     ("status", "kind"), [(402, "misconfigured"), (429, "overloaded"), (500, "unavailable")]
 )
 async def test_a_check_fails_as_a_question_does(case: Case, status: int, kind: str) -> None:
-    """Trouble that may pass is told as such, so that the check is made again."""
+    """Trouble that may pass is reported as such, so that the check is made again."""
     async with facing(case, "<p>Sorry</p>", status) as provider:
         with pytest.raises(ProviderFailure) as raised:
             await provider.check()

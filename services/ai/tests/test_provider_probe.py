@@ -48,7 +48,7 @@ class Checked:
         raise AssertionError("a check costs no tokens")
 
     async def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
 
 def probe_of(*ends: Exception | None) -> tuple[ProviderProbe, Checked, CircuitBreaker]:

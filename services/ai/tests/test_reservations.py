@@ -341,7 +341,7 @@ class Scripted:
         """Nothing is known to be wrong."""
 
     async def close(self) -> None:
-        """There is nothing to let go of."""
+        """There is nothing to release."""
 
 
 def asker(provider: Scripted, seconds: float = 5.0) -> Asker:

@@ -396,7 +396,7 @@ OTHER: list[Any] = [
 async def test_another_input_is_asked_about(
     server: ModelServer, store: StoreWithOutages, step: AskedStep, changes: dict[str, Any]
 ) -> None:
-    """Entries belong to their owner, and nothing the model is told may change without a new question."""
+    """Entries belong to their owner, and a change of anything in the prompt is a new question."""
     async with step_replica(server, store) as policy:
         await policy.answer(step, 1)
         assert by_model(await policy.answer(step.model_copy(update=changes), 1))

@@ -48,7 +48,7 @@ _LEAST_WORKERS = 3
 _OFFLINE_STEPS = 20
 """Steps handled at once without a provider."""
 _LINGER = 0.03
-"""Seconds that such a step waits for others: many small batches cost the machine more than a few large."""
+"""Seconds that such a step waits for others: many small batches cost more than a few large ones."""
 
 log = structlog.get_logger()
 
@@ -67,7 +67,7 @@ class Ai:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelParts:
-    """What leads and steps share of a language model."""
+    """The parts of a language model that leads and steps share."""
 
     asker: Asker
     store: AiStore
@@ -120,7 +120,7 @@ def _lead_consumer(
 def _step_consumer(
     broker: Broker, handler: StepHandler, settings: AssessorSettings, metrics: Metrics, *, offline: bool
 ) -> Consumer:
-    # A provider's steps wait for it side by side; without one they cost so little that they go together.
+    # Steps that wait for a provider are handled side by side, the offline assessor's quick ones in batches.
     workers, batch = (1, _OFFLINE_STEPS) if offline else (settings.ai_concurrency, 1)
     return Consumer(
         broker,

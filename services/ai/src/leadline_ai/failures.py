@@ -1,4 +1,4 @@
-"""Why a lead or a step has no answer of the chosen assessor, and what is done then."""
+"""Failures: why a lead or step has no answer of the chosen assessor, and what comes in its place."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,8 +8,8 @@ FailureKind = Literal["unavailable", "unusable", "refused", "misconfigured", "sk
 
 `unavailable`: the provider was busy, broken or out of reach; `unusable`: it answered, but not as asked;
 `refused`: this lead or step is declined, now and later; `misconfigured`: nothing will be answered until a
-person puts the key, the model's name or the account right; `skipped_budget`: a budget is spent; `later`: the
-provider wants to be left alone for longer than a message may be held, or the time for its chunk is over.
+person corrects the key, the model's name or the account; `skipped_budget`: a budget is spent; `later`: the
+provider demands a pause longer than a message may be held, or the time for its chunk is over.
 """
 
 OnFailure = Literal["fallback", "fail"]

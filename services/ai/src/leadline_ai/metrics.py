@@ -114,7 +114,7 @@ class AiMetrics:
         self._calls.labels(model, outcome).observe(seconds)
 
     def count_usage(self, model: str, usage: Usage, nano_usd: int) -> None:
-        """Count what a call took."""
+        """Count a call's tokens and cost."""
         self._tokens.labels(model, "input").inc(usage.input_tokens)
         self._tokens.labels(model, "output").inc(usage.output_tokens)
         self._tokens.labels(model, "cache_read").inc(usage.cache_read_tokens)

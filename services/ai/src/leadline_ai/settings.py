@@ -1,4 +1,4 @@
-"""What the ai service is told by LEADLINE_* variables, and by the variables its providers' own SDKs read."""
+"""The settings of the ai service: LEADLINE_* variables, and those that its providers' own SDKs read."""
 
 from pathlib import Path
 from typing import Literal

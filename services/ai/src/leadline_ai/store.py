@@ -17,4 +17,4 @@ class AiStore(AnswerStore, BudgetStore, Protocol):
         """Raise Unavailable unless the store answers within two seconds."""
 
     async def close(self) -> None:
-        """Let go of the store; safe to call twice."""
+        """Release the store's connections and files; safe to call twice."""

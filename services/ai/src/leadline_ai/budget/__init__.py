@@ -1,1 +1,1 @@
-"""What calls cost, and the budgets of a run and of a day that they are reserved in beforehand."""
+"""Prices of calls, and the budgets of runs and days in which their cost is reserved beforehand."""

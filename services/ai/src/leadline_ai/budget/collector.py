@@ -16,7 +16,7 @@ log = structlog.get_logger()
 
 
 class BudgetCollector:
-    """Shows what the store says is committed today; every replica shows the same."""
+    """Reads what is committed today from the store; every replica shows the same."""
 
     def __init__(self, reservations: Reservations, spent: Gauge) -> None:
         self._reservations = reservations

@@ -1,4 +1,4 @@
-"""What a chunk or step may spend: reserved before each call, settled when it is done."""
+"""Reservations in budgets: made before each call of a chunk or step, settled when that is done."""
 
 import asyncio
 import contextlib
@@ -68,7 +68,7 @@ class Reservations:
 
 @dataclass(slots=True)
 class _RunReservation:
-    """What this process has reserved for a run; the chunks of the run that are under way share it."""
+    """What this process has reserved for a run, shared by the run's chunks that are under way."""
 
     store: BudgetStore
     budgets: tuple[Budget, ...]
@@ -80,7 +80,7 @@ class _RunReservation:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def take(self, amount: int, planned: int) -> None:
-        """Take `amount` for a call, reserving what is lacking; see Account.reserve."""
+        """Set `amount` aside for a call, reserving more where that is needed; see Account.reserve."""
         async with self._lock:
             while (lacking := self.in_use + self.spent + amount - self.granted) > 0:
                 self._changed.clear()
@@ -94,17 +94,17 @@ class _RunReservation:
             self.in_use += amount
 
     def release(self, amount: int, cost: int) -> None:
-        """Put `cost` in place of the amount that was taken."""
+        """Replace the amount that was taken by its actual cost."""
         self.in_use -= amount
         self.spent += cost
         self._changed.set()
 
     def left_over(self) -> int:
-        """Return what is to be given back once no chunk is under way, and before that nothing."""
+        """Return the unused reservation once no chunk is under way, 0 before that."""
         return 0 if self.accounts else self.granted - self.spent
 
     async def _reserve(self, lacking: int, planned: int) -> Budget | None:
-        """Reserve for a whole chunk at once where that fits, so that its calls need no more trips."""
+        """Reserve for a whole chunk at once where that fits, so that its calls need no further requests."""
         if planned > lacking and await self.store.reserve(self.budgets, planned) is None:
             self.granted += planned
             return None
@@ -116,7 +116,7 @@ class _RunReservation:
 
 @dataclass(slots=True)
 class Account:
-    """What one chunk spends. Calls made side by side share it."""
+    """What one chunk spends. Calls that are made at the same time share it."""
 
     _reservations: Reservations
     _reservation: _RunReservation
@@ -135,7 +135,7 @@ class Account:
         return amount
 
     def charge(self, reserved: int, usage: Usage | None, *, failed: bool) -> None:
-        """Count a call, what it took in place of what was reserved; `usage` is None where none was made."""
+        """Count a call at its cost in place of its reservation; `usage` is None where no call was made."""
         cost = 0 if usage is None else self._reservations.price.cost(usage)
         self._reservation.release(reserved, cost)
         if usage is None:
@@ -152,7 +152,7 @@ class Account:
         )
 
     def count_failed(self) -> None:
-        """Count a call that was charged as good as failed: its answer could not be used."""
+        """Count a charged call as failed: its answer could not be used."""
         self._add(failed_calls=1)
 
     def count_cached(self, leads: int) -> None:
@@ -161,7 +161,7 @@ class Account:
         self._add(cached=leads)
 
     async def settle(self, owner: str, run_id: str, unused: int) -> None:
-        """Store what was spent, and give `unused` of what was reserved back."""
+        """Store what was spent and release `unused` of what was reserved."""
         if not (self.spend.calls or self.spend.cached or unused):
             return
         store, budgets = self._reservations.store, self._reservation.budgets

@@ -30,7 +30,7 @@ class BudgetStore(Protocol):
         """Add to what the run has spent with this model and give `unused` back to every budget.
 
         Returns the run's whole spend with that source and model. Not idempotent: after Unavailable the
-        caller lets it be.
+        caller does not try again.
         """
 
     async def committed(self, budget_name: str) -> int:

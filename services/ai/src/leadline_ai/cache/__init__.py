@@ -1,1 +1,1 @@
-"""The answer cache: a model's answers stored by all that they depend on, so that none is paid for twice."""
+"""The answer cache: a model's answers stored under all that they depend on, so none is paid for twice."""

@@ -13,7 +13,7 @@ class _Entry:
 
 
 class KeyedLock:
-    """Keeps two deliveries of one message from paying for the same answers side by side.
+    """Keeps two deliveries of one message from paying for the same answers at the same time.
 
     A broker that lost its connection delivers again what is still being handled here.
     """

@@ -1,4 +1,4 @@
-"""Retrying to store what is paid for until the store takes it."""
+"""The retry until stored: paid answers are stored again and again until the store takes them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The port to stored answers, and to how many calls those have had that are not answered yet."""
+"""The port to stored answers, and to the number of calls already made for what has no answer yet."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
@@ -9,7 +9,7 @@ from leadline_contracts.envelope import Wire
 class StoredAnswer(Wire):
     """An answer that was paid for, under the key of all that it depends on.
 
-    `run_id` is the run, or the workflow, that paid; `answer` is JSON that only its reader knows.
+    `run_id` is the run or workflow that paid; `answer` is JSON whose form the store does not know.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The answer cache of leads: stored answers are used again, the rest is asked for and stored."""
+"""The answer cache of leads: stored answers are used again, missing ones are requested and stored."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ _NOTE_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ChunkAnswers:
-    """By lead id a stored answer, or why there is none; and what the chunk's run has spent."""
+    """For each lead id a stored answer or why there is none; and what the chunk's run has spent."""
 
     outcomes: Mapping[str, StoredAnswer | Failure]
     spend: AiSpend
@@ -45,8 +45,8 @@ class LeadAnswerCache:
     async def answer(self, chunk: LeadsAccepted, attempt: int) -> ChunkAnswers:
         """Answer for every lead of the chunk, in the `attempt`-th delivery of its message (1 at first).
 
-        A run that asks for new answers takes none but its own. Raises Unavailable; and Transient, where a
-        lead has to wait for longer than a message may be held and the message will come again.
+        A refresh run uses only answers that it paid for itself. Raises Unavailable; and Transient where a
+        lead has to wait for longer than a message may be held, and the message will be redelivered.
         """
         async with self._lock.hold((chunk.run_id, chunk.chunk)):
             return await self._look_up(chunk, attempt)
@@ -67,7 +67,7 @@ class LeadAnswerCache:
     async def _ask(
         self, chunk: LeadsAccepted, missing: Mapping[str, Lead], attempt: int, account: Account
     ) -> tuple[dict[str, StoredAnswer], dict[str, Failure]]:
-        """Ask the model; return by key the answers, now stored, and the failures."""
+        """Ask the model; return the answers, now stored, and the failures, each by key."""
         if not missing:
             return {}, {}
         keys = {lead.id: key for key, lead in missing.items()}

@@ -20,7 +20,7 @@ class Answer:
 
 
 class Judged(Wire):
-    """What is stored of an answer."""
+    """The part of an answer that is stored."""
 
     intent: Intent
     confidence: float

@@ -1,4 +1,4 @@
-"""Putting leads to a language model: several a request, each until it has an outcome or is out of calls."""
+"""Requests to a language model about leads: several a request, until each has an outcome or no call left."""
 
 import asyncio
 import time
@@ -16,7 +16,7 @@ from leadline_ai.providers.asker import MESSAGE_SECONDS, Asker, backoff
 from leadline_ai.providers.port import ProviderFailure, Question, Reply, Stop
 from leadline_contracts.scoring import Lead, Offer
 
-# What the model thinks counts too; only what it uses is paid for.
+# Bounds on the tokens of an answer, thoughts included; only those that the model uses are paid for.
 _TOKENS_A_REQUEST, _TOKENS_A_LEAD = 2_048, 256
 
 Keep = Callable[[Sequence[Answer]], Awaitable[None]]
@@ -25,7 +25,7 @@ Keep = Callable[[Sequence[Answer]], Awaitable[None]]
 
 @dataclass(slots=True, kw_only=True)
 class _Job:
-    """One chunk's leads under way: the calls each has had, and what came of it last."""
+    """One chunk's leads under way: the calls made for each, and its latest outcome."""
 
     offer: Offer
     account: Account
@@ -48,11 +48,11 @@ class _Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAssessor:
-    """The one owner of retries: a lead is in at most `calls_a_lead` requests, repairs and splits counted.
+    """Owns all retries: a lead is in at most `calls_a_lead` requests, repairs and splits included.
 
-    `leads_per_request` share a request at first. Before the same request is sent again to a provider in
-    trouble it waits `first_wait` seconds, doubled each time up to `longest_wait`, and up to a quarter more
-    so that replicas do not return as one.
+    `leads_per_request` share a request at first. Before a request is sent again to a failing provider it
+    waits `first_wait` seconds, doubled each time up to `longest_wait`, and up to a quarter more so that
+    replicas do not return at the same moment.
     """
 
     asker: Asker
@@ -100,7 +100,7 @@ class ModelAssessor:
         )
 
     async def _work(self, job: _Job, leads: Sequence[Lead], fault: str = "") -> None:
-        """Put these leads in one request, and what it leaves open into others, until nothing is.
+        """Request these leads together, and unanswered ones again, until each has an outcome.
 
         `fault` is what was wrong with the answer that this request is to repair.
         """
@@ -132,7 +132,7 @@ class ModelAssessor:
             case "misconfigured":
                 job.fail(leads, "misconfigured", str(failure))
             case "declined":
-                # One lead may be what the provider does not take; which one shows when each is alone.
+                # Perhaps the provider declines only one of the leads; asked about each alone, it shows which.
                 job.fail(leads, "refused", str(failure))
                 await self._alone(job, leads if len(leads) > 1 else [])
             case "overloaded" | "unavailable":
@@ -140,12 +140,12 @@ class ModelAssessor:
                 made = min(job.calls[lead.id] for lead in leads)
                 if made < self.calls_a_lead:
                     await asyncio.sleep(backoff(made, self.first_wait, self.longest_wait))
-                # A lead may be what breaks a provider's answer, but not why it has too much to do.
+                # A single lead may make a provider fail, but not make it overloaded.
                 again = self._work if failure.kind == "overloaded" else self._again
                 await again(job, leads, fault)
 
     async def _read(self, job: _Job, leads: Sequence[Lead], reply: Reply) -> Reading:
-        """Read a reply and keep what is usable in it."""
+        """Read a reply and store its usable answers."""
         if reply.stop is not Stop.COMPLETE:
             said = "the model stopped before its answer was complete"
             return Reading(faults={lead.id: said for lead in leads})
@@ -167,10 +167,10 @@ class ModelAssessor:
                 job.fail(leads, "refused", "the model declines to judge this lead")
                 await self._alone(job, leads if len(leads) > 1 else [])
             case Stop.OTHER | Stop.COMPLETE:
-                await self._mend(job, leads, fault, reading)
+                await self._repair(job, leads, fault, reading)
 
-    async def _mend(self, job: _Job, leads: Sequence[Lead], fault: str, reading: Reading) -> None:
-        """Have what is unusable repaired once, told what was wrong, then ask for each alone."""
+    async def _repair(self, job: _Job, leads: Sequence[Lead], fault: str, reading: Reading) -> None:
+        """Request a repair of unusable answers once, naming the fault, then ask about each lead alone."""
         bad = [lead for lead in leads if lead.id in reading.faults]
         for lead in bad:
             job.fail([lead], "unusable", f"the answer could not be used: {reading.faults[lead.id]}")
@@ -183,7 +183,7 @@ class ModelAssessor:
         await _all([*repair, self._alone(job, [lead for lead in bad if lead.id in missing])])
 
     async def _again(self, job: _Job, leads: Sequence[Lead], fault: str = "") -> None:
-        """Ask once more, each alone where it is the last call of one: none fails for its company then."""
+        """Ask again; where it is a lead's last call each alone, so that none fails because of another."""
         if max(job.calls[lead.id] for lead in leads) + 1 < self.calls_a_lead:
             await self._work(job, leads, fault)
         else:
@@ -198,7 +198,7 @@ class ModelAssessor:
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Let all come to their end, so that no paid answer is lost with another's failure; raise the first."""
+    """Wait for all, so that a failure loses no other's paid answer; then raise the first failure."""
     ends = await asyncio.gather(*works, return_exceptions=True)
     for end in ends:
         if isinstance(end, BaseException):

@@ -1,4 +1,4 @@
-"""What a run will take and cost, told before it starts by the requests of its first round."""
+"""The estimate of a run's tokens and cost, made from the requests of its first round."""
 
 import json
 from collections.abc import Sequence
@@ -20,9 +20,8 @@ class Estimate:
     """Figures of a run; money in 10^-9 US dollars.
 
     `leads` are all of them, `answered` those whose answer is in the cache. Tokens and `nano_usd` are
-    what the requests will take by rule of thumb, what a model thinks before it answers left out.
-    `most_nano_usd` is what they cost where every answer is as long as it may be, thoughts included. What
-    has to be asked again comes on top of both.
+    estimated by rule of thumb, without what a model thinks before it answers. `most_nano_usd` is the cost
+    where every answer is as long as it may be, thoughts included. Repeated requests come on top of both.
     """
 
     leads: int = 0
@@ -34,7 +33,7 @@ class Estimate:
     most_nano_usd: int = 0
 
     def add(self, price: Price, questions: Sequence[Question], leads: int) -> None:
-        """Count requests that ask about so many leads together."""
+        """Add requests that ask about so many leads together."""
         usages = [_usage_of(question) for question in questions]
         output = OUTPUT_TOKENS_A_LEAD * leads
         self.requests += len(questions)
@@ -46,7 +45,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Estimator:
-    """Estimates a run of an owner's, fed with its chunks: each shares its requests and its doubles."""
+    """Estimates a run of an owner from its chunks; leads of a chunk share requests, equal ones an answer."""
 
     cache: LeadAnswerCache
     owner: str
@@ -66,7 +65,7 @@ class Estimator:
 
 
 def _usage_of(question: Question) -> Usage:
-    """Return what sending a question takes: its schema is sent too, and a marked prefix is read cheaply."""
+    """Return the tokens of a question; its schema is sent too, and a cached prefix costs less."""
     shared = _tokens(question.system + question.prefix)
     own = _tokens(question.body + json.dumps(question.schema))
     if question.prefix_caches:

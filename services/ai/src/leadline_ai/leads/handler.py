@@ -13,7 +13,7 @@ from leadline_contracts.scoring import AiChunkScored, LeadsAccepted
 
 
 class AiHandler(Handler):
-    """Judges chunks by the policy it is given."""
+    """Has chunks judged by its policy."""
 
     def __init__(self, policy: Policy, metrics: AiMetrics) -> None:
         self._policy = policy

@@ -1,4 +1,4 @@
-"""Who answers for a chunk: the chosen assessor, and where it fails the offline one or nobody."""
+"""The policy of who answers for a chunk: the chosen assessor; where it fails, the offline one or none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from leadline_contracts.scoring import AiScored, AiSpend, Lead, LeadsAccepted
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One score a lead, in the order of the chunk; what its run has spent, None where no model was asked."""
+    """A score for each lead in the chunk's order, and the run's spend, None where no model was asked."""
 
     scores: list[AiScored]
     spend: AiSpend | None = None
@@ -24,7 +24,7 @@ class Policy:
     """`cache` is the language model with its answer cache, None where the offline assessor is the chosen one.
 
     A lead without an answer gets the offline assessor's, marked with the reason (`fallback`), or the error
-    (`fail`). One that a budget kept from being asked about gets neither: its score is by rules alone.
+    (`fail`). A lead for which a budget had no room gets neither: its score is by rules alone.
     """
 
     cache: LeadAnswerCache | None = None

@@ -1,4 +1,4 @@
-"""What a language model is asked about leads, and how its answer is read.
+"""The question to a language model about leads, and the reading of its answer.
 
 Offer and leads go in as data: JSON inside tags, with `<` and `>` escaped, so that no text in them can close
 its tag or open another. What comes back is held to ANSWER_SCHEMA here, whatever the provider promises.
@@ -62,7 +62,7 @@ class Prompt:
     _correction: Template
 
     def prefix(self, offer: Offer) -> str:
-        """Return the part of the question that tells of the offer."""
+        """Return the part of the question that describes the offer."""
         return self._prefix.substitute(offer=fence(_offer_data(offer)))
 
     def body(self, leads: Sequence[Lead], fault: str = "") -> str:
@@ -85,10 +85,10 @@ def load_prompt(version: str = PROMPT_VERSION) -> Prompt:
     return Prompt(version, data["system"], *parts)
 
 
-# A lead is told of three times: for its key, for what asking may cost, and in the request.
+# A lead is written three times: for its key, for the cost of the request, and in the request.
 @lru_cache(1_024)
 def lead_data(lead: Lead) -> str:
-    """Return all that a model is told of a lead, as JSON fit to stand in a tag."""
+    """Return all of a lead that goes into a prompt, as JSON fit to stand in a tag."""
     limits = {name: _BIO_LIMIT if name == "linkedin_bio" else _FIELD_LIMIT for name in LEAD_FIELDS}
     given = {name: getattr(lead, name).strip() for name in LEAD_FIELDS}
     return fence({name: clip(text, limits[name]) for name, text in given.items() if text})
@@ -98,7 +98,7 @@ def lead_data(lead: Lead) -> str:
 class Reading:
     """What an answer holds: usable answers, and by lead id what was wrong or missing.
 
-    A fault is one line of ours, which holds no word of the answer.
+    A fault is one line in our own words, which quotes nothing of the answer.
     """
 
     answers: list[Answer] = field(default_factory=list)
@@ -112,8 +112,8 @@ class Reading:
 def read_answers(lead_ids: Sequence[str], text: str) -> Reading:
     """Read a model's answer about these leads, in the order in which they were asked about.
 
-    An entry that does not fit ANSWER_SCHEMA spoils its own lead; one with an id that is unknown or comes
-    twice spoils all, since it cannot be told then which entry means whom.
+    An entry that does not fit ANSWER_SCHEMA is a fault of its own lead. An unknown or repeated id makes all
+    entries unusable, since it is then uncertain which entry is about which lead.
     """
     names = {str(number): lead_id for number, lead_id in enumerate(lead_ids, 1)}
     try:
@@ -144,7 +144,7 @@ class _Verdicts(BaseModel):
 
 
 class _Entries(BaseModel):
-    """The answer with its entries unread."""
+    """The answer before its entries are checked."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -1,1 +1,1 @@
-"""How many calls a provider gets: as many as it bears (adaptive limiter), and when none (circuit breaker)."""
+"""The adaptive limiter and the circuit breaker: how many calls a provider gets at once, and when none."""

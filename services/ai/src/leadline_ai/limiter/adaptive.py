@@ -36,9 +36,9 @@ class AdaptiveLimiter:
     async def slot(self, deadline: float) -> AsyncIterator[None]:
         """Wait until a call may be made, and count it as under way meanwhile.
 
-        `deadline` is in time.monotonic(). Raises CallNotPermitted where there is no use in waiting, or not
-        until then. A ProviderFailure that passes through tells how the call went; otherwise call
-        `record_success`.
+        `deadline` is in time.monotonic(). Raises CallNotPermitted where waiting does not help, or not until
+        the deadline. A ProviderFailure that is raised inside counts as the call's failure; after a success
+        call `record_success`.
         """
         await self._acquire(deadline)
         began = time.monotonic()
@@ -61,7 +61,7 @@ class AdaptiveLimiter:
         if failure.kind == "declined":
             self._raise_limit()
         elif failure.kind == "overloaded" and began >= self._halved_at:
-            # Calls that were under way together are told so together: they halve it once.
+            # Calls that were under way at the same time fail at the same time: together they halve it once.
             self._limit, self._halved_at = max(1.0, self._limit / 2), time.monotonic()
         self.breaker.record_failure(failure, began)
 
@@ -88,6 +88,6 @@ class AdaptiveLimiter:
                     await self._slot_freed.wait()
 
     async def _wake_next(self) -> None:
-        """Have one that waits look again; it wakes the next when it gets in or goes away."""
+        """Wake one waiter to check again; it wakes the next once it has a slot or gives up."""
         async with self._slot_freed:
             self._slot_freed.notify()

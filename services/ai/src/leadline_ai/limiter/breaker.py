@@ -1,4 +1,4 @@
-"""The circuit breaker before a provider: when a call may be made, and when not even waiting helps."""
+"""The circuit breaker before a provider: whether a call may be made now, later, or not at all."""
 
 import time
 from enum import StrEnum
@@ -10,13 +10,13 @@ from leadline_ai.providers.port import ProviderFailure
 from leadline_contracts.errors import LeadlineError
 
 FAILURE_THRESHOLD = 5
-"""From so many failures in a row on a provider counts as failing."""
+"""After so many failures in a row a provider counts as failing."""
 MAX_OUTAGE_WAIT = 30.0
-"""Seconds for which calls wait for a provider that fails; then all but a probing one are not permitted.
+"""Seconds for which calls wait for a failing provider; after that only one probing call is permitted.
 
-Nobody waits for one that has never answered: that is no outage that passes."""
+No call waits for a provider that has never answered: that is no outage that passes."""
 MAX_COOLDOWN_WAIT = 20.0
-"""Seconds for which calls wait since the provider asks for it; where it is more they come again later."""
+"""Seconds that calls wait where the provider demands a pause; for a longer one they come again later."""
 _FIRST_PROBE_DELAY, _LONGEST_PROBE_DELAY = 0.5, 10.0
 
 log = structlog.get_logger()
@@ -33,8 +33,8 @@ class State(StrEnum):
 class CallNotPermitted(LeadlineError):
     """No call was made.
 
-    `misconfigured`: none will be until a person puts a setting right; `unavailable`: the provider fails;
-    `later`: one may be made once more time has passed than a call may wait.
+    `misconfigured`: none will be until a person corrects a setting; `unavailable`: the provider fails;
+    `later`: one may be made after a longer time than a call may wait.
     """
 
     def __init__(self, kind: Literal["misconfigured", "unavailable", "later"], text: str) -> None:
@@ -43,7 +43,7 @@ class CallNotPermitted(LeadlineError):
 
 
 class CircuitBreaker:
-    """Tells from how a provider's calls went whether the next one may be made.
+    """Decides by the outcomes of a provider's calls whether the next one may be made.
 
     After FAILURE_THRESHOLD failures in a row one call at a time probes it, after delays that double, until
     one is answered. All moments are of time.monotonic(), in seconds.
@@ -67,7 +67,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> State:
-        """How the provider is, as far as calls and checks have told."""
+        """The provider's state, as far as calls and checks have shown."""
         if self._fault:
             return State.MISCONFIGURED
         return State.FAILING if self.failing else State.OK
@@ -80,8 +80,8 @@ class CircuitBreaker:
     def delay(self, now: float, deadline: float, in_flight: int) -> float:
         """Return for how many seconds from `now` on no call may be made, 0.0 where one may.
 
-        `in_flight` is how many calls are under way. Raises CallNotPermitted where there is no use in
-        waiting, or not until `deadline`.
+        `in_flight` is how many calls are under way. Raises CallNotPermitted where waiting does not help, or
+        not until `deadline`.
         """
         if self._fault:
             raise CallNotPermitted("misconfigured", self._fault)
@@ -105,7 +105,7 @@ class CircuitBreaker:
         self._cool_down(cooldown)
 
     def record_failure(self, failure: ProviderFailure, began: float) -> None:
-        """Note how a call went that began at `began`; one that was declined counts as answered."""
+        """Note the failure of a call that began at `began`; one that was declined counts as answered."""
         match failure.kind:
             case "misconfigured":
                 self.misconfigured(str(failure))
@@ -134,6 +134,6 @@ class CircuitBreaker:
             self._failing_since, self._probe_delay = now, _FIRST_PROBE_DELAY
             log.warning("provider_failing", provider=self._provider, error=error)
         elif began >= self._failing_since:
-            # A probe; calls from before it was failing tell nothing new, however many of them fail together.
+            # A probe failed; calls that began before the provider was failing say nothing new.
             self._probe_delay = min(_LONGEST_PROBE_DELAY, 2 * self._probe_delay)
         self._probe_at = now + self._probe_delay

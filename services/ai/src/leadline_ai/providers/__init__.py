@@ -1,1 +1,1 @@
-"""Language models behind somebody's API: the Provider port, its adapters, and single calls through it."""
+"""Language models behind a provider's API: the Provider port, its adapters, and single calls through it."""

@@ -68,7 +68,7 @@ class AnthropicProvider:
         if question.prefix_caches:
             parts[0]["cache_control"] = {"type": "ephemeral"}
         try:
-            # Raw, since the SDK takes what fits no type without a word.
+            # Raw, since the SDK silently accepts what fits none of its types.
             response = await self._sdk.messages.with_raw_response.create(
                 model=self.model,
                 max_tokens=question.max_tokens,

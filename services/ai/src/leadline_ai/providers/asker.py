@@ -1,4 +1,4 @@
-"""One call to a provider: reserve, wait for a slot, ask within a deadline, and count what it took."""
+"""One call to a provider: reserve, wait for a slot, ask within a deadline, and count its cost."""
 
 import asyncio
 import random
@@ -17,14 +17,14 @@ from leadline_ai.providers.port import Provider, ProviderFailure, Question, Repl
 T = TypeVar("T")
 
 MESSAGE_SECONDS = 150.0
-"""No call for a message begins later; with the longest call that stays below what a message may take."""
+"""Seconds after which no call for a message begins; the longest call then still ends in a message's time."""
 
 
 def backoff(made: int, first: float, longest: float) -> float:
-    """Return how many seconds to wait after the `made`-th call to a provider in trouble.
+    """Return how many seconds to wait after the `made`-th call to a failing provider.
 
     `first`, doubled each time up to `longest`, and up to a quarter more, so that replicas do not return
-    as one.
+    at the same moment.
     """
     return min(first * 2.0 ** (made - 1), longest) * random.uniform(1.0, 1.25)
 
@@ -43,9 +43,9 @@ class Asker:
     ) -> T:
         """Make one call, begun before `deadline` (time.monotonic()); return what `take` makes of the reply.
 
-        The call keeps its slot until `take` has returned: what it stores is never more than the calls under
-        way behind. Raises ProviderFailure where the call failed; BudgetSpent and CallNotPermitted where none
-        was made; and what `take` raises.
+        The call keeps its slot until `take` has returned, so that answers which are not stored yet are never
+        more than the calls under way. Raises ProviderFailure where the call failed; BudgetSpent and
+        CallNotPermitted where none was made; and what `take` raises.
         """
         reserved = await self._reserve(question, account, deadline)
         usage: Usage | None = None

@@ -24,7 +24,7 @@ class GeminiProvider:
         self.model, self.endpoint = model, base_url or ""
         self._failures = HttpFailures("Gemini", model, KEY_VARIABLE, "GOOGLE_GEMINI_BASE_URL")
         options = types.HttpOptions(base_url=base_url, retry_options=types.HttpRetryOptions(attempts=1))
-        # Told to, in its environment, the SDK would otherwise turn to another service with other keys.
+        # Otherwise environment variables can make the SDK call another service with other keys.
         self._sdk = Client(api_key=usable_key(api_key, KEY_VARIABLE), vertexai=False, http_options=options)
 
     async def ask(self, question: Question) -> Reply:
@@ -36,7 +36,7 @@ class GeminiProvider:
             # Each of the two would send requests of its own.
             automatic_continuation=False,
             automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
-            # Raw, since the SDK takes some of what fits no type without a word, and stumbles over the rest.
+            # Raw, since of what fits none of its types the SDK silently accepts some and fails on some.
             should_return_http_response=True,
         )
         try:

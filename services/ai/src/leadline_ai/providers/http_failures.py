@@ -1,6 +1,6 @@
-"""What went wrong with a call over HTTP, and what to do about it, in the same words for all providers.
+"""Failures of calls over HTTP and what to do about them, in the same words for all providers.
 
-The words are ours throughout: a provider's may quote what was sent.
+No provider's text is repeated, since it may quote what was sent.
 """
 
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ class HttpFailures:
     url_variable: str
 
     def of(self, error: Exception) -> ProviderFailure:
-        """Return what an error means that has no status: the connection's, or ValueError for a body with 200.
+        """Return the failure for an error without status: a connection's, or ValueError for a body with 200.
 
-        `charged` unless it is sure that no request went out.
+        It is `charged` unless it is certain that no request was sent.
         """
         if _was_never_sent(error):
             return ProviderFailure("unavailable", f"{self.provider} is out of reach")
@@ -49,7 +49,7 @@ class HttpFailures:
         return ProviderFailure("unavailable", text, charged=True)
 
     def by_status(self, status: int, retry_after: float | None = None) -> ProviderFailure:
-        """Return what an answer other than 2xx means, as far as its status alone tells."""
+        """Return the failure for a status other than 2xx, as far as the status alone says."""
         match status:
             case 401 | 403:
                 return self.wrong_key(status)
@@ -86,7 +86,7 @@ class HttpFailures:
 
 
 def _was_never_sent(error: BaseException | None) -> bool:
-    """Tell by the causes: the SDKs send through aiohttp, and wrap what it raises or pass it on."""
+    """Decide by the error's causes: the SDKs send through aiohttp, and wrap or pass on its errors."""
     while error is not None:
         if isinstance(error, _NEVER_SENT):
             return True

@@ -59,7 +59,7 @@ class OpenAiProvider:
 
     async def ask(self, question: Question) -> Reply:
         try:
-            # Raw, since the SDK takes what fits no type without a word.
+            # Raw, since the SDK silently accepts what fits none of its types.
             response = await self._sdk.chat.completions.with_raw_response.create(
                 model=self.model,
                 max_completion_tokens=question.max_tokens,

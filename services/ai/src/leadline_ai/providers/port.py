@@ -1,4 +1,4 @@
-"""The Provider port: a language model behind somebody's API, asked one question a call."""
+"""The Provider port: a language model behind a provider's API, asked one question a call."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,10 +48,10 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a call brought: the answer's text as it came, unchecked, and what it took.
+    """The result of a call: the answer's text as it came, unchecked, and the tokens it took.
 
     `cooldown` is for how many seconds the provider's headers say that it will take no further request, 0
-    where they say nothing of the kind.
+    where they say nothing about that.
     """
 
     text: str
@@ -68,9 +68,9 @@ class ProviderFailure(LeadlineError):
 
     `overloaded`: too much is asked (429, 529); `unavailable`: broken or out of reach; both may pass.
     `declined`: this request is not taken, now or later. `misconfigured`: none will be taken until a person
-    puts the key, the model's name or the account right; the text says which setting.
-    `retry_after` is how many seconds the provider asks to be left alone, None where it does not say.
-    `charged` tells that the request may have been read, and is perhaps billed, before it failed.
+    corrects the key, the model's name or the account; the text says which setting.
+    `retry_after` is for how many seconds the provider wants no request, None where it does not say.
+    `charged`: the request may have been read, and is perhaps billed, before it failed.
     """
 
     def __init__(

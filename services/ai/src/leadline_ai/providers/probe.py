@@ -30,7 +30,7 @@ class ProviderProbe:
                 known = await self.check()
 
     async def check(self) -> bool:
-        """Check once and tell the breaker what it found out; False where that is nothing."""
+        """Check once and report the outcome to the breaker; False where the check has shown nothing."""
         try:
             async with asyncio.timeout(_CHECK_TIMEOUT_SECONDS):
                 await self._provider.check()
@@ -48,7 +48,7 @@ class ProviderProbe:
         return True
 
     async def ready(self) -> str | None:
-        """Say how the provider is. Raises Unavailable where a person has to put something right."""
+        """Return the provider's state. Raises Unavailable where a person has to correct a setting."""
         if self._breaker.state is State.MISCONFIGURED:
             raise Unavailable(self._breaker.reason)
         if self._breaker.state is State.FAILING:

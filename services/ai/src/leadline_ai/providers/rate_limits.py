@@ -1,4 +1,4 @@
-"""What a provider's headers say about when to come again; names in lower case, times in seconds."""
+"""Rate limits from a provider's headers, whose names are in lower case; times in seconds."""
 
 import math
 import re
@@ -11,7 +11,7 @@ _PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return for how long the headers ask to be left alone, None where they do not or make no sense.
+    """Return for how long the headers ask for no request, None where they do not or make no sense.
 
     `retry-after` holds seconds or a date (RFC 9110, 10.2.3); `retry-after-ms` is finer, and OpenAI's.
     """

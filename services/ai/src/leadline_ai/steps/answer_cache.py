@@ -1,4 +1,4 @@
-"""The answer cache of steps: a stored output is used again, any other is asked for and stored."""
+"""The answer cache of steps: a stored output is used again, a missing one is requested and stored."""
 
 import json
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class StepAnswerCache:
     _lock: KeyedLock = field(default_factory=KeyedLock)
 
     async def answer(self, step: AskedStep, attempt: int) -> Output | Failure:
-        """Return the step's output, or why there is none. Raises Unavailable, Transient to wait."""
+        """Return the step's output, or why there is none. Raises Unavailable; Transient to be redelivered."""
         key = self.assessor.key(step)
         async with self._lock.hold((step.owner, key)):
             return await self._look_up(step, key, attempt)
@@ -57,7 +57,7 @@ class StepAnswerCache:
         return outcome
 
     def source(self, step: AskedStep) -> StepSource:
-        """Say who is asked."""
+        """Return which model and prompt are asked."""
         provider = self.assessor.asker.provider
         return StepSource(source=provider.name, assessor=provider.model, prompt=prompt_of(step.TYPE).version)
 

@@ -1,4 +1,4 @@
-"""Putting one step of a message's workflow to a language model, within the calls a step is worth."""
+"""Requests to a language model about one step of a workflow, up to the calls that a step may take."""
 
 import asyncio
 import hashlib
@@ -17,7 +17,7 @@ from leadline_ai.steps.step import AskedStep, Unreadable, prompt_of, question_ab
 Keep = Callable[[Output], Awaitable[None]]
 """Returns when the output is stored."""
 Note = Callable[[int], Awaitable[None]]
-"""Returns when it is stored how many calls the step has had in all."""
+"""Stores how many calls were made for the step in all; returns when that is done."""
 _KINDS: dict[str, FailureKind] = {
     "misconfigured": "misconfigured",
     "declined": "refused",
@@ -28,7 +28,7 @@ _KINDS: dict[str, FailureKind] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepAssessor:
-    """Asks at most `calls_a_step` times, repairs counted; between calls to a provider in trouble it waits.
+    """Asks at most `calls_a_step` times, repairs included; between calls to a failing provider it waits.
 
     The first wait is `first_wait` seconds, doubled each time up to `longest_wait`.
     """
@@ -41,10 +41,10 @@ class StepAssessor:
     async def ask(
         self, step: AskedStep, account: Account, calls: int, keep: Keep, note: Note
     ) -> Output | Failure:
-        """Return the step's output, handed to `keep` before, or why there is none.
+        """Return the step's output, which `keep` has stored by then, or why there is none.
 
-        `calls` is how many there were before; `note` is told after each one that brought no output. Raises
-        Unavailable where the store does not answer.
+        `calls` is how many were made before; `note` stores their number after each one without an output.
+        Raises Unavailable where the store does not answer.
         """
         deadline, fault = time.monotonic() + MESSAGE_SECONDS, ""
         outcome: Output | Failure = _failure(step, "unavailable", "its calls were spent before")

@@ -22,7 +22,7 @@ OFFLINE_STEPS = StepSource(source="offline", assessor="offline", prompt="offline
 
 
 def step_offline(step: ClassifyStep | ExtractStep | JudgeStep) -> Output:
-    """Return what the offline assessor answers at a step: the same to the same step, at once, always."""
+    """Return the offline assessor's output for a step: always the same for the same step."""
     match step:
         case ClassifyStep():
             return checked_output(step.step, classify(step.input.message).model_dump(mode="json"))
@@ -41,7 +41,7 @@ def step_offline(step: ClassifyStep | ExtractStep | JudgeStep) -> Output:
 
 
 def route_of(step: JudgeStep, proposed: Output) -> Output:
-    """Return the route that holds of a proposed judgement; where a guard rail changed it, both are kept."""
+    """Return the route for a proposed judgement; where a guard rail changed it, both are kept."""
     judged, known = Judgement.model_validate(proposed), step.classification
     guarded = guard_rails(known.category, known.confidence, step.extraction.language, judged, step.default)
     return Routing.model_validate(

@@ -1,4 +1,4 @@
-"""Who answers a workflow's step: the chosen assessor, and where it fails the offline one or nobody."""
+"""The policy of who answers a step: the chosen assessor; where it fails, the offline one or none."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a language model is asked at each step of a message's workflow, and how its answer is read."""
+"""The question to a language model at each step of a workflow, and the reading of its answer."""
 
 import json
 import tomllib
@@ -65,7 +65,7 @@ class StepPrompt:
 
 
 class Unreadable(ValueError):
-    """An answer that does not fit; the text says what was wrong in words of ours."""
+    """An answer that does not fit; the text says what was wrong in our own words."""
 
 
 @cache
@@ -89,7 +89,7 @@ def question_about(step: AskedStep, fault: str = "") -> Question:
 
 
 def read_step(step: AskedStep, text: str) -> dict[str, object]:
-    """Return a model's answer as the step's contract has it, what was known before added.
+    """Return a model's answer in the form of the step's contract, completed with what was known before.
 
     Raises Unreadable.
     """
@@ -108,7 +108,7 @@ def read_step(step: AskedStep, text: str) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    """Take from a text what moves a cursor or hides: a message may have talked the model into writing it."""
+    """Return the text without control and hidden characters, which a message can make a model write."""
     if isinstance(value, list):
         return [_plain(part) for part in value]
     return one_line(value) if isinstance(value, str) else value
@@ -152,7 +152,7 @@ def _told(step: AskedStep) -> dict[str, str]:
 
 @cache
 def _schema(kind: type[BaseModel]) -> Mapping[str, object]:
-    """Return a contract as a schema that structured outputs take: all required, nothing else, no bounds."""
+    """Return a contract's schema as structured outputs need it: all required, no more allowed, no bounds."""
     whole = kind.model_json_schema()
     schema: dict[str, Any] = _asked(whole, whole.get("$defs", {}))
     for known in ("category", "contact_channel") if kind in _EXTRACTIONS.values() else ():

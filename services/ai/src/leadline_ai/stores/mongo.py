@@ -50,7 +50,7 @@ class MongoAiStore(MongoStore):
         await asyncio.shield(self._next_write)
 
     async def _write_waiting(self) -> None:
-        """Write what came together while the last write was under way; a round trip costs more."""
+        """Write all that arrived during the last write: a round trip costs more than the documents."""
         async with self._writing:
             documents, self._waiting, self._next_write = self._waiting, [], None
             with reaching_mongo():
@@ -87,7 +87,7 @@ class MongoAiStore(MongoStore):
             done = await self._commit(budgets, amount)
             if done == len(budgets):
                 return None
-            # Until it is back it may refuse others, who would have had room: an error to the safe side.
+            # Until it is given back it may keep others out that would have had room: the safe side.
             await self._give_back(budgets[:done], amount)
             return budgets[done]
 
@@ -99,7 +99,7 @@ class MongoAiStore(MongoStore):
                 {"$inc": {"committed": amount}},
                 upsert=True,
             )
-            # An upsert would make a budget that nobody has used yet even past its limit.
+            # An upsert would create a budget that nobody has used yet even past its limit.
             for budget in takewhile(lambda budget: amount <= budget.limit, budgets)
         ]
         done = 0
