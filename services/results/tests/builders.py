@@ -50,7 +50,7 @@ class Clock:
 
 
 def chunk(*lead_ids: str, run_id: str, name: str = "1") -> LeadsAccepted:
-    """A chunk of leads that are told apart by their ids."""
+    """A chunk of leads that differ by their ids."""
     return LeadsAccepted(
         owner=LOCAL_OWNER,
         run_id=run_id,

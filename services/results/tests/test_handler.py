@@ -126,7 +126,7 @@ async def test_redelivered_messages_give_the_same_events_again(handler: MergeHan
 
 
 async def test_events_come_by_chunk_and_failures_apart(handler: MergeHandler) -> None:
-    """Each chunk has one event of its results; those without a full score are told as failed as well."""
+    """Each chunk has one event of its results; leads without a full score are published as failed as well."""
     events = await handler.handle(told_of(NEW_RUN, ai_error="model overloaded"))
     scored = [ResultsScored.decode(event.body) for event in events if event.type == ResultsScored.TYPE]
     failed = [LeadsFailed.decode(event.body) for event in events if event.type == LeadsFailed.TYPE]
@@ -141,7 +141,7 @@ async def test_events_come_by_chunk_and_failures_apart(handler: MergeHandler) ->
 
 
 def test_events_do_not_depend_on_the_order_of_the_records() -> None:
-    """A process that tells again what another told before it died uses the same ids for the same bodies."""
+    """A process that publishes again what another published before it died uses the same ids and bodies."""
     records = [
         done_record(Lead(id=f"lead-{n}"), run_id=NEW_RUN, chunk=str(n % 2), status=status)
         for n, status in enumerate([Status.SCORED, Status.PARTIAL, Status.SCORED, Status.PARTIAL])
@@ -260,6 +260,6 @@ async def test_a_chunk_that_cannot_be_stored_is_halved_and_scores_stay_whole(han
 
 
 async def test_events_hold_no_lead_text(handler: MergeHandler) -> None:
-    """What is told to anyone who listens names leads by id."""
+    """Public events name leads by id."""
     events = await handler.handle(told_of(NEW_RUN, ai_error="model overloaded"))
     assert "Name of" not in json.dumps([event.body.decode() for event in events])

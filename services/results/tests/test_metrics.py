@@ -59,7 +59,7 @@ async def test_a_lead_is_counted_once_when_it_is_done(house: House) -> None:
 
 
 async def test_runs_are_counted_as_they_start_and_finish(house: House) -> None:
-    """A run that is told of again, as after a crash, neither starts nor finishes twice."""
+    """A run that is registered again, as after a crash, neither starts nor finishes twice."""
     for _ in range(2):
         await house.tracker.register(published(house.run_id, 0))
         await house.tracker.register(started(house.run_id))

@@ -120,7 +120,7 @@ def partly_answered() -> list[LeadsAccepted | RulesScored | AiChunkScored]:
 
 
 async def test_each_layer_is_asked_again_for_what_it_lacks(service: Service) -> None:
-    """A run that stands still has just its missing answers asked for, straight from who owes them."""
+    """A redrive of a stalled run requests only its missing answers, only from the layers that owe them."""
     run_id = await service.hear(*partly_answered(), total=4)
     await service.stand_still(minutes=9.9)
     assert await service.asked(RULES) == await service.asked(AI) == []
@@ -142,7 +142,7 @@ async def test_what_is_asked_again_is_asked_as_the_run_was(service: Service, ref
 
 
 async def test_what_never_comes_is_failed_after_two_askings_and_the_run_ends(service: Service) -> None:
-    """Asked twice in vain, what is missing counts as timed out, is told as failed, and the run ends."""
+    """Answers still missing after two redrives are failed as timed out and published so, and the run ends."""
     run_id = await service.hear(*partly_answered(), total=4)
     for asking in range(1, MAX_REDRIVES + 1):
         await service.stand_still()
@@ -206,7 +206,7 @@ async def test_what_waits_in_a_queue_is_not_asked_for_again(service: Service) ->
 
 
 async def test_a_run_behind_one_that_moves_is_not_stalled(service: Service) -> None:
-    """Queues are worked off in turn, so a younger run rightly stands still while an older one moves on."""
+    """Queues are worked off in order, so a younger run that waits for an older one is not stalled."""
     older, younger = sorted([new_id(), new_id()])
     await service.hear(chunk("a", "b", run_id=older), total=2)
     await service.hear(chunk("c", run_id=younger), total=1)
@@ -283,7 +283,7 @@ async def test_a_run_that_is_still_published_is_left_alone(service: Service) -> 
 
 
 async def test_a_paused_run_is_left_alone(service: Service) -> None:
-    """However long it stands still nobody is asked for what it lacks, and it holds up no other run."""
+    """However long a paused run makes no progress it is not redriven, and it holds up no other run."""
     paused = await service.hear(chunk("a", run_id=new_id()), total=1)
     await service.hear(chunk("b", run_id=new_id()), total=1)
     redrive = Redrive(

@@ -427,7 +427,7 @@ async def test_a_young_run_that_stays_unknown_may_be_asked_for_again(client: Asy
 async def test_a_long_poll_answers_at_the_end_of_the_run(
     client: AsyncClient, store: SqliteResultStore
 ) -> None:
-    """Whoever waits is told as soon as the run is finished, and otherwise when the time is up."""
+    """A waiting request is answered as soon as the run is finished, and otherwise when the time is up."""
     await see(store, RUN, total=1)
     started = time.monotonic()
     assert (await client.get(f"/runs/{RUN}?wait=0.3")).json()["status"] == "running"

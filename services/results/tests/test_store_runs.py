@@ -74,7 +74,7 @@ async def test_replicas_that_see_a_run_at_the_same_time_lose_nothing(open_store:
 
 
 async def test_progress_is_dated_only_where_a_count_changed(store: ResultStore) -> None:
-    """A run whose counts stand still keeps the time at which they last moved."""
+    """A run whose counts do not change keeps the time at which they last changed."""
     await store.see_run(run())
     await store.save_progress("run", Counts(scored=2, failed=1), LATER)
     await store.save_progress("run", Counts(scored=2, failed=1), LATER + timedelta(minutes=1))
@@ -82,7 +82,7 @@ async def test_progress_is_dated_only_where_a_count_changed(store: ResultStore) 
 
 
 async def test_a_run_is_finished_once(open_store: OpenStore) -> None:
-    """Of several replicas that finish a run one is told so, and later counts do not touch it."""
+    """Of several replicas that finish a run one gets True, and later counts change nothing."""
     replicas = [await open_store(), await open_store()]
     await replicas[0].see_run(run(total=3))
     ends = [LATER, LATER + timedelta(seconds=1)] * 3

@@ -126,7 +126,7 @@ async def ends(broker: EmbeddedBroker) -> list[RunFinished]:
 async def test_a_run_of_nothing_finishes_at_once(
     tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
 ) -> None:
-    """Whoever asks for a run without prospects is told without delay that it is over."""
+    """The end of a run without prospects is published without delay."""
     run_id = new_id()
     async with following(tracker):
         await tracker.register(published(run_id, 0))
@@ -163,7 +163,7 @@ async def test_the_total_may_come_before_or_after_the_leads(
 async def test_progress_is_told_when_it_changes_and_not_more_often_than_counted(
     tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
 ) -> None:
-    """Many results in a short time are told in few messages, the last of which has the right counts."""
+    """Many results in a short time make few progress messages, the last of which has the right counts."""
     run_id = new_id()
     await tracker.register(published(run_id, 1_000))
     started = time.monotonic()
@@ -235,7 +235,7 @@ async def test_an_outage_of_the_store_is_survived(
 
 
 async def test_a_new_run_does_not_wait_for_one_that_is_not_due(tracker: Tracker, store: WatchedStore) -> None:
-    """A small run ends at once while a large one, whose counting is costly, rests until its next count."""
+    """A small run ends at once while a large one, whose counting is costly, pauses until its next count."""
     large, small = new_id(), new_id()
     store.cost = 0.1
     await tracker.register(published(large, 1_000))

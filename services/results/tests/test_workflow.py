@@ -198,7 +198,7 @@ def test_a_repeated_step_is_another_attempt_with_another_deadline() -> None:
 
 
 def test_a_postponed_workflow_is_as_it_was() -> None:
-    """Waiting longer for a step changes nothing that anybody is told."""
+    """Postponing a step's timeout changes nothing that callers see."""
     before = at(StepName.ROUTE)
     after = postpone(before, LATER)
     assert after.sweep_at is not None

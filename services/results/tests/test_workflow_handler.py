@@ -86,7 +86,7 @@ def kinds(messages: Sequence[Message]) -> list[str]:
 
 
 async def test_each_message_leads_to_the_next_step(workflow_store: WorkflowStore) -> None:
-    """Every step's message carries what the step needs to work alone, and the end is told to all."""
+    """Every step's message carries what the step needs to work alone, and the end is a public event."""
     handler, first = handler_of(workflow_store), accepted()
     [classify] = await handler.handle([message(first)])
     step = ClassifyStep.decode(classify.body)
@@ -114,7 +114,7 @@ async def test_each_message_leads_to_the_next_step(workflow_store: WorkflowStore
 
 
 async def test_a_failed_step_ends_the_workflow(workflow_store: WorkflowStore) -> None:
-    """Nobody is asked for the next step, and the end is told with what was found until then."""
+    """The next step is not requested, and the end is published with what was found until then."""
     known = at(StepName.EXTRACT)
     await workflow_store.insert([known])
     [ended] = await handler_of(workflow_store).handle([message(answer(known, error=REFUSED))])

@@ -267,7 +267,7 @@ async def test_a_wrong_filter_is_named(served: Served, query: str, field: str) -
 
 
 async def test_a_cursor_that_is_none_is_refused(served: Served) -> None:
-    """A made-up cursor is told apart from an empty page."""
+    """A made-up cursor is an error, not an empty page."""
     assert problem(await served.client.get("/leads?cursor=abc"), 400)["title"] == "Bad cursor"
 
 
@@ -284,7 +284,7 @@ async def test_a_failed_workflow_is_tried_again(served: Served) -> None:
 
 
 async def test_of_two_retries_at_once_one_counts(served: Served) -> None:
-    """A double click starts the step once, and the second is told that nothing failed any more."""
+    """A double click starts the step once; the second gets a 409 since nothing is failed any more."""
     workflow = await put(served, failed(StepName.EXTRACT))
     calls = [served.client.post(f"/leads/{workflow.workflow_id}/retry") for _ in range(4)]
     statuses = [response.status_code for response in await asyncio.gather(*calls)]
@@ -340,7 +340,7 @@ async def test_a_workflow_is_watched_to_its_end(served: Served) -> None:
 
 
 async def test_a_watcher_that_comes_back_gets_what_is_newer(served: Served) -> None:
-    """With Last-Event-ID nothing is told twice; after the end the answer is 204, so that browsers stop."""
+    """With Last-Event-ID no event comes twice; after the end the answer is 204, so that browsers stop."""
     workflow = await put(served, at(StepName.ROUTE))
     await move(served.store, workflow)
     path = f"/leads/{workflow.workflow_id}/events"
@@ -408,7 +408,7 @@ async def test_a_watcher_that_leaves_is_no_longer_served(served: Served) -> None
 
 
 async def test_a_store_that_goes_away_ends_the_stream(served: Served) -> None:
-    """A stream that has begun ends cleanly, so that its client asks anew and is told to wait."""
+    """A stream that has begun ends cleanly, so that its client reconnects and gets the error then."""
     workflow = await put(served, at(StepName.ROUTE))
     watching = asyncio.create_task(served.client.get(f"/leads/{workflow.workflow_id}/events"))
     await asyncio.sleep(0.4)

@@ -17,7 +17,7 @@ from leadline_results.workflows.store import WorkflowQuery, WorkflowStore
 from .builders import START
 from .workflow_builders import CLASSIFIED, ROUTED, accepted, answer, at, completed, failed
 
-# Finer than MongoDB keeps times; what a step was told must come back as it was.
+# Finer than MongoDB keeps times; a step's deadline must come back as it was.
 NOW = START + timedelta(microseconds=123_456)
 
 
@@ -65,7 +65,7 @@ async def test_workflows_come_back_whole(workflow_store: WorkflowStore) -> None:
 
 
 async def test_an_inserted_workflow_is_left_alone_by_another(workflow_store: WorkflowStore) -> None:
-    """Of two that begin a workflow one does, the other is told, and the rest of its batch is written."""
+    """Of two that begin a workflow one does; the other gets its id back, its other workflows are written."""
     first, other = completed(), completed()
     await workflow_store.insert([first])
     again = at(StepName.CLASSIFY, workflow_id=first.workflow_id)
@@ -124,7 +124,7 @@ async def test_what_is_overdue_is_found_the_longest_first(workflow_store: Workfl
 async def test_an_ended_workflow_is_no_longer_due_and_a_retried_one_is_again(
     workflow_store: WorkflowStore,
 ) -> None:
-    """What is looked after follows each change of state."""
+    """The workflows that are due follow each change of state."""
     workflow, later = at(StepName.ROUTE), START + timedelta(hours=1)
     await workflow_store.insert([workflow])
     changes: list[tuple[Callable[[Workflow], Workflow], bool]] = [
@@ -202,7 +202,7 @@ async def test_since_leaves_out_what_came_before(workflow_store: WorkflowStore) 
 
 
 async def test_a_store_that_answers_is_well(workflow_store: WorkflowStore) -> None:
-    """Readiness rests on this."""
+    """Readiness depends on this."""
     await workflow_store.ping()
 
 

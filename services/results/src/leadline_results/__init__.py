@@ -1,1 +1,1 @@
-"""The results service: merges partial scores into results, follows runs, answers queries."""
+"""The results service: merges partial scores into results, tracks runs and workflows, answers queries."""

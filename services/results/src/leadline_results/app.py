@@ -45,7 +45,7 @@ from leadline_results.workflows.step_timeouts import StepTimeouts
 from leadline_results.workflows.store import WorkflowStore
 
 _CHUNKS = 20
-"""Chunks of each queue held and merged at once; as chunks are joined, the same ones of all three queues."""
+"""Chunks of each queue held and merged at once; the chunk join makes them the same for all three queues."""
 _LINGER = 0.5
 """Seconds that leads wait for their scores before they are stored as pending."""
 _WORKFLOWS = 200
@@ -56,7 +56,7 @@ _WORKFLOW_LINGER = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Workflows:
-    """The part of the service that follows inbound messages, and what its routes use of it."""
+    """The part of the service that runs workflows, and what its routes need of it."""
 
     service: Service
     retries: WorkflowRetry

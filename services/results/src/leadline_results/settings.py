@@ -1,4 +1,4 @@
-"""What the results service is told by LEADLINE_* variables."""
+"""The settings of the results service, from LEADLINE_* variables."""
 
 from pydantic import Field
 

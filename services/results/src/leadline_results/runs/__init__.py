@@ -1,1 +1,1 @@
-"""Prospects' results: partial scores merged into records, runs followed to their end, and their queries."""
+"""Prospects' results: partial scores merged into records, runs tracked to their end, and their queries."""

@@ -1,4 +1,4 @@
-"""Holds a chunk's messages until all of them are there, so that a lead with all its parts costs one write."""
+"""The chunk join: holds a chunk's messages until all are there, so that a complete lead costs one write."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,16 +12,16 @@ _REMEMBERED = 10_000
 class ChunkJoin:
     """The batch policy of the merging consumer: a chunk's leads and both its scores are handled together.
 
-    A chunk that is still incomplete after the linger time is handled as far as it has come, and what comes
-    for it later is handled at once. As the rest waits, the queue of leads does not run ahead of the slower
-    layer, after which every lead would be written twice.
+    A chunk that is still incomplete after the linger time is handled as far as it has come, and its later
+    messages are handled at once. All other chunks are held, so that the queue of leads does not get ahead of
+    the slower layer; every lead would be written twice then.
     """
 
     def __init__(self) -> None:
         self._handled_incomplete: dict[str, None] = {}
 
     def ready(self, messages: Sequence[Message], overdue: Sequence[bool]) -> list[bool]:
-        """Tell for each message whether it is to be handled now; `overdue` ones are past the linger time."""
+        """Return for each message whether it is handled now; `overdue` ones are past the linger time."""
         arrived = _types_by_chunk(messages)
         overdue_chunks = {
             _chunk(message) for message, is_overdue in zip(messages, overdue, strict=True) if is_overdue

@@ -1,4 +1,4 @@
-"""What results tells the others about leads that are done."""
+"""The events about leads that are done."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ from leadline_results.runs.record import Record, Status
 
 
 def events_about(done: Iterable[Record], traces: Mapping[str, str | None]) -> list[Message]:
-    """Return the events that tell of done records, one message a chunk and kind, each in its run's trace.
+    """Return the events about done records, one message a chunk and kind, each in its run's trace.
 
     The same records give the same messages, in whatever order they come.
     """

@@ -29,7 +29,7 @@ _PIECE = 64 * 1024
 
 
 class ExportFormat(StrEnum):
-    """What an export can be."""
+    """The file format of an export."""
 
     CSV = "csv"
     NDJSON = "ndjson"
@@ -52,7 +52,7 @@ def export(records: AsyncIterator[Record], kind: ExportFormat) -> AsyncIterator[
 
 
 def neutralised(text: str) -> str:
-    """Return a cell that no spreadsheet takes for a formula.
+    """Return the cell in a form that no spreadsheet takes for a formula.
 
     Source: OWASP's advice on CSV injection, a leading apostrophe.
     """

@@ -21,7 +21,7 @@ _ROUNDS = 20
 
 
 class MergeHandler(Handler):
-    """Folds a batch in memory first, so that a lead whose parts arrive together costs one insert."""
+    """Merges a batch in memory first, so that a lead whose parts arrive together costs one insert."""
 
     def __init__(self, store: ResultStore, tracker: Tracker, clock: Clock, metrics: ResultMetrics) -> None:
         self._store = store
@@ -51,7 +51,7 @@ class MergeHandler(Handler):
         return bisect_chunk(message)
 
     async def _store_parts(self, arrived: dict[Key, Parts]) -> list[Record]:
-        """Write what arrived, on top of what is known; return every touched record as it stands now."""
+        """Merge the parts into the stored records; return every record concerned as it is now."""
         fresh = [key for key, record in arrived.items() if record.lead is not None]
         known: dict[Key, Record] = {}
         wanted: set[Key] = arrived.keys() - set(fresh)
@@ -85,13 +85,13 @@ class MergeHandler(Handler):
 
 
 class RunsHandler(Handler):
-    """Learns of runs apart from leads: a run is known at once, however many leads wait before its own."""
+    """Takes in events about runs from a queue of their own, so that no queue of leads delays them."""
 
     def __init__(self, tracker: Tracker) -> None:
         self._tracker = tracker
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
-        """Take in what each event tells of its run."""
+        """Register each event's run with the tracker."""
         for message in messages:
             kind = RunStarted if message.type == RunStarted.TYPE else RunPublished
             await self._tracker.register(kind.decode(message.body), message.trace)

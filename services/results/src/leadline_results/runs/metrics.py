@@ -41,17 +41,17 @@ class ResultMetrics:
             "Runs that are not finished; every replica shows the same.",
             registry=registry,
         )
-        self.unfinished.set(math.nan)  # until somebody has looked
+        self.unfinished.set(math.nan)  # until the first check
         for status in (Status.SCORED, Status.PARTIAL, Status.FAILED):
             self._done.labels(status.value)
         for event in ("started", "finished", "pushed", "ended_short"):
             self._events.labels(event)
 
     def count_done(self, records: Sequence[Record]) -> None:
-        """Count leads that came to a status in which nothing more is awaited."""
+        """Count leads that are done."""
         for status, leads in collections.Counter(record.status for record in records).items():
             self._done.labels(status.value).inc(leads)
-        # Those of a run that are done together have waited for the same time.
+        # Leads of a run that are done at the same moment have the same latency.
         for (run_id, at), leads in collections.Counter(
             (record.run_id, record.scored_at) for record in records
         ).items():

@@ -156,7 +156,7 @@ class MongoResultStore(MongoStore):
 
     async def unfinished_runs(self) -> list[Run]:
         with reaching_mongo():
-            # A run is announced after it is finished, so this means the unfinished ones too.
+            # A run's end is published after it is finished, so this finds the unfinished ones too.
             return [
                 _to_run(document) for document in await self._runs.find({"announced": False}).to_list(None)
             ]

@@ -33,8 +33,8 @@ def to_document(record: Record, revision: int) -> Document:
 def to_changes(record: Record, writer: ObjectId) -> Document:
     """Return what to `$set` in the stored document, marked with who wrote it.
 
-    A done record never becomes pending again, so that a pending one has no result to write; leaving it out
-    spares the server every index that holds it.
+    A done record never becomes pending again, so a pending one has no result fields to write; leaving them
+    out spares the server an update of every index on them.
     """
     unchanged = _FIXED if record.done else _FIXED | _RESULT
     document = to_document(record, record.revision + 1)

@@ -1,4 +1,4 @@
-"""The indexes over records in MongoDB, and queries put so that they read from one of them alone."""
+"""The indexes over records in MongoDB, and queries that each read from one of them alone."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def _index(name: str, fields: str, **options: Any) -> IndexModel:
     return IndexModel([(field, ASCENDING) for field in fields.split()], name=name, **options)
 
 
-# Filters that narrow little are at the end of each key, so that pages and counts fetch no record in vain.
+# Filters that narrow little are at the end of each key, so that pages and counts fetch no record needlessly.
 INDEXES = [
     # Ranked lists of an owner; pending and outdated records are not in it and cost it nothing.
     _index(
@@ -40,14 +40,14 @@ INDEXES = [
     ),
     # One run: its ranked list, its counts, and what it waits for.
     _index(OF_RUN, "run_id place lead_id owner status intent"),
-    # What is awaited in all runs: it holds as much as is under way.
+    # The pending records of all runs; its size is that of the work under way.
     _index(WAITING, "owner place lead_id run_id", partialFilterExpression={"place": {"$gte": PENDING}}),
     # The other results of a prospect, to settle which is the latest.
     _index("of_lead", "lead_id"),
 ]
 
 RUN_INDEXES = [
-    # The few runs that are still followed, among all there ever were.
+    # The few runs that are still tracked, among all there ever were.
     _index("followed", "announced", partialFilterExpression={"announced": False}),
 ]
 
@@ -67,7 +67,7 @@ def index_for(query: Query) -> str:
 
 
 def query_filter(query: Query) -> Document:
-    """Return the filter that means the query's records."""
+    """Return the filter for the query's records."""
     chosen = query.model_dump(mode="json", exclude_none=True, exclude={"min_score", "status"})
     if query.status is not None and query.status not in _STATED_BY_PLACE:
         chosen["status"] = query.status.value

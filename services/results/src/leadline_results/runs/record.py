@@ -1,7 +1,7 @@
-"""What is kept of one lead in one run, and the pure functions that merge partial scores into it.
+"""The record of one lead in one run, and the pure functions that merge partial scores into it.
 
-Merging does not depend on the order in which parts arrive, nor on how often: per layer a success replaces a
-failure and otherwise what is there stays.
+Merging does not depend on the order in which parts arrive, nor on how often: in each layer a success replaces
+a failure, and otherwise the first part stays.
 """
 
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ PARTS: dict[str, type[PartMessage]] = {
 
 
 class Status(StrEnum):
-    """Where a lead of a run stands.
+    """State of a lead in a run.
 
     `partial` has a rule score and no AI answer; `failed` has no score. Both are done, and both may be scored
     again by a later run.
@@ -56,8 +56,8 @@ class Key(NamedTuple):
 class Record(Wire):
     """One lead in one run: its parts as they arrived, and the result once all are there.
 
-    `score` is 0..100, or None while pending or failed. `revision` counts writes, 0 before the first; it is
-    what a conditional write holds on to. `latest` marks the newest done result of a prospect for an offer.
+    `score` is 0..100, or None while pending or failed. `revision` counts writes, 0 before the first;
+    conditional writes compare it. `latest` marks the newest done result of a prospect for an offer.
     """
 
     owner: str
@@ -86,7 +86,7 @@ class Record(Wire):
 
     @property
     def done(self) -> bool:
-        """Whether nothing more is awaited for this lead."""
+        """Whether the lead has its final status."""
         return self.status is not Status.PENDING
 
     @property
@@ -115,7 +115,7 @@ class Record(Wire):
 
 @dataclass(slots=True)
 class Parts:
-    """What messages brought for one lead of one run, before it is merged with what is known."""
+    """The parts that messages brought for one lead of one run, before they are merged with its record."""
 
     ref: ChunkRef
     lead_id: str
@@ -127,7 +127,7 @@ class Parts:
 
 
 def gather(messages: Iterable[PartMessage]) -> dict[Key, Parts]:
-    """Return what the messages bring, by lead."""
+    """Return the parts that the messages bring, by lead."""
     gathered: dict[Key, Parts] = {}
     for message in messages:
         if isinstance(message, LeadsAccepted):
@@ -146,7 +146,7 @@ def gather(messages: Iterable[PartMessage]) -> dict[Key, Parts]:
 
 
 def merge(known: Record | None, parts: Parts) -> Record:
-    """Return `known` with what the parts add; `known` itself where they add nothing."""
+    """Return the record `known` with the parts merged in; `known` itself where they add nothing."""
     if known is None:
         return _begin(parts)
     changes = {

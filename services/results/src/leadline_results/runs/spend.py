@@ -1,4 +1,4 @@
-"""What the AI answers of runs have taken, from messages that come in any order and more than once."""
+"""The AI spend of runs, from messages that come in any order and more than once."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ FIGURES = frozenset(AiSpend.model_fields) - {"source", "assessor"}
 
 
 class RunSpend(AiSpend):
-    """What the AI answers of one run have taken so far with one model."""
+    """What the AI answers of one run have cost so far with one model."""
 
     owner: str
     run_id: str
 
 
 def spend_of(messages: Iterable[PartMessage]) -> list[RunSpend]:
-    """Return the highest figures that the messages tell, one spend a run and model that was asked."""
+    """Return the highest figures in the messages, one spend for each run and model that was asked."""
     highest: dict[tuple[str, str, str], RunSpend] = {}
     for message in messages:
         if isinstance(message, AiChunkScored) and message.spend is not None:

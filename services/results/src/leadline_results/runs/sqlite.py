@@ -36,7 +36,7 @@ class SqliteResultStore(SqliteStore):
         )
 
     async def _write_records(self, statement: str, rows: list[dict[str, Any]]) -> set[Key]:
-        """Run the statement on each row; return the keys of the rows it left alone."""
+        """Run the statement on each row; return the keys of the rows it did not change."""
 
         def write(connection: sqlite3.Connection) -> set[Key]:
             return {
@@ -145,7 +145,7 @@ class SqliteResultStore(SqliteStore):
         )
 
     async def _change(self, statement: str, row: dict[str, Any]) -> bool:
-        """Run the statement; tell whether it changed anything."""
+        """Run the statement; return whether it changed anything."""
         return await self._database.write(lambda connection: connection.execute(statement, row).rowcount > 0)
 
 

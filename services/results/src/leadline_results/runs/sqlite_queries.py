@@ -1,4 +1,4 @@
-"""The SQLite schema of results, and queries put so that they read from one of its indexes alone."""
+"""The SQLite schema of results, and queries that each read from one of its indexes alone."""
 
 from leadline_common.storage.sqlite import Column
 from leadline_results.runs.rank import rank_at, ranks_of
@@ -22,12 +22,12 @@ CREATE TABLE IF NOT EXISTS records (
     body TEXT NOT NULL,
     PRIMARY KEY (run_id, lead_id)
 );
--- Ranked lists over all runs; every filter is in the key, so that no record is read in vain.
+-- Ranked lists over all runs; every filter is in the key, so that no record is read needlessly.
 CREATE INDEX IF NOT EXISTS ranked
     ON records (owner, place, lead_id, run_id, offer_id, upload_id, intent, status) WHERE latest;
 -- One run: its ranked list and its counts.
 CREATE INDEX IF NOT EXISTS of_run ON records (run_id, place, lead_id, owner, status, intent);
--- What is still awaited in all runs; it holds as much as is under way.
+-- The pending records of all runs; its size is that of the work under way.
 CREATE INDEX IF NOT EXISTS waiting ON records (owner, place, lead_id, run_id) WHERE status = 'pending';
 -- The other results of a prospect, to settle which is the latest.
 CREATE INDEX IF NOT EXISTS of_lead ON records (lead_id);
@@ -145,7 +145,7 @@ MISSING = {
 
 
 def from_where(query: Query, after: Position | None = None) -> tuple[str, Values]:
-    """Return `FROM … WHERE …` that means the query's records after the position, and its values."""
+    """Return `FROM … WHERE …` for the query's records after the position, and its values."""
     ranks = ranks_of(query)
     values: Values = query.model_dump(mode="json", exclude_none=True, exclude={"min_score"})
     conditions = [f"{name} = :{name}" for name in values]

@@ -1,4 +1,4 @@
-"""The port to what the results service owns: records (one a lead and run), runs, and what these spent."""
+"""The port to what the results service owns: records (one a lead and run), runs, and their AI spend."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
@@ -40,10 +40,10 @@ class Position(NamedTuple):
 class Run(Wire):
     """What results knows of a run. `total` is None until all its chunks are published.
 
-    `refresh` tells that new AI answers were asked for where stored ones would do; `trace` is the traceparent
-    of what asked for it.
+    `refresh`: the run requests new AI answers where stored ones exist; `trace` is the traceparent of the
+    request or message that started it.
     `failed` counts partial and failed leads. `progress_at` is when a count last changed; `nudges` is how
-    often the run was redriven since; `announced` tells that its end was published.
+    often the run was redriven since; `announced`: its end was published.
     """
 
     run_id: str
@@ -108,17 +108,17 @@ class ResultStore(Protocol):
         """Leave `latest` on one done record of each (owner, offer, lead) named: that of the newest run.
 
         Idempotent. Two replicas that settle the same lead at the same time end up with the same one. A record
-        that loses the mark gets a new revision, so that nobody writes it back from an earlier reading.
+        that loses the mark gets a new revision, so that no write based on an earlier read restores it.
         """
 
     async def page(self, query: Query, after: Position | None, limit: int) -> list[Record]:
         """Return up to `limit` records after a position, by score descending (none last), lead id, run id."""
 
     async def count(self, query: Query) -> int:
-        """Return how many records the query means."""
+        """Return how many records match the query."""
 
     def stream(self, query: Query) -> AsyncIterator[Record]:
-        """Yield every record the query means in the order of `page`, holding a few hundred at a time."""
+        """Yield all records that match the query in the order of `page`, holding a few hundred at a time."""
 
     async def see_run(self, run: Run) -> bool:
         """Make the run known; where it is, only add `total`, `offer` and `refresh` if it lacks them.
@@ -130,7 +130,7 @@ class ResultStore(Protocol):
         """Return a run."""
 
     async def unfinished_runs(self) -> list[Run]:
-        """Return the runs whose end is not announced, whether they are finished or not."""
+        """Return the runs whose end is not marked as published, whether they are finished or not."""
 
     async def count_run(self, run_id: str) -> Counts:
         """Count the run's done leads from its records."""
@@ -167,4 +167,4 @@ class ResultStore(Protocol):
         """Raise Unavailable unless the store takes writes, or its server answers, within two seconds."""
 
     async def close(self) -> None:
-        """Let go of the store; safe to call twice."""
+        """Release the store's connections and files; safe to call twice."""

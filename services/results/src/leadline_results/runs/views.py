@@ -14,10 +14,10 @@ _NANO = 1_000_000_000
 
 
 class AiView(Wire):
-    """The AI layer's answer for a lead, or what there is in its place.
+    """The AI layer's answer for a lead, or why there is none.
 
     `source` is the assessor, `model` the AI model, `prompt` the prompt's version. `intent` and `confidence`
-    (0..1) are what the assessor said, None where there is no answer. `reason` is why another assessor than
+    (0..1) are the assessor's, None where there is no answer. `reason` is why another assessor than
     the chosen one answered, or why none did.
     """
 
@@ -60,11 +60,11 @@ class ResultView(Wire):
 
 
 class SpendView(Wire):
-    """What a run's AI answers have taken so far with one model.
+    """What a run's AI answers have cost so far with one model.
 
-    `calls` are requests sent, `failed_calls` those of them that brought nothing usable; `cached` are leads
-    answered from what was bought before. `input_tokens` are without those read from or written to the
-    provider's cache.
+    `calls` are requests sent, `failed_calls` those of them without a usable answer; `cached` are leads
+    answered from the answer cache. `input_tokens` are without those read from or written to the provider's
+    cache.
     """
 
     source: str
@@ -127,7 +127,7 @@ def result_view(record: Record) -> ResultView:
 
 
 def reasoning_of(record: Record) -> str:
-    """Return the assessor's words, or what is known in their place."""
+    """Return the assessor's reasoning, or why there is none."""
     if record.status is Status.PARTIAL:
         return f"Scored by rules alone: {record.error or 'no AI answer'}."
     if record.status is Status.FAILED:

@@ -28,7 +28,7 @@ def read_cursor(text: str, shape: TypeAdapter[T]) -> T:
 
 
 def bad_cursor() -> Problem:
-    """Return what is raised for a cursor that is none of ours."""
+    """Return the problem to raise for a cursor that is none of ours."""
     return Problem(
         400, "Bad cursor", "Follow the `next` address of the Link header as it is, or leave `cursor` out."
     )

@@ -1,4 +1,4 @@
-"""Polls for what a request names, since the message that brings it may still be on its way."""
+"""Polling for what a request names, since the message that creates it may still be on its way."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from leadline_contracts.errors import NotFound, Problem
 _POLL_SECONDS = 0.05
 _YOUNG_SECONDS = 60.0
 _PATIENCE_SECONDS = 2.0
-"""How long what has an id younger than a minute is waited for."""
+"""How long to poll for something whose id is younger than a minute."""
 
 T = TypeVar("T")
 
@@ -25,10 +25,10 @@ async def poll(
     settled: Callable[[T], bool] = lambda _: True,
     wait: float = 0.0,
 ) -> T:
-    """Return what `find` finds: once it is settled, or as it is when `wait` seconds are over.
+    """Return what `find` returns: once it is settled, or as it is after `wait` seconds.
 
-    Raises NotFound where there is none, saying what the identifier is of and where such ids come from; where
-    it is a UUIDv7 younger than a minute, after two seconds a Problem (404) that says to ask again.
+    Where there is nothing: raises NotFound, saying what the id is of and where such ids come from; for a
+    UUIDv7 younger than a minute, after two seconds a Problem (404) that says to ask again.
     """
     started = time.monotonic()
     # The clock of whoever made the id may be a little ahead of ours.

@@ -9,9 +9,9 @@ from leadline_results.workflows.store import WorkflowStore
 
 _POLL_SECONDS = 0.25
 _SILENCE_SECONDS = 15.0
-"""Proxies close a connection that says nothing for a minute or less."""
+"""Seconds of silence after which something is sent: proxies close connections after a silent minute."""
 _LIFETIME_SECONDS = 600.0
-"""A client that still listens then reconnects by itself, maybe to another replica."""
+"""Longest life of a stream; a client that still listens then reconnects, maybe to another replica."""
 
 
 async def stream_changes(
@@ -19,8 +19,8 @@ async def stream_changes(
 ) -> AsyncIterator[Workflow | None]:
     """Yield the workflow each time it is at a higher revision than was seen, and None after a long silence.
 
-    Ends with the workflow, after ten minutes, or soon after `stopping` says so. Changes that follow each
-    other within a quarter of a second are told as one. Raises Unavailable where the store does not answer.
+    Ends with the workflow, after ten minutes, or soon after `stopping` says so. Changes within a quarter of a
+    second are yielded as one. Raises Unavailable where the store does not answer.
     """
     started = spoke = time.monotonic()
     while True:

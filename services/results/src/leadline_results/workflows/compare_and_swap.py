@@ -1,4 +1,4 @@
-"""Writes new states of workflows, each only where the stored one is still the state it was made from."""
+"""Compare-and-swap of workflows: a new state is written only over the state that it was made from."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ class Change(NamedTuple):
 
 
 class CompareAndSwap:
-    """Writes changes in bulk and counts them. No two changes of one call are of the same workflow."""
+    """Writes changes in bulk and counts them. A call has at most one change for each workflow."""
 
     def __init__(self, store: WorkflowStore, metrics: WorkflowMetrics) -> None:
         self._store = store

@@ -26,10 +26,10 @@ class WorkflowHandler(Handler):
         self._clock = clock
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
-        """Move the workflows on and return the messages that this leads to.
+        """Apply the messages to their workflows and return the messages that follow.
 
         A redelivered message changes nothing in the store and returns the same messages again, as long as
-        what they ask for is still under way.
+        the step they request is still under way.
         """
         causes: dict[str, list[Cause]] = {}
         traces: dict[str, str | None] = {}
@@ -49,7 +49,7 @@ class WorkflowHandler(Handler):
     async def _settle(
         self, causes: Mapping[str, list[Cause]], traces: Mapping[str, str | None]
     ) -> dict[str, Workflow]:
-        """Write what the causes lead to, a new workflow with its trace; return all as they stand now."""
+        """Write the workflows that the causes change, new ones with a trace; return all as they are now."""
         standing: dict[str, Workflow] = {}
         # An accepted message is most likely new: it is looked up only where writing it fails.
         wanted = {workflow_id for workflow_id, those in causes.items() if not _begins(those)}

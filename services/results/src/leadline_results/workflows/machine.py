@@ -1,4 +1,4 @@
-"""What is kept of one message's workflow, and the pure functions that take it from one state to the next.
+"""The state machine of one message's workflow: its state, and pure functions from one state to the next.
 
 A workflow is pending until its first step starts, then processing, then completed or failed; a manual retry
 takes a failed one back to processing, in a new epoch. Exactly one step is processing while the workflow is;

@@ -45,7 +45,7 @@ class WorkflowMetrics:
             self._transitions.labels(WorkflowStatus.PENDING.value).inc()
         if before is None or before.status is not after.status:
             self._transitions.labels(after.status.value).inc()
-            if after.ended and after.epoch == 1:  # after a manual retry it says how long somebody took to ask
+            if after.ended and after.epoch == 1:  # a manual retry would add a person's delay
                 seconds = (after.updated_at - after.received_at).total_seconds()
                 self._latency.labels(after.status.value).observe(max(0.0, seconds))
         for name, step in after.steps.items():

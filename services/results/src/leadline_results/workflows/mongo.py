@@ -15,12 +15,12 @@ from leadline_results.workflows.store import WorkflowQuery
 _OF_OWNER = "of_owner"
 _FILTERS = ("status", "category", "queue", "priority")
 _INDEXES = [
-    # An owner's workflows by time; every filter is in the key, so that no workflow is read in vain.
+    # An owner's workflows by time; every filter is in the key, so that no workflow is read needlessly.
     IndexModel(
         [("owner", ASCENDING), ("_id", DESCENDING), *((name, ASCENDING) for name in _FILTERS)],
         name=_OF_OWNER,
     ),
-    # Those under way, by when they are to be looked after; an ended one has no such field.
+    # Workflows under way, by the time of their next timeout check; an ended one has no such field.
     IndexModel(
         [("sweep_at", ASCENDING)], name="due", partialFilterExpression={"sweep_at": {"$exists": True}}
     ),
@@ -103,7 +103,7 @@ def _query_filter(query: WorkflowQuery) -> Document:
 def _to_document(workflow: Workflow, revision: int) -> Document:
     """Return the workflow as JSON has it, since times in MongoDB lose their microseconds.
 
-    What a step was told must be the same whenever its message is made again. `sweep_at` alone is a time.
+    A step's message must be the same whenever it is made again. `sweep_at` alone is stored as a time.
     """
     document: Document = workflow.model_dump(mode="json", exclude={"workflow_id", "sweep_at"})
     if workflow.sweep_at is not None:

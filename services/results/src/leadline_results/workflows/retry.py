@@ -14,7 +14,7 @@ log = structlog.get_logger()
 
 
 class WorkflowRetry:
-    """Opens a new epoch and asks for its first step."""
+    """Opens a new epoch and publishes the request for its first step."""
 
     def __init__(self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Clock) -> None:
         self._store = store
@@ -25,9 +25,9 @@ class WorkflowRetry:
     async def retry(self, workflow: Workflow) -> Workflow:
         """Start again from the failed step; return the workflow as it is then.
 
-        Of two that ask at once, one starts it. Raises Conflict where no step failed, Unavailable where
-        the store does not answer. Once written, the retry holds: what the broker does not take now, the
-        step timeout publishes.
+        Of two calls at once, one starts it. Raises Conflict where no step failed, Unavailable where
+        the store does not answer. Once it is written the retry is certain: a request that the broker does not
+        take now is published by the step timeout.
         """
         again = retry(workflow, self._clock())
         while await self._states.swap([Change(workflow, again)]):

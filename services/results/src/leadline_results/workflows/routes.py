@@ -1,4 +1,4 @@
-"""Reading workflows over HTTP, watching them, and having failed ones tried again."""
+"""The routes of workflows: list, show, watch, and retry failed ones."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -158,5 +158,5 @@ async def _events(changes: AsyncIterator[Workflow | None]) -> AsyncIterator[Serv
             else:
                 data = workflow_progress(workflow).model_dump_json()
                 yield ServerSentEventMessage(data=data, event="workflow", id=workflow.revision)
-    except Unavailable as error:  # the answer has begun: its client comes back and is told
+    except Unavailable as error:  # the response has begun: its client reconnects and gets the error then
         log.warning("watching_ended", error=str(error))

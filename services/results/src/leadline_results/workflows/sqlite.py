@@ -23,9 +23,9 @@ CREATE TABLE IF NOT EXISTS workflows (
     revision INTEGER NOT NULL,
     body TEXT NOT NULL
 );
--- An owner's workflows by time; every filter is in the key, so that no workflow is read in vain.
+-- An owner's workflows by time; every filter is in the key, so that no workflow is read needlessly.
 CREATE INDEX IF NOT EXISTS of_owner ON workflows (owner, workflow_id, status, category, queue, priority);
--- Those under way, by when they are to be looked after.
+-- Workflows under way, by the time of their next timeout check.
 CREATE INDEX IF NOT EXISTS due ON workflows (sweep_at) WHERE sweep_at IS NOT NULL;
 """
 _INSERT = """
@@ -57,7 +57,7 @@ class SqliteWorkflowStore(SqliteStore):
         return await self._write(_REPLACE, [_row(workflow, workflow.revision + 1) for workflow in workflows])
 
     async def _write(self, statement: str, rows: list[dict[str, Any]]) -> set[str]:
-        """Run the statement on each row; return the ids of the rows it left alone."""
+        """Run the statement on each row; return the ids of the rows it did not change."""
 
         def write(connection: sqlite3.Connection) -> set[str]:
             return {row["workflow_id"] for row in rows if connection.execute(statement, row).rowcount == 0}
@@ -92,7 +92,7 @@ class SqliteWorkflowStore(SqliteStore):
 
 
 def _from_where(query: WorkflowQuery, before: str | None) -> tuple[str, dict[str, str]]:
-    """Return `FROM … WHERE …` that means the query's workflows below an id, and its values."""
+    """Return `FROM … WHERE …` for the query's workflows below an id, and its values."""
     values: dict[str, str] = query.model_dump(mode="json", exclude_none=True, exclude={"since"})
     conditions = [f"{name} = :{name}" for name in values]
     conditions.append("workflow_id >= :first")

@@ -1,4 +1,4 @@
-"""Timeouts of steps: a step whose answer is overdue is published again, a few times, and then failed."""
+"""Step timeouts: a step whose answer is overdue is published again, a few times, and then failed."""
 
 import asyncio
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ from leadline_results.workflows.messages import step_request, timed_out_answer
 from leadline_results.workflows.store import WorkflowStore
 
 MAX_QUEUE_TIME = timedelta(hours=1)
-"""How long past its deadline a step's message may still wait in a queue; after that it is taken for lost."""
+"""How long after its deadline a step's message may still wait in a queue; then it is treated as lost."""
 BATCH = 100
 """Workflows handled at once, so that an outage is not followed by a flood in some queue."""
 _CHECK_SECONDS = 5.0
@@ -34,20 +34,20 @@ _QUEUES: dict[StepName, tuple[Queue, ...]] = {
     StepName.EXTRACT: (AI_EXTRACT,),
     StepName.ROUTE: (RULES_ROUTE, AI_JUDGE),
 }
-"""Where a step's work waits."""
+"""The queue of each step's requests."""
 
 log = structlog.get_logger()
 
 
 class TimeoutOutcome(NamedTuple):
-    """What becomes of an overdue workflow, and what to publish once that is written."""
+    """The new state of an overdue workflow, and what to publish once that is written."""
 
     change: Change
     message: Message | None
 
 
 class StepTimeouts:
-    """Ends every workflow. Replicas may run this at once: each writes only over the state it has read."""
+    """Makes every workflow end. Replicas may run this at once: each writes only over the state it read."""
 
     def __init__(self, store: WorkflowStore, states: CompareAndSwap, broker: Broker, clock: Clock) -> None:
         self._store = store
@@ -65,9 +65,9 @@ class StepTimeouts:
                 log.warning("workflow_sweep_failed", error=str(error))
 
     async def handle_overdue(self) -> None:
-        """Publish the steps again, or fail them, that are longest overdue; a bounded number.
+        """Publish again, or fail, a bounded number of steps, the longest overdue first.
 
-        What waits in a queue is late and not lost, so a step whose queue is being worked off is left alone.
+        What waits in a queue is late and not lost, so a step whose queue is being worked off is postponed.
         Where the process dies between writing and publishing, the next check publishes.
         """
         due = await self._store.due(self._clock(), BATCH)
@@ -80,12 +80,12 @@ class StepTimeouts:
         messages = []
         for (_, workflow), message in outcomes:
             if message is not None and workflow.workflow_id not in lost:
-                log.warning("workflow_stands_still", workflow_id=workflow.workflow_id, step=workflow.current)
+                log.warning("step_overdue", workflow_id=workflow.workflow_id, step=workflow.current)
                 messages.append(message)
         await self._broker.publish(messages)
 
     async def _busy(self, names: Iterable[StepName | None]) -> set[StepName | None]:
-        """Return those steps for which something waits, or whose answers may be among what waits here."""
+        """Return the steps whose requests still wait, or whose answers may wait in the queue of answers."""
         if await self._broker.depth(RESULT_STEPS.name):
             return set(names)
         return {
@@ -96,10 +96,10 @@ class StepTimeouts:
 
 
 def on_timeout(workflow: Workflow, busy: bool, now: datetime) -> TimeoutOutcome:
-    """Decide what becomes of an overdue workflow.
+    """Return the outcome for an overdue workflow.
 
-    A step that has had all its tries is failed by an answer that goes through the queue of all answers,
-    behind a real one that may still wait there.
+    A step that has had all its tries is failed by an answer through the queue of all answers, behind a real
+    one that may still wait there.
     """
     step = workflow.steps[workflow.current] if workflow.current else None
     if step is None or step.deadline is None or (busy and now < step.deadline + MAX_QUEUE_TIME):

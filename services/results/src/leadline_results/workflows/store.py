@@ -18,7 +18,7 @@ def _with_zone(moment: datetime) -> datetime:
 class WorkflowQuery(Wire):
     """Which workflows a caller asks for, within one owner; None filters nothing.
 
-    `since` is when the earliest was received, in UTC where it names no zone.
+    `since` is the earliest time of receipt, in UTC where it names no zone.
     """
 
     owner: str
@@ -71,10 +71,10 @@ class WorkflowStore(Protocol):
         """Return up to `limit` workflows with ids below `before`, by id descending: the newest first."""
 
     async def count(self, query: WorkflowQuery) -> int:
-        """Return how many workflows the query means."""
+        """Return how many workflows match the query."""
 
     async def ping(self) -> None:
         """Raise Unavailable unless the store takes writes, or its server answers, within two seconds."""
 
     async def close(self) -> None:
-        """Let go of the store; safe to call twice."""
+        """Release the store's connections and files; safe to call twice."""

@@ -32,7 +32,7 @@ class WorkflowSummary(Wire):
 
 
 class StepView(Wire):
-    """One step. `attempts` counts how often it was asked for in all; `deadline` is the newest attempt's.
+    """One step. `attempts` counts how often it was requested in all; `deadline` is the newest attempt's.
 
     `output` is None until it is completed; `error` tells why and at which attempt it failed.
     """
