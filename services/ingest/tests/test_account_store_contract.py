@@ -52,7 +52,7 @@ async def test_an_email_has_one_user(store: IngestStore) -> None:
 async def test_an_email_has_one_user_whoever_asks_at_the_same_time(
     store: IngestStore, replica: IngestStore
 ) -> None:
-    """Of many sign-ups with one email on two replicas one is kept, and it is the one that is told so."""
+    """Of many sign-ups with one email on two replicas one is stored, and only that one gets True."""
     users = [user_of() for _ in range(20)]
     kept = await asyncio.gather(
         *((store, replica)[number % 2].add_user(user) for number, user in enumerate(users))

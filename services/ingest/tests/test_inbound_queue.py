@@ -74,7 +74,7 @@ def told(service: House, place: str) -> list[MessageReceived]:
 
 
 async def test_a_submission_begins_a_workflow(service: House) -> None:
-    """Its text goes on as it came, for the owner it names, and nobody is told of a success."""
+    """Its text goes on as it came, for the owner it names, and a success publishes no event."""
     await settled(service, submission(owner="acme", name=" Ada ", message=" Hi\n", of_tomorrow=1))
     [message] = await accepted(service)
     assert message.owner == "acme"

@@ -128,7 +128,7 @@ async def test_what_is_not_the_same_message_is_another_workflow(client: AsyncCli
 
 
 async def test_users_do_not_share_ids_of_messages(tmp_path: Path) -> None:
-    """Somebody else's message of the same id neither answers mine nor is told of."""
+    """Another owner's message of the same id neither answers mine nor is revealed."""
     async with (
         house(tmp_path, CLOSED) as closed,
         client_of(closed, "ann") as ann,

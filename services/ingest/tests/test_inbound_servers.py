@@ -114,7 +114,7 @@ async def test_many_messages_at_once_are_all_there(replicas: list[Ingest], broke
 async def test_the_published_example_twice_begins_one_workflow(
     rabbitmq_vhost_url: str, broker: Broker
 ) -> None:
-    """Whoever copies the example is told the id of the workflow, the same one again."""
+    """Whoever copies the example gets the id of the workflow, the same one again."""
     answers = [await asyncio.to_thread(publish_example, rabbitmq_vhost_url) for _ in range(2)]
     messages = await accepted(broker, 2)
     assert messages[0] == messages[1]

@@ -25,7 +25,7 @@ async def test_the_first_message_of_a_key_is_kept(store: IngestStore, replica: I
 
 
 async def test_another_key_is_another_message(store: IngestStore) -> None:
-    """Keys are told apart by every character, and none hides another."""
+    """Keys that differ in any character are different keys, and none hides another."""
     kept = {key: message(key) for key in ("a", "A", "a ", "á", "aa")}
     for key, one in kept.items():
         assert await store.first_message(key, one) == one

@@ -102,7 +102,7 @@ async def test_a_form_that_is_no_upload_is_refused_by_what_is_wrong(
     ],
 )
 def test_a_body_of_another_kind_is_refused_before_it_is_read(content_type: str) -> None:
-    """Nobody sends a large body in vain."""
+    """A body that cannot be used is refused before any of it is read, however large it is."""
     with pytest.raises(Problem) as refused:
         UploadForm(content_type)
     assert refused.value.status == 415

@@ -351,7 +351,7 @@ async def test_released_prospects_are_the_next_runs(
 async def test_prospects_of_one_offer_are_never_scored_against_another(
     store: CutStore, broker: CutBroker, outbox: Outbox
 ) -> None:
-    """A list bought for one product tells nothing about another."""
+    """A list of prospects for one product is not scored for another."""
     ours, other = offer(), offer()
     bound, free = leads(3), leads(2)
     await uploaded(store, bound, offer_id=other.id)

@@ -143,7 +143,7 @@ class TestOffer:
     async def test_what_is_not_called_json_is_no_offer(
         self, service: House, client: AsyncClient, kind: str | None
     ) -> None:
-        """`curl -d` without -H names the wrong type, and is told the header instead of guessed about."""
+        """`curl -d` without -H names the wrong type, and the error names the header to send."""
         headers = {"Content-Type": kind} if kind else {}
         response = await client.post("/offer", content=json.dumps(OFFER), headers=headers)
         assert_problem(response, 415, "-H 'Content-Type: application/json'")

@@ -158,7 +158,7 @@ async def test_a_dropped_upload_is_forgotten_with_its_prospects(
 async def test_a_ready_upload_cannot_be_dropped(
     store: IngestStore, uploaded: Callable[..., Awaitable[Upload]]
 ) -> None:
-    """A late sweep does not take away what a caller was told is in."""
+    """A late sweep does not delete an upload whose sender got a success."""
     upload = await uploaded(3)
     await store.drop_upload(upload.id)
 

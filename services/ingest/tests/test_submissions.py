@@ -107,7 +107,7 @@ async def published(service: House, run_id: str) -> None:
 
 
 async def test_a_submission_runs_like_an_upload(service: House) -> None:
-    """Its leads go on under ids of their own, with the offer inline; nobody is told of a full success."""
+    """Its leads go on under ids of their own, with the offer inline; a full success publishes no event."""
     await settled(service, submission(leads=[{"name": "Ada", "role": " CTO "}, {"company": "B"}]))
     [chunk] = await accepted(service)
     assert [(lead.name, lead.role, lead.company) for lead in chunk.leads] == [
@@ -139,7 +139,7 @@ async def test_only_the_fit_leads_of_a_submission_go_on(service: House) -> None:
 
 
 async def test_a_submission_without_a_fit_lead_begins_no_run(service: House) -> None:
-    """There is nothing to score, and all of it is told."""
+    """There is nothing to score, and every rejection is reported."""
     await settled(service, submission(leads=[{}, {"name": 1}]))
     [told] = answers(service.broker)
     assert (told.run_id, told.accepted, len(told.rejected)) == (None, 0, 2)
@@ -220,7 +220,7 @@ async def test_a_sender_who_asks_for_a_reply_gets_one(
 
 @pytest.mark.parametrize("queue", [SUBMISSIONS.name, RESULT_LEADS.name, SUBMISSIONS.retry(1), "leadline.new"])
 async def test_no_reply_goes_to_a_queue_of_ours(service: House, queue: str) -> None:
-    """A sender cannot make the service feed itself; what it would have been told is published."""
+    """A sender cannot have replies sent to a queue of ours; the reply is published as an event instead."""
     await settled(service, submission(reply_to=queue, leads=[{"name": "Ada"}, {}]))
     assert service.broker.heard_at(queue) == []
     assert len(service.broker.heard_at(LeadsRejected.TYPE)) == 1
@@ -329,7 +329,7 @@ async def test_progress_and_end_of_a_run_are_noted(service: House) -> None:
 
 
 async def test_failed_leads_are_given_back(service: House) -> None:
-    """The next request scores what this one could not, whatever is told twice."""
+    """The next request scores what this one could not, also where an event comes twice."""
     run = await started(service, 3)
     [chunk] = await accepted(service)
     failed = LeadsFailed(

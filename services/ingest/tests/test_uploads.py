@@ -140,7 +140,7 @@ async def test_uploads_store_early_where_memory_is_short(store: WatchedStore) ->
 
 
 async def test_a_long_record_is_refused_where_memory_is_short(store: WatchedStore) -> None:
-    """Who holds much of a record in memory is told to come again, and others go on."""
+    """An upload that holds much of a record in memory is refused with a later time, and others go on."""
     memory = UploadMemory(limit=1_000_000)
     long, short = (UploadReceiver(store, LOCAL_OWNER, lambda: START, memory) for _ in range(2))
     with pytest.raises(Overloaded) as refused:

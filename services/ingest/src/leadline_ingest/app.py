@@ -48,7 +48,7 @@ _SUBMISSION_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """The service and what its callers in the same process use directly."""
+    """The service, and its parts that callers in the same process use directly."""
 
     service: Service
     runs: Runs

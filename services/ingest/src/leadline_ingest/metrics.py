@@ -8,7 +8,7 @@ from leadline_contracts.scoring import ModelName
 
 
 class IngestMetrics:
-    """Leads on their way in. Labels are bounded: scoring models, doors."""
+    """Leads accepted and rejected. Labels are bounded: scoring models, entrypoints."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._accepted = Counter(
@@ -25,13 +25,13 @@ class IngestMetrics:
         )
         for model in get_args(ModelName):
             self._accepted.labels(model)
-        for door in ("upload", "queue"):
-            self._rejected.labels(door)
+        for entrypoint in ("upload", "queue"):
+            self._rejected.labels(entrypoint)
 
     def count_accepted(self, model: str, leads: int) -> None:
         """Count leads whose chunks the broker has confirmed."""
         self._accepted.labels(model).inc(leads)
 
-    def count_rejected(self, door: str, leads: int) -> None:
+    def count_rejected(self, entrypoint: str, leads: int) -> None:
         """Count leads that were not taken."""
-        self._rejected.labels(door).inc(leads)
+        self._rejected.labels(entrypoint).inc(leads)

@@ -1,4 +1,4 @@
-"""What whoever published a submission is told: in a queue of theirs where they name one, else by an event."""
+"""Replies to submissions: to the sender's queue where the message names one, else as a public event."""
 
 import structlog
 from pydantic import ValidationError
@@ -22,7 +22,7 @@ class _Owned(Wire):
 
 
 async def reply(broker: Broker, message: Message, answer: Answer) -> None:
-    """Answer where an answer is asked for; a sender whose queue takes none holds up nobody else."""
+    """Send the reply where the message asks for one; a reply that its queue refuses is logged and dropped."""
     queue = _reply_queue(message)
     if queue is None:
         return
@@ -39,14 +39,14 @@ async def reply(broker: Broker, message: Message, answer: Answer) -> None:
 
 
 def public_event(message: Message, answer: Answer) -> list[Message]:
-    """Return the public event that stands in for a reply; nothing where the sender gets one."""
+    """Return the public event in place of a reply; nothing where the sender gets a reply."""
     if _reply_queue(message) is not None:
         return []
     return [message_of(answer, derived_id(answer.TYPE, answer.owner, message.id))]
 
 
 def named_owner(message: Message) -> str:
-    """Return the owner that a message names, however unfit the rest of it; `local` where it names none."""
+    """Return the owner that a message names, even if its other fields are invalid; `local` for none."""
     try:
         return _Owned.model_validate_json(message.body).owner
     except ValidationError:
@@ -54,6 +54,6 @@ def named_owner(message: Message) -> str:
 
 
 def _reply_queue(message: Message) -> str | None:
-    """Return where the sender waits for an answer, never a queue of ours."""
+    """Return the queue that the sender wants the reply in, never a queue of ours."""
     queue = message.reply_to or ""
     return None if not queue or queue.startswith(f"{EXCHANGE}.") else queue

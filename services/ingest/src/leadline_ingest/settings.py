@@ -1,4 +1,4 @@
-"""What the ingest service is told by LEADLINE_* variables."""
+"""The settings of the ingest service, from LEADLINE_* variables."""
 
 from typing import Annotated
 
@@ -18,7 +18,7 @@ TrustedProxies = Annotated[
 
 
 class IngestSettings(ApiSettings):
-    """The common settings, the store, and what accounts need."""
+    """The common settings, the store's, and those of accounts."""
 
     store_url: str = Field(description="address of MongoDB, mongodb://host:27017/leadline?replicaSet=rs0")
     port: Port = Field(8011, description="port for offers, uploads, scoring, health and metrics")

@@ -15,4 +15,4 @@ class IngestStore(AccountStore, ProspectStore, RunStore, MessageStore, Protocol)
         """Raise Unavailable unless the store answers within two seconds."""
 
     async def close(self) -> None:
-        """Let go of the store."""
+        """Release the store's connections and files."""

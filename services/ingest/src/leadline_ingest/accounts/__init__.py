@@ -1,1 +1,1 @@
-"""Accounts: signing up, logging in, and how often one may try."""
+"""Accounts: signing up, logging in, and the limits on both."""

@@ -1,18 +1,18 @@
-"""Who a request comes from, to count by."""
+"""The client address that attempts are counted by."""
 
 from collections.abc import Sequence
 from ipaddress import IPv6Address, ip_address, ip_network
 
 _IPV6_PREFIX = 64
-"""What one subscriber has to choose addresses from (RFC 6177)."""
+"""The IPv6 network from which one subscriber can choose addresses (RFC 6177)."""
 
 
 def client_address(peer: str, forwarded: Sequence[str], trusted_proxies: int) -> str:
-    """Return the address of a client, of IPv6 the network.
+    """Return the address of a client, for IPv6 its network.
 
-    `forwarded` are the X-Forwarded-For headers. Each proxy on the way puts whom it was called by at their
-    end. With that many trusted ones the client is that far from the end; all before it may be made up. The
-    peer is the client where no proxy is trusted or the headers are shorter.
+    `forwarded` are the X-Forwarded-For headers. Each proxy on the way appends the address that called it.
+    With n trusted proxies the client is the n-th entry from the end; all before it may be made up. The peer
+    is the client where no proxy is trusted or the headers have fewer entries.
     """
     hops = [hop.strip() for header in forwarded for hop in header.split(",")]
     if 0 < trusted_proxies <= len(hops):

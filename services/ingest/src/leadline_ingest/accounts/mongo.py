@@ -11,7 +11,7 @@ from leadline_ingest.stores.mongo_collections import Collections
 
 
 class MongoAccounts(Collections):
-    """What the port says of users and attempts."""
+    """The port's methods for users and attempts."""
 
     async def add_user(self, user: User) -> bool:
         with reaching_mongo():
@@ -34,7 +34,7 @@ class MongoAccounts(Collections):
             )
 
     async def count_attempt(self, key: str, limit: int, now: datetime, window: timedelta) -> Attempt:
-        # By its id alone: of two that make the count at the same time, the server has the second try again.
+        # Found by its id alone: of two calls that create the count at once, the server repeats the second.
         with reaching_mongo():
             count = await self._attempts.find_one_and_update(
                 {"_id": key},
@@ -55,7 +55,7 @@ class MongoAccounts(Collections):
 
 
 def _count_update(limit: int, now: datetime, until: datetime) -> list[Document]:
-    """Return the update that counts one more below the limit, or starts anew where there is no count now."""
+    """Return the update that adds 1 to the count below the limit, or starts a count where none is running."""
     goes_on = {"$gt": ["$until", now]}
     return [
         {

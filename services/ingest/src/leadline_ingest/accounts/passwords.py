@@ -1,4 +1,4 @@
-"""Password hashes (argon2id), made and checked beside the event loop."""
+"""Password hashes (argon2id), made and checked in threads beside the event loop."""
 
 import asyncio
 import secrets
@@ -13,14 +13,14 @@ _WORKERS = 2
 
 
 class Checked(NamedTuple):
-    """Whether a password was right, and then its new hash where the old one is not as hashes are now made."""
+    """Whether a password was right; if so, a new hash where the old one was made with older parameters."""
 
     right: bool
     new_hash: str | None
 
 
 class Passwords:
-    """Hashes and checks passwords, a few at a time, so that no number of requests takes all of a machine."""
+    """Hashes and checks passwords, a few at a time, so that many requests cannot use up the machine."""
 
     def __init__(self, hashes: PasswordHash) -> None:
         self._hashes = hashes

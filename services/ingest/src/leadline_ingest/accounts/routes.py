@@ -41,5 +41,5 @@ def account_routes(accounts: Accounts, trusted_proxies: int) -> list[ControllerR
 
 
 def _kept_by_nobody(session: Session, status: int) -> Response[Session]:
-    """Answer with a token, which no cache may keep (RFC 6749, section 5.1)."""
+    """Return a response with a token, which no cache may keep (RFC 6749, section 5.1)."""
     return Response(session, status_code=status, headers={"Cache-Control": "no-store"})

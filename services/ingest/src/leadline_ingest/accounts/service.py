@@ -45,21 +45,21 @@ Email = Annotated[str, Field(max_length=254), AfterValidator(_email)]
 
 
 def _long_enough(password: object) -> object:
-    """Say it in other words than pydantic, for which a password has items."""
+    """Check the length with an error text of our own: pydantic's says that a password has items."""
     if isinstance(password, str) and not 8 <= len(password) <= 200:
         raise ValueError("must have 8 to 200 characters")
     return password
 
 
 class SignUp(Wire):
-    """What makes an account. The password is taken as it is, spaces included."""
+    """The body of a sign-up. The password is taken as it is, spaces included."""
 
     email: Email
     password: Annotated[SecretStr, Field(min_length=8, max_length=200), BeforeValidator(_long_enough)]
 
 
 class LogIn(Wire):
-    """What an account was made with."""
+    """The body of a log-in."""
 
     email: Email
     password: SecretStr
@@ -74,7 +74,7 @@ class Profile(Wire):
 
 
 class Session(Wire):
-    """An access token, for how many seconds it is good, and whose it is."""
+    """An access token, for how many seconds it is valid, and whose it is."""
 
     access_token: str = Field(repr=False)
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - its kind, not the token
@@ -83,9 +83,9 @@ class Session(Wire):
 
 
 class Accounts:
-    """Signs users up and in. Nothing a caller can see or measure tells which emails have an account.
+    """Signs users up and logs them in. Only a sign-up reveals that an email has an account.
 
-    But for one thing: a sign-up says where an email is taken.
+    Nothing else that a caller can see or measure does.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ ON CONFLICT DO UPDATE SET count = count + 1 WHERE count < ?
 
 
 class SqliteAccounts(Tables):
-    """What the port says of users and attempts."""
+    """The port's methods for users and attempts."""
 
     async def add_user(self, user: User) -> bool:
         values = (user.id, user.email, user.email_key, user.password_hash, user.created_at.isoformat())

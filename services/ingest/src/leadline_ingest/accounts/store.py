@@ -1,4 +1,4 @@
-"""The port to the accounts: who has one, and how often somebody has tried to get in."""
+"""The port to the accounts: users, and counts of attempts to sign up or log in."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ from leadline_contracts.envelope import Wire
 
 
 class User(Wire):
-    """Somebody with an account; their id is the owner of all that is theirs.
+    """A person with an account; the id is the owner of all their data.
 
     `email` is as they wrote it, `email_key` what all spellings of it have in common.
     """
@@ -22,7 +22,7 @@ class User(Wire):
 
 
 class Attempt(NamedTuple):
-    """One try: whether it was within the limit and counted, and when the count ends and starts anew."""
+    """One attempt: whether it was within the limit and counted, and when its count ends."""
 
     counted: bool
     until: datetime
@@ -46,9 +46,9 @@ class AccountStore(Protocol):
     async def count_attempt(self, key: str, limit: int, now: datetime, window: timedelta) -> Attempt:
         """Count one more attempt under the key, unless so many are counted already.
 
-        The first one starts a count that ends after the window; from then on the next is a first one. However
-        many ask at the same time, no more than the limit are counted.
+        The first attempt starts a count that ends after the window; the next one after that starts another.
+        However many calls come at the same time, no more than the limit are counted.
         """
 
     async def uncount_attempt(self, key: str, attempt: Attempt) -> None:
-        """Count a counted attempt no longer; nothing happens where its count has ended."""
+        """Take a counted attempt out of its count; does nothing where that count has ended."""

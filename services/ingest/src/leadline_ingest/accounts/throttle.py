@@ -1,9 +1,10 @@
-"""How often one may try to get in, so that passwords cannot be guessed nor accounts be made by the thousand.
+"""The throttle of log-ins and sign-ups, against guessed passwords and accounts made by the thousand.
 
-An attempt counts from before its password is checked until it has succeeded. So attempts made at the same
-time are all counted, and a success gives back its own alone: who has an account cannot refill the count of
-an address, nor does a user's log-in refill that of somebody who guesses at the same time. An email is counted
-whether or not it has an account. Who fails often enough keeps its user out as well, until the count ends.
+An attempt is counted before its password is checked, and uncounted once it has succeeded. So attempts made at
+the same time are all counted, and a success takes back only its own: nobody can reset the count of an address
+by logging in to an account of theirs, nor does a user's log-in reset the count of somebody who guesses at the
+same time. An email is counted whether or not it has an account. Enough failed attempts lock its user out as
+well, until the count ends.
 """
 
 from datetime import datetime, timedelta
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 
 
 class Limit(NamedTuple):
-    """So many attempts within a time; `said` tells the one who is refused what there were too many of."""
+    """At most `most` attempts within `window`; `said` names the attempts in the error text."""
 
     name: str
     most: int
@@ -48,7 +49,7 @@ async def count(store: AccountStore, limit: Limit, who: str, now: datetime) -> A
 
 
 async def uncount(store: AccountStore, limit: Limit, who: str, attempt: Attempt) -> None:
-    """Count an attempt that has succeeded no longer."""
+    """Take an attempt that has succeeded out of the count."""
     await store.uncount_attempt(_key(limit, who), attempt)
 
 

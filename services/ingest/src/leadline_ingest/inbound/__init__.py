@@ -1,1 +1,1 @@
-"""Inbound messages: taken in once, whatever way they come."""
+"""Inbound messages: accepted once each, through either entrypoint."""

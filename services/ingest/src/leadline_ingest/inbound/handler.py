@@ -16,8 +16,8 @@ from leadline_ingest.replies import named_owner, public_event, reply
 class MessageHandler(Handler):
     """Takes `messages.submitted.v1`: the same checks as POST /leads, and the same idempotency keys.
 
-    A message without an `external_message_id` is known by the id it was published under, so that publishing
-    it again begins no second workflow.
+    The idempotency key of a message without an `external_message_id` is the id it was published under, so
+    that publishing it again begins no second workflow.
     """
 
     def __init__(self, messages: Messages, broker: Broker) -> None:
@@ -36,7 +36,7 @@ class MessageHandler(Handler):
         return []
 
     def on_dead_letter(self, message: Message, error: str) -> list[Message]:
-        """Tell whoever listens why the message was refused."""
+        """Publish why the message was refused."""
         return public_event(message, _refusal(message, error))
 
     async def _take(self, message: Message) -> MessageReceived:

@@ -8,7 +8,7 @@ from leadline_ingest.stores.mongo_collections import Collections
 
 
 class MongoMessages(Collections):
-    """What the port says of messages."""
+    """The port's methods for messages."""
 
     async def first_message(self, key: str, message: MessageAccepted) -> MessageAccepted:
         # One write, also where it changes nothing: so whoever comes second waits for a majority as well. The

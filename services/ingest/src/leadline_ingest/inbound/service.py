@@ -1,4 +1,4 @@
-"""Taking a message in: its sender is told the id of its workflow, the same however often it is sent."""
+"""The acceptance of messages: the same message gets the same workflow id, however often it is sent."""
 
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Broker
@@ -19,10 +19,10 @@ class Messages:
     async def accept(self, owner: str, spec: MessageSpec, key: str | None) -> str:
         """Return the id of the message's workflow once the message is durable in the broker.
 
-        The same key again begins no second workflow: the first text counts and its id is returned. It is
-        published again all the same, as the same message, since a crash may have come between keeping and
+        The same key again begins no second workflow: the first text counts and its id is returned. The first
+        message is then published again, identically, since a crash may have come between storing and
         publishing it. Without a key nothing is stored. Raises Unavailable; trying again is then safe with a
-        key, and may without one begin a second workflow.
+        key, and may begin a second workflow without one.
         """
         now = self._clock()  # before the id is made: `since` goes by the id's time
         message = MessageAccepted(owner=owner, workflow_id=new_id(), input=spec, received_at=now)
@@ -33,12 +33,12 @@ class Messages:
 
 
 def external_key(owner: str, spec: MessageSpec) -> str | None:
-    """Return the idempotency key of a message that its sender's system gave an id; None for any other."""
+    """Return the idempotency key of a message with an id of its sender's system; None for any other."""
     if spec.external_message_id is None:
         return None
     return derived_id("external", owner, spec.contact_channel, spec.external_message_id)
 
 
 def delivery_key(owner: str, message_id: str) -> str:
-    """Return the idempotency key of a message that is known only by the id it was published under."""
+    """Return the idempotency key of a message that has only the id it was published under."""
     return derived_id("published", owner, message_id)

@@ -3,7 +3,7 @@
 from leadline_contracts.inbound import MessageAccepted
 from leadline_ingest.stores.sqlite_tables import Tables
 
-# A conflict writes a column over itself, so that the row there is comes back.
+# On a conflict a column is set to itself, so that RETURNING gives the existing row.
 _KEEP_FIRST = """
 INSERT INTO first_messages (key, message) VALUES (?, ?)
 ON CONFLICT DO UPDATE SET message = message
@@ -12,7 +12,7 @@ RETURNING message
 
 
 class SqliteMessages(Tables):
-    """What the port says of messages."""
+    """The port's methods for messages."""
 
     async def first_message(self, key: str, message: MessageAccepted) -> MessageAccepted:
         [row] = await self._written(_KEEP_FIRST, key, message.model_dump_json())

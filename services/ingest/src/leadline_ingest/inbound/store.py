@@ -1,4 +1,4 @@
-"""The port to which message came first under an idempotency key."""
+"""The port to idempotency keys: the first message of each."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from leadline_contracts.inbound import MessageAccepted
 
 
 class MessageStore(Protocol):
-    """First messages.
+    """The first message of each idempotency key.
 
     Durable and shared by every replica of the service. Writes have been acknowledged by a majority where the
     store is replicated. Every method raises Unavailable where the store does not answer; a write may then
@@ -15,7 +15,7 @@ class MessageStore(Protocol):
     """
 
     async def first_message(self, key: str, message: MessageAccepted) -> MessageAccepted:
-        """Keep the message under its idempotency key, unless one is there; return the one that is kept.
+        """Store the message under its idempotency key, unless one is there; return the stored one.
 
-        Whoever asks, however often, at whatever replica and also at the same time, is given the same one.
+        Every call with that key returns the same one, also at other replicas and at the same time.
         """

@@ -14,7 +14,7 @@ from leadline_ingest.stores.mongo_collections import Collections, read_upload
 
 
 class MongoUploads(Collections):
-    """What the port says of offers, uploads and prospects."""
+    """The port's methods for offers, uploads and prospects."""
 
     async def add_offer(self, owner: str, offer: Offer, *, inline: bool) -> None:
         document = {"_id": offer.id, "owner": owner, "inline": inline, "offer": offer.model_dump()}

@@ -1,4 +1,4 @@
-"""Reading an upload form while it arrives: field values are gathered, the file goes straight through."""
+"""An upload form, read while it arrives: field values are kept, the file is passed on piece by piece."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Which offer is meant."""
+"""Look-ups of the offer that a request names."""
 
 from leadline_contracts.errors import Invalid, NotFound
 from leadline_contracts.scoring import Offer

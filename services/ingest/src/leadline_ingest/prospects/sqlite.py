@@ -27,7 +27,7 @@ LIMIT 1
 
 
 class SqliteUploads(Tables):
-    """What the port says of offers, uploads and prospects."""
+    """The port's methods for offers, uploads and prospects."""
 
     async def add_offer(self, owner: str, offer: Offer, *, inline: bool) -> None:
         await self._change(_ADD_OFFER, offer.id, owner, inline, offer.model_dump_json())

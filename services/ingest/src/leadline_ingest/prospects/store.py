@@ -18,8 +18,8 @@ class Prospect(NamedTuple):
 class Upload(Wire):
     """A batch of prospects that came together: a file, or one submission from the queue.
 
-    Those of an upload with an `offer_id` are scored against that offer only. It counts for nothing until
-    it is `ready`; `last_row` is its highest row number then.
+    The prospects of an upload with an `offer_id` are scored against that offer only. An upload is used only
+    once it is `ready`; `last_row` is its highest row number then.
     """
 
     id: str
@@ -48,26 +48,25 @@ class ProspectStore(Protocol):
         """Return the offer with the highest id among those that are not inline."""
 
     async def open_upload(self, upload: Upload, at: datetime) -> None:
-        """Start an upload; where it is known, only note that it was alive at that time."""
+        """Start an upload; where it exists, only store the time as its latest activity."""
 
     async def add_prospects(self, upload: Upload, prospects: Sequence[Prospect], at: datetime) -> None:
-        """Add prospects to an upload and note that it was alive at that time.
+        """Add prospects to an upload and store the time as its latest activity.
 
-        Those whose lead id is known already are left as they are. Raises NotFound where the upload was
-        dropped.
+        Prospects whose lead id exists are left as they are. Raises NotFound where the upload was dropped.
         """
 
     async def commit_upload(self, upload: Upload) -> None:
-        """Make an upload ready, with the offer and the last row it carries: from here on runs find it.
+        """Make an upload ready, with its offer and its last row: from now on runs find it.
 
         Raises NotFound where it was dropped.
         """
 
     async def drop_upload(self, upload_id: str) -> None:
-        """Forget an upload that is not ready, and its prospects."""
+        """Delete an upload that is not ready, and its prospects."""
 
     async def abandoned_uploads(self, before: datetime) -> list[str]:
-        """Return the ids of uploads that are not ready and were last alive before that time."""
+        """Return the ids of uploads that are not ready and whose latest activity was before that time."""
 
     async def upload(self, owner: str, upload_id: str) -> Upload | None:
         """Return a ready upload."""

@@ -1,4 +1,4 @@
-"""The one validation that both entrypoints use: what a lead must be before anybody scores it."""
+"""The one validation that both entrypoints use: what a lead needs to be scored."""
 
 from pydantic import ValidationError
 
@@ -9,7 +9,7 @@ _NUL = "\x00"
 
 
 def check_lead(spec: LeadSpec) -> FieldError | None:
-    """Return what makes the lead unfit to be scored, None where nothing does."""
+    """Return why the lead cannot be scored, None where it can."""
     for field in LEAD_FIELDS:
         if _NUL in getattr(spec, field):
             return FieldError(field, "holds a NUL character; remove it")
@@ -26,7 +26,7 @@ def check_lead(spec: LeadSpec) -> FieldError | None:
 
 
 def read_lead(value: object) -> LeadSpec | FieldError:
-    """Read a lead that another system sent; its text is kept but for surrounding white space.
+    """Read a lead that another system sent; its text is kept, without white space around it.
 
     A field that is null counts as missing.
     """

@@ -1,1 +1,1 @@
-"""Runs: what is to be scored, which run holds which prospect, and the outbox that publishes them."""
+"""Run requests, their claims on prospects, and the outbox that publishes them."""

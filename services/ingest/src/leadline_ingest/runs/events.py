@@ -1,4 +1,4 @@
-"""What results tells of runs: how far they are, and which leads got no full score."""
+"""Events of results about runs: their progress, and leads without a full score."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,13 @@ from leadline_ingest.runs.store import RunStore, claim_key
 
 
 class RunEventsHandler(Handler):
-    """Keeps ingest's picture of its runs: how far they are, and which claims to give back."""
+    """Stores the progress of runs and releases the claims on leads without a full score."""
 
     def __init__(self, store: RunStore) -> None:
         self._store = store
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
-        """Store what each event tells."""
+        """Store what each event reports."""
         for message in messages:
             if message.type == LeadsFailed.TYPE:
                 failed = LeadsFailed.decode(message.body)

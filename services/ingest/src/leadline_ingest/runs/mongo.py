@@ -1,4 +1,4 @@
-"""Runs in MongoDB."""
+"""Run requests in MongoDB."""
 
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,18 +14,18 @@ from leadline_ingest.stores.mongo_collections import Collections, read_run
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 _STAMPED_BY_SERVER = Timestamp(0, 0)
-"""In a document that is inserted the server puts its cluster time in place of this.
+"""In an inserted document the server replaces this by its cluster time.
 
 https://www.mongodb.com/docs/manual/reference/bson-types/#timestamps
 """
-# The end of a run may be told before its outbox comes to note that all is out.
+# The end of a run may be reported before its outbox has noted that all chunks are published.
 _STATE_AFTER_PUBLISHING = {
     "$cond": [{"$eq": ["$state", RunState.PUBLISHING.value]}, RunState.PUBLISHED.value, "$state"]
 }
 
 
 class MongoRuns(Collections):
-    """What the port says of runs and of the right to publish them."""
+    """The port's methods for run requests and their leases."""
 
     async def add_run(self, run: RunRequest) -> None:
         with reaching_mongo(), suppress(DuplicateKeyError):

@@ -9,11 +9,11 @@ from leadline_ingest.runs.store import RunRequest, page_is_full
 from leadline_ingest.stores.mongo_collections import Collections, read_upload
 
 _FEWEST, _MOST = 4, 128
-"""Documents asked for at a time: all that come are in memory together, however long their texts."""
+"""Documents requested at a time: all of them are in memory together, however long their texts."""
 
 
 class MongoClaims(Collections):
-    """What the port says of finding, claiming and releasing prospects."""
+    """The port's methods for finding, claiming and releasing prospects."""
 
     async def next_upload(self, run: RunRequest, after: str | None) -> Upload | None:
         ids = {"$gt": after or ""}
@@ -38,7 +38,7 @@ class MongoClaims(Collections):
         rows: Document = {"upload_id": upload.id, "row": {"$gte": first_row, "$lte": last_row}}
         with reaching_mongo():
             if run.refresh:
-                # First, since what its holder gives back in between is then taken as open.
+                # First, since a prospect that its holder releases in between is then claimed as open.
                 await self._take_over(run, rows)
             await self._prospects.update_many(rows | {holder: {"$exists": False}}, {"$set": {holder: run.id}})
         while page := await self._held(rows | {holder: run.id}):
@@ -63,7 +63,7 @@ class MongoClaims(Collections):
             asked = min(_MOST, 2 * asked)
 
     async def _take_over(self, run: RunRequest, rows: Document) -> None:
-        # Only from holders known to be finished, which they stay: whoever else has come to hold a prospect
+        # Only from holders that are finished, which they stay: another run that has claimed a prospect
         # meanwhile keeps it.
         holder = _holder(run.claim_key)
         refresh = await self._runs.find_one({"_id": run.id}, {"stored_at": 1})
@@ -74,8 +74,9 @@ class MongoClaims(Collections):
         await self._prospects.update_many(rows | {holder: {"$in": finished}}, {"$set": {holder: run.id}})
 
     async def cover(self, run: RunRequest, upload_id: str) -> None:
-        # Looked for after the count of releases was read, and before `release` raises it: whatever is
-        # released unseen changes the count, and nothing is noted. The next run then looks again.
+        # Open prospects are looked for after the count of releases is read, and `release` raises the count
+        # after it releases: a release that is missed here changes the count, so that the upload is not
+        # covered and the next run looks again.
         with reaching_mongo():
             upload = await self._uploads.find_one({"_id": upload_id}, {"releases": 1})
             open_prospect = await self._prospects.find_one(
@@ -86,7 +87,8 @@ class MongoClaims(Collections):
                 await self._uploads.update_one(unchanged, {"$addToSet": {"covered": run.claim_key}})
 
     async def release(self, run_id: str, claim_key: str, lead_ids: Sequence[str]) -> None:
-        # The uploads come second, held claims or not: a crash in between is made good by doing it again.
+        # The uploads are updated second, whether or not claims were held: repeating it after a crash in
+        # between completes it.
         leads = {"_id": {"$in": list(lead_ids)}}
         holder = _holder(claim_key)
         with reaching_mongo():
@@ -98,5 +100,5 @@ class MongoClaims(Collections):
 
 
 def _holder(claim_key: str) -> str:
-    """Name the field of a prospect that tells which run holds it; ids and models contain no dot."""
+    """Return the field of a prospect that names the run holding it; ids and models contain no dot."""
     return f"claims.{claim_key}"

@@ -1,4 +1,4 @@
-"""The outbox: turns stored runs into chunks in the broker, and takes up again what a crash left half done."""
+"""The outbox: publishes stored run requests as chunks, and resumes those that a crash interrupted."""
 
 import asyncio
 from collections.abc import Collection, Iterator
@@ -24,7 +24,7 @@ _WINDOW_ROWS = 2_000
 _RUNS_AT_ONCE = 8
 """Runs published at a time; the others take their lease when it is their turn."""
 _END = Cursor("~", 0)
-"""Past every upload: what comes in from here on is the next run's, so that a total once told stands."""
+"""After every upload: later prospects belong to the next run, so that a published total stays right."""
 _SWEEP_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class Outbox:
             task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
 
     async def resume_forever(self) -> None:
-        """Start what nobody publishes, every few seconds; on cancellation stop what is under way."""
+        """Every few seconds start the runs that nobody publishes; on cancellation stop what is under way."""
         try:
             while True:
                 try:
@@ -84,8 +84,8 @@ class Outbox:
     async def publish(self, run_id: str) -> None:
         """Claim the run's prospects and publish their chunks, from where it stands to its end.
 
-        Does nothing where another replica holds the run. Raises Unavailable or LeaseLost; the run is then
-        taken up again when its lease has ended.
+        Does nothing where another replica holds the lease. Raises Unavailable or LeaseLost; the run is then
+        resumed once its lease has ended.
         """
         now = self._clock()
         lease = await self._store.lease_run(run_id, now, now + LEASE)
@@ -157,8 +157,8 @@ class Outbox:
 def _windows(row: int, last_row: int) -> Iterator[tuple[int, int]]:
     """Yield the first and last row of each window after the row.
 
-    A window ends where it would have, had the outbox begun at the top: a chunk that ends with its window
-    ends there again.
+    Windows end at the same rows wherever the outbox resumes, so that chunks that end with their window end
+    there again.
     """
     while row < last_row:
         end = min(row + _WINDOW_ROWS - (row - 1) % _WINDOW_ROWS, last_row)

@@ -1,4 +1,4 @@
-"""Requests to score over HTTP."""
+"""The route that starts runs."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Asking for a run: which offer, which prospects, and how far it has come."""
+"""Runs as callers use them: started for an offer and prospects, and waited for."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ class ScoreRequest(Wire):
 
 
 class RunProgress(Wire):
-    """How far a run is: `queued` are claimed so far, `processed` done, `failed` of those in vain."""
+    """Progress of a run: `queued` prospects are claimed, `processed` done, `failed` of them not in full."""
 
     run_id: str
     queued: int

@@ -1,11 +1,11 @@
-"""Runs in SQLite."""
+"""Run requests in SQLite."""
 
 from datetime import datetime
 
 from leadline_ingest.runs.store import Cursor, Lease, RunRequest
 from leadline_ingest.stores.sqlite_tables import Tables, Value, read_run
 
-# A conflict writes a column over itself, so that the row there is comes back.
+# On a conflict a column is set to itself, so that RETURNING gives the existing row.
 _ADD = """
 INSERT INTO runs (
     id, owner, submission, offer, model, upload_id, refresh, foreground, trace,
@@ -24,7 +24,7 @@ _ADVANCE = """
 UPDATE runs SET cursor_upload = ?, cursor_row = ?, queued = ?, leased_until = ?
 WHERE id = ? AND token = ? AND state = 'publishing'
 """
-# The end of a run may be told before its outbox comes to note that all is out.
+# The end of a run may be reported before its outbox has noted that all chunks are published.
 _FINISH_PUBLISHING = """
 UPDATE runs SET state = CASE state WHEN 'publishing' THEN 'published' ELSE state END
 WHERE id = ? AND token = ?
@@ -43,7 +43,7 @@ FROM runs WHERE foreground AND state <> 'finished' ORDER BY id
 
 
 class SqliteRuns(Tables):
-    """What the port says of runs and of the right to publish them."""
+    """The port's methods for run requests and their leases."""
 
     async def add_run(self, run: RunRequest) -> None:
         await self._written(_ADD, *_columns(run, submission=None))
@@ -69,7 +69,7 @@ class SqliteRuns(Tables):
         await self._change("UPDATE runs SET leased_until = 0")
 
     async def unfinished_foreground_runs(self) -> list[tuple[RunRequest, int]]:
-        """Return the foreground runs whose end was not noted, each with how many prospects its upload has.
+        """Return the foreground runs that are not finished, each with how many prospects its upload has.
 
         For the one process that holds the data directory, at its start: their commands have ended.
         """

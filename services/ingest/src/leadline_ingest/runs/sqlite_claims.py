@@ -58,7 +58,7 @@ DELETE FROM claims WHERE claim_key = ? AND run_id = ? AND prospect IN (
 
 
 class SqliteClaims(Tables):
-    """What the port says of finding, claiming and releasing prospects."""
+    """The port's methods for finding, claiming and releasing prospects."""
 
     async def next_upload(self, run: RunRequest, after: str | None) -> Upload | None:
         values = (run.owner, run.offer.id, after or "", run.refresh, run.claim_key)
@@ -72,7 +72,7 @@ class SqliteClaims(Tables):
         self, run: RunRequest, upload: Upload, first_row: int, last_row: int
     ) -> AsyncIterator[list[Prospect]]:
         if run.refresh:
-            # First, since what its holder gives back in between is then taken as open.
+            # First, since a prospect that its holder releases in between is then claimed as open.
             await self._change(_TAKE_OVER, run.id, run.claim_key, upload.id, first_row, last_row)
         await self._change(_CLAIM, run.claim_key, run.id, upload.id, first_row, last_row)
         while page := await self._database.read(

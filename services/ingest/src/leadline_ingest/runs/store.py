@@ -1,4 +1,4 @@
-"""The port to run requests: the right to publish one, and which of them holds which prospect."""
+"""The port to run requests, the leases to publish them, and their claims on prospects."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
@@ -14,12 +14,12 @@ _PAGE_BYTES = 1_048_576
 
 
 def page_is_full(prospects: int, size: int) -> bool:
-    """Tell whether a page of that many claimed prospects, with that many bytes of text, is to end."""
+    """Return whether a page with so many claimed prospects, or so many bytes of text, is to end."""
     return prospects >= _PAGE_ROWS or size >= _PAGE_BYTES
 
 
 class RunState(StrEnum):
-    """How far a run is on ingest's side: its chunks go out, are all out, all leads are done."""
+    """State of a run request: its chunks are being published, are all published, all its leads are done."""
 
     PUBLISHING = "publishing"
     PUBLISHED = "published"
@@ -27,7 +27,7 @@ class RunState(StrEnum):
 
 
 class Cursor(NamedTuple):
-    """How far a run's outbox came: everything up to this row of this upload is in the broker."""
+    """A run's position in the outbox: everything up to this row of this upload is in the broker."""
 
     upload_id: str
     row: int
@@ -37,11 +37,11 @@ class RunRequest(Wire):
     """A request to score: every open prospect against one offer, or those of one upload only.
 
     A `refresh` run also scores again what is held by runs that were finished when it was stored.
-    A `foreground` run belongs to the command that started it: nobody was promised its end, so that whatever
-    runs after that command leaves it alone unless asked for it.
-    `trace` is the W3C traceparent of the request or message that asked for it, None where that had none.
-    `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are what
-    results last told.
+    A `foreground` run belongs to the command that started it. Nobody else was promised that it finishes, so
+    later processes leave it alone unless they are asked to resume it.
+    `trace` is the W3C traceparent of the request or message that started it, None where that had none.
+    `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are the counts
+    that results last published.
     """
 
     id: str
@@ -60,12 +60,12 @@ class RunRequest(Wire):
 
     @property
     def claim_key(self) -> str:
-        """What a prospect is claimed for: it is scored once for each offer and scoring model."""
+        """The key of the run's claims: a prospect is scored once for each offer and scoring model."""
         return claim_key(self.offer.id, self.model)
 
 
 def claim_key(offer_id: str, model: ModelName) -> str:
-    """Return what a prospect is claimed for: an offer and a scoring model."""
+    """Return the key under which prospects are claimed for an offer and a scoring model."""
     return f"{offer_id}|{model}"
 
 
@@ -86,23 +86,23 @@ class RunStore(Protocol):
     """
 
     async def add_run(self, run: RunRequest) -> None:
-        """Keep a run; the same id again changes nothing."""
+        """Store a run request; the same id again changes nothing."""
 
     async def add_submission_run(self, run: RunRequest) -> RunRequest:
-        """Keep the one run of a queue submission, whose `upload_id` is set, and return it.
+        """Store the one run request of a queue submission, whose `upload_id` is set, and return it.
 
-        Where this upload has such a run already, that one is returned and nothing changes, whatever
-        replica asks and however often.
+        Where this upload has such a run already, that one is returned and nothing changes, whichever
+        replica calls and however often.
         """
 
     async def run(self, owner: str, run_id: str) -> RunRequest | None:
-        """Return a run."""
+        """Return a run request."""
 
     async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
-        """Take the right to publish a run; None where somebody holds it or nothing is left to publish."""
+        """Lease the right to publish a run; None where a lease holds or nothing is left to publish."""
 
     async def publishable_runs(self, now: datetime) -> list[str]:
-        """Return the ids of runs that are still to be published and that nobody holds."""
+        """Return the ids of runs that are still to be published and have no lease at that time."""
 
     async def next_upload(self, run: RunRequest, after: str | None) -> Upload | None:
         """Return the ready upload with the lowest id above `after` where the run may find open prospects.
@@ -123,27 +123,27 @@ class RunStore(Protocol):
         the same prospects and, where some were released, takes those that are open by then.
 
         A refresh run, which must be stored, also takes over what is held by runs whose end was noted before
-        it was stored. All others keep what they hold, however late the refresh run comes to it: what was
-        under way when it was asked for is new enough, and two refreshes at once do not pay twice.
+        it was stored. All others keep what they hold, however late the refresh run claims it: what was
+        under way when the refresh was requested is new enough, and two refreshes at once do not pay twice.
         """
 
     async def cover(self, run: RunRequest, upload_id: str) -> None:
-        """Note that the upload holds no open prospect for the run's claim key, if that is so.
+        """Mark the upload as without open prospects for the run's claim key, if it has none.
 
-        Right also when prospects are released at the same time.
+        Correct also when prospects are released at the same time.
         """
 
     async def advance(self, lease: Lease, cursor: Cursor, queued: int, until: datetime) -> bool:
-        """Store how far the outbox came and lengthen its lease; False, changing nothing, if it lost it."""
+        """Store the outbox's position and extend its lease; False, changing nothing, where it was lost."""
 
     async def finish_publishing(self, lease: Lease) -> bool:
-        """Note that every chunk is out; False, changing nothing, where the lease was lost."""
+        """Note that every chunk is published; False, changing nothing, where the lease was lost."""
 
     async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
-        """Store what results told of a run; a finished run stays finished, with its final counts."""
+        """Store a run's counts as results published them; a finished run stays so, with its final counts."""
 
     async def release(self, run_id: str, claim_key: str, lead_ids: Sequence[str]) -> None:
-        """Give claims back that this run holds, so that a later run takes those prospects again.
+        """Release claims that this run holds, so that a later run claims those prospects again.
 
-        Idempotent; claims that another run holds by now are left alone.
+        Idempotent; claims that another run has by now are not changed.
         """

@@ -1,4 +1,4 @@
-"""The queue entrypoint: leads that other systems submit, each submission a run of its own."""
+"""The queue entrypoint for leads: each submission of another system is a run of its own."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class _Sorted(NamedTuple):
 class SubmissionHandler(Handler):
     """Takes `leads.submitted.v1`: the same checks as an upload, then a run of its own.
 
-    The owner is whoever the message names: who may publish to the broker is trusted to name them.
+    The owner is the one that the message names: whoever may publish to the broker is trusted to name it.
     Every id is derived from owner, message id and position, so that a repeated message scores nothing twice.
     """
 
@@ -70,7 +70,7 @@ class SubmissionHandler(Handler):
         return events
 
     def on_dead_letter(self, message: Message, error: str) -> list[Message]:
-        """Tell whoever listens why the whole message was refused."""
+        """Publish why the whole message was refused."""
         return public_event(message, _refusal(message, error))
 
     async def _take(self, message: Message) -> LeadsRejected:

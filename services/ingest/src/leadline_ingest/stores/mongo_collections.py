@@ -26,7 +26,7 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
         ),
     ],
     "users": [IndexModel(["email_key"], name="email", unique=True)],
-    # Later than the count's end, since the server's clock may be ahead of those who count.
+    # Deleted later than the count's end, since the server's clock may be ahead of the services'.
     "attempts": [IndexModel(["until"], name="ended", expireAfterSeconds=3600)],
 }
 
