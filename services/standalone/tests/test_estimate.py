@@ -61,10 +61,10 @@ async def test_a_run_costs_what_was_said(score: Leadline, provider: ModelServer)
     assert 0 < cost <= dollars_after("at most", said)
 
 
-async def test_what_is_bought_is_free_and_what_today_has_spent_is_gone(
+async def test_what_is_paid_for_is_free_and_what_today_has_spent_is_gone(
     score: Leadline, provider: ModelServer, tmp_path: Path
 ) -> None:
-    """Answers kept in the data directory are not counted again, as they will not be bought again, and the
+    """Answers kept in the data directory are not counted again, as they will not be paid for again, and the
     day's budget is shown with what earlier runs left of it.
     """
     assert (await run(score, provider, LEADS, "--data-dir", "kept")).code == 0
@@ -80,7 +80,7 @@ async def test_what_is_bought_is_free_and_what_today_has_spent_is_gone(
     assert "; 20 leads are answered already and cost nothing. " in ran.out
 
     scored = await run(score, provider, LEADS, "--data-dir", "kept")
-    assert "nothing was spent; 20 leads answered from what was bought before." in scored.out
+    assert "nothing was spent; 20 leads answered from what was paid for before." in scored.out
     assert provider.count == 2
 
 
@@ -109,7 +109,7 @@ async def test_a_budget_that_will_not_do_is_told_before(
 async def test_rows_that_would_be_left_out_are_named(
     score: Leadline, provider: ModelServer, tmp_path: Path
 ) -> None:
-    """A row that cannot be taken is told with the code it would have when scoring."""
+    """A row that cannot be taken is reported with the exit code it would have when scoring."""
     leads = tmp_path / "leads.csv"
     leads.write_text("name,role,company\nAnn,CTO,One\nBob,CEO,Two,x,y\n", encoding="utf-8")
     ran = await run(score, provider, leads, "--estimate")

@@ -99,7 +99,7 @@ def test_the_named_model_scores(evaluate: Evaluate) -> None:
 
 
 def test_a_row_with_a_wrong_label_is_named(evaluate: Evaluate, tmp_path: Path) -> None:
-    """Rows without a usable label are told with their column and make code 3; the others are evaluated."""
+    """Rows without a usable label are reported with their column and make code 3; others are evaluated."""
     labelled = tmp_path / "labelled.csv"
     labelled.write_text("role,industry,Intent\nCEO,SaaS,High\nCTO,SaaS,Hot\nVP,SaaS,\n", encoding="utf-8")
     ran = evaluate(labelled)
@@ -127,7 +127,7 @@ def test_what_cannot_be_used_is_named(evaluate: Evaluate, arguments: list[str | 
 
 
 async def test_each_run_buys_its_own_answers(evaluate: Evaluate) -> None:
-    """Two runs of 40 rows cost eight requests; and an answer that changes is told as a flip, by its row."""
+    """Two runs of 40 rows cost eight requests; an answer that changes is reported as a flip, by its row."""
     async with ModelServer(answer=changing_its_mind(after=4)) as provider:
         ran = await with_model(evaluate, provider, LABELLED)
     assert (ran.code, provider.count) == (0, 8)
@@ -153,14 +153,14 @@ def changing_its_mind(after: int) -> Callable[[Body], Any]:
     return answer
 
 
-async def test_what_is_bought_before_does_not_hide_a_flip(evaluate: Evaluate, provider: ModelServer) -> None:
+async def test_what_is_paid_for_does_not_hide_a_flip(evaluate: Evaluate, provider: ModelServer) -> None:
     """Over kept data the first run is free and the second still asks anew."""
     await with_model(evaluate, provider, LABELLED, "--runs", "1", "--data-dir", "kept")
     assert provider.count == 4
     ran = await with_model(evaluate, provider, LABELLED, "--data-dir", "kept")
     assert provider.count == 8
     assert "4 requests" in ran.out
-    assert "40 leads answered from what was bought before" in ran.out
+    assert "40 leads answered from what was paid for before" in ran.out
 
 
 async def test_unscored_rows_count_as_wrong(evaluate: Evaluate, provider: ModelServer) -> None:

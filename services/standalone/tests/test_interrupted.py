@@ -134,7 +134,7 @@ def kill_and_restart(paid: Paid, name: str) -> str:
     return log.read_text(encoding="utf-8")
 
 
-def assert_bought_once(asked: Counter[str]) -> None:
+def assert_paid_once(asked: Counter[str]) -> None:
     """Hold that every lead was asked about, and none twice but those in flight when the command ended."""
     assert len(asked) == LEADS
     assert sum(asked.values()) <= LEADS + PER_REQUEST
@@ -184,7 +184,7 @@ async def test_no_later_command_pays_for_a_run_that_was_cut_short(paid: Paid, nu
     assert f"{LEADS} of {LEADS} rows scored" in finished.out
     with (paid.folder / "out.csv").open(encoding="utf-8-sig", newline="") as file:
         assert {row["name"] for row in csv.DictReader(file)} == {f"Old {row}" for row in range(LEADS)}
-    assert_bought_once(paid.asked("Old"))
+    assert_paid_once(paid.asked("Old"))
     assert "leadline resume" not in (await paid.run("score", paid.folder / "New.csv", *OFFER, *KEPT)).err
 
 
@@ -206,7 +206,7 @@ async def test_a_run_that_is_finished_may_be_cut_short_again(paid: Paid) -> None
 
 
 async def test_an_evaluation_that_was_cut_short_waits_too(paid: Paid) -> None:
-    """The run of an evaluation is left alone as that of a score."""
+    """The run of an evaluation is left as it is, as that of a score."""
     labelled = paid.file("Judged", LEADS, intent="High")
     cut = await paid.stopped("evaluate", labelled, *OFFER, *KEPT, number=signal.SIGINT)
     assert (cut.code, f"of {LEADS} scored" in cut.err) == (130, True)
@@ -215,7 +215,7 @@ async def test_an_evaluation_that_was_cut_short_waits_too(paid: Paid) -> None:
     assert (await paid.run("score", paid.file("New", 5), *OFFER, *KEPT)).code == 0
     assert paid.asked("Judged") == asked
     assert (await paid.run("resume", run_id_in(cut.err), *KEPT)).code == 0
-    assert_bought_once(paid.asked("Judged"))
+    assert_paid_once(paid.asked("Judged"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)

@@ -35,12 +35,12 @@ def test_a_run_without_requests_tells_of_no_tokens() -> None:
     """Where every answer was there already the line says that nothing was spent, and for how many leads."""
     spend = AiSpend(source="anthropic", assessor="claude-haiku-5-5", cached=2_000)
     assert spent_text(spend) == (
-        "claude-haiku-5-5: nothing was spent; 2,000 leads answered from what was bought before."
+        "claude-haiku-5-5: nothing was spent; 2,000 leads answered from what was paid for before."
     )
 
 
 def test_all_input_counts() -> None:
-    """Tokens read from and written to the provider's cache are input too, and failed requests are told."""
+    """Tokens read from and written to the provider's cache are input too, and failed requests are named."""
     spend = AiSpend(
         source="anthropic",
         assessor="m",

@@ -91,7 +91,7 @@ def test_told_to_stop_it_finishes_what_it_has(
 
 
 def test_the_command_explains_itself(leadline: Leadline) -> None:
-    """Whoever asks how to score a file is told, with what the exit codes mean."""
+    """The help of `leadline score` says how to score a file and what the exit codes mean."""
     assert "LEADS.csv" in (ran := leadline("score", "--help")).out
     assert "Exit code" in ran.out
 

@@ -102,7 +102,7 @@ def test_nothing_came_of_it(client: httpx.Client) -> None:
     "host", ["rebound.example.com:8000", "127.0.0.1.example.com", "192.168.1.7:8000", "[::2]"]
 )
 def test_a_name_that_was_pointed_here_reads_nothing(client: httpx.Client, host: str, path: str) -> None:
-    """A page whose own name leads to this machine (DNS rebinding) is told by the Host it asks for."""
+    """A page whose own name leads to this machine (DNS rebinding) is recognised by the Host it asks for."""
     detail = refused(client.get(path, headers={"Host": host}), 421)
     assert "http://127.0.0.1" in detail
     assert "LEADLINE_AUTH=required" in detail

@@ -89,7 +89,7 @@ def score(
 
     The AI half comes from the provider whose key is set (ANTHROPIC_API_KEY, GEMINI_API_KEY or
     OPENAI_API_KEY), else from the offline assessor (LEADLINE_AI=offline chooses it in any case). Answers
-    that are kept in the data directory are not bought again.
+    that are kept in the data directory are not paid for again.
 
     Cut short, by Ctrl-C or a crash, the run stays in the data directory as it is. No other command works on
     it or pays for it; `leadline resume` finishes it.
@@ -133,8 +133,8 @@ def evaluate(
 
     Shows accuracy, a confusion matrix with precision and recall, lift by score band, rows that got another
     intent in another run, who answered, and what it took. A row without an intent counts as wrong. The
-    assessor is chosen as for `leadline score`; from the second run on its answers are bought anew. As a gate
-    set LEADLINE_AI_ON_FAILURE=fail as well, or the offline assessor's answers count where a model fails.
+    assessor is chosen as for `leadline score`; from the second run on its answers are paid for anew. As a
+    gate set LEADLINE_AI_ON_FAILURE=fail as well, or the offline assessor's answers count where a model fails.
 
     Cut short, its run waits in the data directory as one of `leadline score` does; evaluate again for the
     figures.
@@ -166,7 +166,7 @@ def resume(
 ) -> None:
     """Finish a run of `leadline score` or `evaluate` that was cut short, and show it ranked, with reasons.
 
-    Only what is missing is scored: answers that were bought are not bought again. The assessor is chosen as
+    Only what is missing is scored: answers that were paid for are used again. The assessor is chosen as
     for `leadline score`.
 
     Exit code: 0 all leads scored, 1 something else failed, 2 no such run, or a file or setting is wrong,
@@ -206,8 +206,8 @@ def openapi() -> None:
 
 @contextmanager
 def _one_line_errors() -> Iterator[Console]:
-    """Yield the console for errors, and end the command with one line on it for whatever Leadline raises,
-    and where it is interrupted.
+    """Yield the console for errors; end the command with one line on it where Leadline raises an error or the
+    command is interrupted.
     """
     configure_logging("leadline", "ERROR")
     errors = Console(stderr=True)

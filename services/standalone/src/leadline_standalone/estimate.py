@@ -1,4 +1,4 @@
-"""`leadline score --estimate`: what a run would cost, with nothing started and nothing left behind."""
+"""`leadline score --estimate`: what a run would cost; starts no run and stores nothing."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ async def estimate_file(
 ) -> tuple[UploadReport, Forecast | None]:
     """Read a file as a run would; no forecast where the offline assessor would answer.
 
-    What the data directory holds of stored answers and of today's spending counts; it is only read.
+    Stored answers and today's spending in the data directory count; it is only read.
     Raises BadFile, SettingsError, Unavailable.
     """
     kept = Offer(id=new_id(), **offer.model_dump())
@@ -65,7 +65,7 @@ async def estimate_file(
 
 
 async def _chunks(store: IngestStore, upload_id: str, offer: Offer) -> AsyncIterator[list[Lead]]:
-    """Yield the leads of an upload as a run's chunks hold them, rows left out in between aside."""
+    """Yield the leads of an upload in a run's chunks, which differ only around rows that were left out."""
     upload = await store.upload(LOCAL_OWNER, upload_id)
     if upload is None:
         return

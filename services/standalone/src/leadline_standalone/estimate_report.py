@@ -10,7 +10,7 @@ _RUN, _DAY = "LEADLINE_AI_RUN_BUDGET_USD", "LEADLINE_AI_DAY_BUDGET_USD"
 
 
 def forecast_lines(leads: int, forecast: Forecast | None) -> list[str]:
-    """Say what scoring so many leads would cost; a forecast is missing where the offline assessor answers."""
+    """Say what scoring so many leads would cost; there is no forecast where the offline assessor answers."""
     if forecast is None:
         *keys, last = KEYS.values()
         return [

@@ -27,12 +27,12 @@ from leadline_standalone.session import Session, session
 
 _BATCH = 1_000
 _END_SECONDS = 60.0
-"""For the end of a run to be noted where the next one looks for it."""
+"""Seconds for ingest to note the end of a run, which the next one needs to have stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is to be evaluated, how often, and where the data goes (None: nowhere)."""
+    """What is to be evaluated, how often, and where the data is kept (None: nowhere)."""
 
     labelled: Path
     offer: OfferSpec
@@ -51,7 +51,7 @@ class Answered(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedRun:
-    """One run: its rows in the order of the file, how often each way of answering came up, what was spent."""
+    """One run: its rows in the order of the file, how many were answered in which way, what was spent."""
 
     judged: list[Judged]
     answered: Counter[Answered]
@@ -67,7 +67,7 @@ class Evaluation:
 
     @property
     def accuracy(self) -> Share:
-        """That of the first run."""
+        """The accuracy of the first run."""
         return accuracy(self.runs[0].judged) if self.runs else Share(0, 0)
 
     @property
@@ -79,7 +79,7 @@ class Evaluation:
 
     @property
     def spent(self) -> list[AiSpend]:
-        """What all runs have taken together, by model."""
+        """What all runs have cost together, by model."""
         total: dict[tuple[str, str], AiSpend] = {}
         for spend in (spend for run in self.runs for spend in run.spent):
             name = (spend.source, spend.assessor)

@@ -25,7 +25,7 @@ _FLIPS_SHOWN = 10
 
 
 def show_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print how good the first run was, how the runs differ, who answered, and what all of them took."""
+    """Print how good the first run was, how the runs differ, who answered, and what all of them cost."""
     if evaluation.runs:
         first = evaluation.runs[0].judged
         console.print(Text(_accuracy(first, evaluation.accuracy)), soft_wrap=True)

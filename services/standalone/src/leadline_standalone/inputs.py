@@ -53,7 +53,7 @@ def output_format(path: Path) -> ExportFormat:
 
 
 async def upload(store: IngestStore, path: Path, offer_id: str, progress: Progress) -> UploadReport:
-    """Take a CSV of prospects into the store, for that offer alone. Raises BadFile, Unavailable."""
+    """Store a CSV of prospects, for that offer alone. Raises BadFile, Unavailable."""
     receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory())
     try:
         with path.open("rb") as file:

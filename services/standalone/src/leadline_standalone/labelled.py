@@ -17,7 +17,7 @@ _NO_COLUMN = f"The header has no column {_LABEL}; add one with High, Medium or L
 
 
 class LabelledRow(NamedTuple):
-    """One row (the header is row 1): its lead, under an id of its own, and what a person says of it."""
+    """One row (the header is row 1): its lead, under an id of its own, and a person's label for it."""
 
     row: int
     lead: Lead

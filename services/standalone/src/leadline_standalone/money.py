@@ -17,8 +17,9 @@ def dollars(nano_usd: int, *, up: bool = False) -> str:
 
 
 def spent_text(spend: AiSpend) -> str:
-    """Say what the AI answers of a run, or of several, have taken with one model."""
-    cached = f"; {counted(spend.cached, 'lead')} answered from what was bought before" if spend.cached else ""
+    """Say what the AI answers of a run, or of several, have cost with one model."""
+    leads = counted(spend.cached, "lead")
+    cached = f"; {leads} answered from what was paid for before" if spend.cached else ""
     if not spend.calls:
         return f"{spend.assessor}: nothing was spent{cached}."
     read = spend.input_tokens + spend.cache_read_tokens + spend.cache_write_tokens
@@ -30,5 +31,5 @@ def spent_text(spend: AiSpend) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """Return a number with its thing, in the plural unless it is one."""
+    """Return a number with its noun, in the plural unless it is one."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

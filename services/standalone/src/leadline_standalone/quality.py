@@ -15,7 +15,7 @@ _Z = 1.959963984540054
 
 
 class Judged(NamedTuple):
-    """A row of the file (the header is row 1), its label, and what it got; None where it was not scored."""
+    """A row of the file (the header is row 1), its label, and its intent, None where it was not scored."""
 
     row: int
     label: Intent
@@ -24,18 +24,18 @@ class Judged(NamedTuple):
 
 
 class Share(NamedTuple):
-    """So many of so many."""
+    """A share: a number of hits out of a number of rows."""
 
     hits: int
     of: int
 
     @property
     def value(self) -> float | None:
-        """From 0 to 1; None of nothing."""
+        """The share from 0 to 1; None where there are no rows."""
         return self.hits / self.of if self.of else None
 
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % score interval, which also holds where the share is near 0 or 1; (0, 1) of nothing.
+        """Return the 95 % score interval, which also holds near 0 and 1; (0, 1) where there are no rows.
 
         E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, Journal of the
         American Statistical Association 22 (1927), 209-212.
@@ -53,7 +53,7 @@ class Share(NamedTuple):
 class Band(NamedTuple):
     """The scored rows between two scores (both included): the share of those labelled High, and its lift.
 
-    `lift` is that share over the share in all scored rows; None where either is of nothing.
+    `lift` is that share over the share in all scored rows; None where either has no rows.
     """
 
     low: int

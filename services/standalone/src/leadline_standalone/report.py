@@ -40,7 +40,7 @@ def show(outcome: Outcome, console: Console, output: Path | None) -> None:
 def show_notes(
     warnings: Sequence[str], rejected: Sequence[RejectedRow], rejected_count: int, console: Console
 ) -> None:
-    """Print what is to be known of a file that was read, and which rows were not taken."""
+    """Print the warnings about a file that was read, and which rows were not taken."""
     for warning in warnings:
         console.print(Text(f"Note: {warning}", style="yellow"))
     for row in rejected[:_ROWS_SHOWN]:
@@ -51,7 +51,7 @@ def show_notes(
 
 
 def _judges(records: list[Record]) -> list[str]:
-    """Say who judged the leads shown, and why where it is another than the chosen one."""
+    """Say which assessor judged the leads shown, and why where it is another than the chosen one."""
     answers = [record.ai for record in records if record.ai is not None and record.ai.error is None]
     chosen = sorted({_name_of(answer) for answer in answers if answer.fallback is None})
     reasons = sorted({answer.fallback for answer in answers if answer.fallback is not None})
@@ -83,10 +83,10 @@ def _table(records: list[Record]) -> Table:
 
 
 def _skipped(outcome: Outcome) -> list[str]:
-    """Say how many leads a budget kept out, and what to do."""
+    """Say for how many leads a budget had no room, and what to do."""
     return [
         f"{counted(leads, 'lead')} scored by rules alone: {reason}. "
-        "What is kept in a --data-dir is not bought again."
+        "What is kept in a --data-dir is not paid for again."
         for reason, leads in outcome.shortfall.skipped.most_common()
     ]
 

@@ -41,9 +41,9 @@ from leadline_standalone.unfinished import UnfinishedRun, chosen
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What callers in this process use of the running services.
+    """The parts of the running services that callers in this process use.
 
-    `resumed` is the run that was asked for, `left_alone` are the other unfinished ones, oldest first.
+    `resumed` is the run to finish, `left_alone` are the other unfinished ones, oldest first.
     """
 
     ingest_store: IngestStore
@@ -66,9 +66,9 @@ async def embedded(
 ) -> AsyncIterator[Runtime]:
     """Run the services over the data directory, which is made where it is missing.
 
-    What an earlier process accepted and left undone is finished; but the runs of a command that has ended are
-    left alone, save the one to `resume`. On leaving, work under way is drained. Raises SettingsError where
-    the directory cannot be used or another process uses it, NotFound where there is no such run to resume.
+    Work that an earlier process accepted and did not finish is finished; but foreground runs stay as they
+    are, except the one to `resume`. On leaving, work under way is drained. Raises SettingsError where the
+    directory cannot be used or another process uses it, NotFound where there is no such run to resume.
     """
     with locked(data_dir):
         async with AsyncExitStack() as stack:
@@ -121,11 +121,11 @@ async def embedded(
 
 
 async def _unfinished_runs(ingest: SqliteIngestStore, results: ResultStore) -> list[UnfinishedRun]:
-    """Return the runs whose command has ended before them, oldest first."""
+    """Return the foreground runs whose command ended before they were finished, oldest first."""
     unfinished = []
     for run, prospects in await ingest.unfinished_foreground_runs():
         known = await results.run(run.id)
-        # The end is known to results first: a command that saw it may be gone before ingest was told.
+        # Results knows the end first: a command that saw it may have ended before ingest got the event.
         if known is None or known.finished_at is None:
             scored = (await results.count_run(run.id)).scored
             unfinished.append(UnfinishedRun(run.id, run.upload_id or "", run.offer.name, scored, prospects))
@@ -134,9 +134,9 @@ async def _unfinished_runs(ingest: SqliteIngestStore, results: ResultStore) -> l
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What is needed to tell what a run would do: a place for prospects, and the answer cache.
+    """What the estimate of a run needs: a store for its prospects, and the answer cache.
 
-    `cache` is None where the offline assessor would answer; it is never to be asked for more.
+    `cache` is None where the offline assessor would answer; it must only be read.
     """
 
     ingest_store: IngestStore

@@ -24,7 +24,7 @@ _LEFT_OUT = "rows of the file that could not be taken are named by `leadline sco
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be scored, how, and where the results and the data go (None: nowhere)."""
+    """What is to be scored, how, and where results are written and data is kept (None: nowhere)."""
 
     leads: Path
     offer: OfferSpec
@@ -35,9 +35,9 @@ class Order:
 
 @dataclass(slots=True)
 class Shortfall:
-    """The leads of a run without a full score: the first failed ones, and how many a budget kept out.
+    """The leads of a run without a full score: the first failed ones, and those a budget had no room for.
 
-    `skipped` counts by the budget's own words.
+    `skipped` counts the latter by the budget's error text.
     """
 
     failures: list[Record] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Shortfall:
     skipped: Counter[str] = field(default_factory=Counter)
 
     def count(self, record: Record) -> None:
-        """Take in one more."""
+        """Count one more lead."""
         if record.ai is not None and record.ai.status == "skipped_budget":
             self.skipped[record.error or ""] += 1
             return
@@ -56,7 +56,7 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a file: its upload, the best results, what was spent, and who has no full score."""
+    """The outcome for a file: its upload, the best results, the spend, and leads without a full score."""
 
     upload: UploadReport
     best: list[Record] = field(default_factory=list)

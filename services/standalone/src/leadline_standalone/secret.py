@@ -32,7 +32,7 @@ def kept_secret(data_dir: Path) -> SecretStr:
 
 
 def _write(path: Path, secret: str) -> None:
-    """Write the file so that it is there whole or not at all, whenever the process is killed."""
+    """Write the file atomically: it is complete or absent, whenever the process is killed."""
     unfinished = path.with_suffix(".new")
     unfinished.unlink(missing_ok=True)
     with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

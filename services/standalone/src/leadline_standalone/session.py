@@ -1,4 +1,4 @@
-"""One command's use of the services: started for it, told who judges, followed to the end of a run."""
+"""A command's session: the services are started for it, and its run is followed to the end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
 from leadline_standalone.unfinished import advice, notices, scored_text
 
 _DRAIN_SECONDS = 5.0
-"""For paid answers that are under way when the command is stopped: they arrive and are kept."""
+"""Seconds for paid answers that are under way when the command is stopped: they arrive and are kept."""
 _POLL_SECONDS = 0.05
 
 
@@ -47,12 +47,12 @@ class Session:
         return await self.runtime.runs.start(LOCAL_OWNER, request, foreground=True)
 
     async def follow(self, run_id: str, total: int, progress: Progress) -> Run:
-        """Show the progress of a run until it is finished, and return it. Raises TaskDied, Unavailable."""
+        """Show the progress of a run until it is finished, then return it. Raises TaskDied, Unavailable."""
         self.run_id, self.total = run_id, total
         task = progress.add_task("Scoring", total=total)
         while True:
             if not self.runtime.health.alive():
-                raise self.runtime.health.death or Unavailable("a part of Leadline stands still")
+                raise self.runtime.health.death or Unavailable("a part of Leadline has stopped working")
             run = await self.runtime.result_store.run(run_id)
             if run is not None:
                 progress.update(task, completed=run.scored + run.failed)
@@ -67,8 +67,8 @@ async def session(
 ) -> AsyncIterator[Session]:
     """Run the services over the data directory, over a temporary one where none is named.
 
-    Lines on the progress's console say where another assessor will answer than one may expect and what to
-    set, which unfinished runs are left alone, and, when the command is cancelled, what becomes of its run.
+    Lines on the progress's console say why another assessor than expected will answer and what to set, which
+    unfinished runs are left alone, and, when the command is cancelled, what becomes of its run.
     Raises SettingsError; NotFound where there is no such run to resume.
     """
     assessor = load_settings(AssessorSettings)

@@ -1,4 +1,4 @@
-"""What `leadline serve` is told by LEADLINE_* variables, apart from its assessor."""
+"""The settings of `leadline serve` from LEADLINE_* variables, without its assessor's."""
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -8,7 +8,7 @@ from leadline_ingest.settings import TokenHours, TrustedProxies
 
 
 class ServeSettings(BaseSettings):
-    """Whom to let in. Without secrets of its own the data directory has one."""
+    """Who may use the API. Where no secrets are set, one is kept in the data directory."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
 

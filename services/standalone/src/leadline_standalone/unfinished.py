@@ -1,4 +1,4 @@
-"""Runs whose command ended before they did: kept as they are until somebody asks for one."""
+"""Unfinished foreground runs: kept as they are until `leadline resume` finishes one."""
 
 import shlex
 from collections.abc import Sequence
