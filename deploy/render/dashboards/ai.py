@@ -25,7 +25,7 @@ def _now() -> list[Panel]:
         ),
         stat(
             "From memory",
-            "Share of the leads that are answered from what was bought before, for nothing.",
+            "Share of the leads that are answered from the answer cache, at no cost.",
             "percentunit",
             Query(share("leadline_ai_cached_leads_total", _LEADS), "from memory"),
         ),

@@ -145,7 +145,7 @@ def _runs() -> list[Panel]:
         ),
         lines(
             "Leads refused",
-            "Leads refused as they came in, by the door they came to.",
+            "Leads refused as they came in, by the entrypoint they came to.",
             _LEADS_A_SECOND,
             Query(rate("leadline_leads_rejected_total", "door"), "{{door}}"),
         ),
