@@ -133,7 +133,7 @@ class Client:
         return workflows
 
     def watched(self, workflow_id: str) -> list[WorkflowJson]:
-        """Return what a workflow's events told, after their end."""
+        """Return the data of a workflow's events, once they have ended."""
         with self.http.stream("GET", f"/leads/{workflow_id}/events") as answer:
             answer.raise_for_status()
             assert answer.headers["Content-Type"].startswith("text/event-stream")

@@ -57,7 +57,7 @@ def client(request: pytest.FixtureRequest, provider: ModelServer, tmp_path: Path
 def test_a_run_shows_its_spend_and_the_same_file_costs_nothing_again(
     client: Client, provider: ModelServer
 ) -> None:
-    """Tokens and money stand in the run; the same leads and offer again are answered from what was bought."""
+    """Tokens and money stand in the run; the same leads and offer again are answered from the cache."""
     offer, leads = client.create_offer(), make_csv(numbered("Spend", 25))
     first = client.score(upload_id=client.upload(leads, offer)["upload_id"])
     (spend,) = client.finished_run(first["run_id"])["ai"]

@@ -1,4 +1,4 @@
-"""An inbound message from either door to its route, in one process and as four services."""
+"""An inbound message from either entrypoint to its route, in one process and as four services."""
 
 import asyncio
 import json
@@ -77,7 +77,7 @@ def test_the_same_external_id_is_the_same_workflow(leadline: Leadline) -> None:
 
 
 def test_a_workflow_is_known_at_once(leadline: Leadline) -> None:
-    """Whoever reads right after sending is not told that there is no such thing."""
+    """Whoever reads right after sending does not get a 404."""
     for number in range(20):
         location = leadline.client.post_message(f"Do you mow lawns? Garden {number}").headers["Location"]
         assert leadline.client.http.get(location).status_code == 200
@@ -138,7 +138,7 @@ def test_no_message_text_is_logged(leadline: Leadline) -> None:
 
 @pytest.mark.servers
 async def test_messages_come_by_queue_too(services: Leadline) -> None:
-    """What another system publishes takes the same way; its sender is told the workflow's id, or why none."""
+    """What another system publishes takes the same way; its sender gets the workflow's id, or why none."""
     assert services.broker_url is not None
     body = {"contact_channel": "whatsapp", "message": SUPPORT, "external_message_id": "queued-1"}
     first, second, refused = await ask_all(services.broker_url, body, body, {"message": SUPPORT})

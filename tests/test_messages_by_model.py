@@ -135,7 +135,7 @@ def test_an_answer_says_who_gave_it(ann: Client) -> None:
 
 
 def test_where_the_model_fails_the_offline_assessor_stands_in(provider: ModelServer, tmp_path: Path) -> None:
-    """A fallback completes the step, and is told with the reason; the other steps are the model's."""
+    """A fallback completes the step and is shown with its reason; the other steps are the model's."""
     provider.behave(choose=lambda body: SERVER_ERROR if step_asked(body) == "extract" else OK)
     with embedded(tmp_path, asking(provider, ATTEMPTS="1")) as leadline:
         workflow = leadline.client.ended_workflow(leadline.client.submit("Can you sweep two chimneys?"))

@@ -78,7 +78,7 @@ def test_old_clients_reach_the_same_under_api(leadline: Leadline) -> None:
 
 
 def test_every_route_of_the_table_is_answered(leadline: Leadline) -> None:
-    """No request of the table of routes ends at a door that does not know it."""
+    """Every request of the table of routes reaches a service that has its route."""
     for route in ROUTES:
         path = route.path.replace("*", "unknown")
         answer = leadline.client.http.request(route.method, path)
@@ -130,7 +130,7 @@ def test_scoring_by_another_model_makes_the_newest_result(leadline: Leadline) ->
 
 
 def test_a_caller_who_does_not_wait_follows_the_run(leadline: Leadline) -> None:
-    """`respond-async` answers at once with the run's place, where the run can be awaited."""
+    """`respond-async` answers at once with the run's address, where its end can be waited for."""
     client = leadline.client
     upload_id = client.upload_new(make_csv(numbered("Async", 300)))
     accepted = client.post_score(prefer="respond-async", upload_id=upload_id)

@@ -46,7 +46,7 @@ async def test_the_published_example_twice_scores_once(services: Leadline, broke
 
 
 async def test_a_sender_who_asks_gets_an_answer(services: Leadline, broker_url: str) -> None:
-    """`reply_to` is told what was taken, what not and why, and the run to follow."""
+    """`reply_to` gets what was taken, what not and why, and the run to follow."""
     body = {"offer": OFFER, "leads": [GOOD, {"name": 7}, {}]}
     reply = await ask(broker_url, body)
     assert reply["accepted"] == 1
@@ -69,7 +69,7 @@ async def test_leads_may_name_a_known_offer(services: Leadline, broker_url: str)
 
 
 async def test_what_cannot_be_read_is_kept_with_the_reason(services: Leadline, broker_url: str) -> None:
-    """A body that is no JSON goes to the dead-letter queue, and whoever listens is told why."""
+    """A body that is no JSON goes to the dead-letter queue, and a public event says why."""
     async with listening(broker_url, LeadsRejected.TYPE) as (channel, events):
         await publish(channel, b"no JSON at all", message_id="unreadable")
         told = await body_of_next(events)

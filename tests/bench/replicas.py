@@ -68,7 +68,7 @@ async def measure_replicas(
 
 @contextmanager
 def only_in_turn(services: Mapping[str, ServiceProcess]) -> Iterator[Callable[..., None]]:
-    """Yield what stops every service but those it is told; let all go on afterwards."""
+    """Yield a function that pauses every service but the named ones; let all go on afterwards."""
 
     def only(*names: str) -> None:
         for name, service in services.items():

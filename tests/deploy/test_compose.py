@@ -54,7 +54,7 @@ def test_a_service_knows_what_it_is_told(name: str, monkeypatch: pytest.MonkeyPa
 
 
 def test_everybody_means_the_same_ports() -> None:
-    """The gateway and Prometheus ask each service where it listens unless it is told otherwise."""
+    """The gateway and Prometheus ask each service at its default port."""
     ports = {name: settings.model_fields["port"].default for name, settings in SETTINGS.items()}
     assert not any("LEADLINE_PORT" in CONTAINERS[name]["environment"] for name in SETTINGS)
     upstreams = re.findall(r"server (\w+):(\d+) resolve;", (DEPLOY / "gateway" / "nginx.conf").read_text())
@@ -128,7 +128,7 @@ def test_a_service_is_asked_as_its_image_asks() -> None:
 
 
 def test_who_needs_a_server_waits_until_it_is_healthy() -> None:
-    """Nothing starts before what it is told the address of takes requests."""
+    """Nothing starts before the servers whose addresses it gets take requests."""
     needs = {"gateway": {"ingest", "results"}, "grafana": {"prometheus"}}
     for name in SETTINGS:
         told = CONTAINERS[name]["environment"]

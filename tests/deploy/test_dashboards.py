@@ -128,7 +128,7 @@ def test_legends_name_labels_that_the_query_keeps(path: Path) -> None:
 
 @each_dashboard
 def test_rates_follow_the_chosen_range(path: Path) -> None:
-    """A rate over a range of its own is smeared once somebody zooms in; restarts are told by the hour."""
+    """A rate over a range of its own is smeared once somebody zooms in; restarts are counted by the hour."""
     for target in targets(path):
         ranges = set(re.findall(r"\[(.+?)\]", target["expr"]))
         assert ranges <= ({"1h"} if "changes(" in target["expr"] else {"$__rate_interval"}), target

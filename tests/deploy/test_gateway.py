@@ -208,7 +208,7 @@ def test_no_service_no_answer(connection: http.client.HTTPConnection) -> None:
 
 
 def test_a_service_that_is_down_is_a_problem_of_a_moment(alone: RunningServer) -> None:
-    """Who calls while a service is being started anew is told so, and when to come back."""
+    """A call while a service is being started anew is answered 503, with when to come back."""
     refused = httpx.get(f"{alone.url}/leads", trust_env=False)
     assert refused.status_code == refused.json()["status"] == 503
     assert refused.headers["Content-Type"] == "application/problem+json"

@@ -218,7 +218,7 @@ def test_account_hint(text: str, hint: str | None) -> None:
 
 
 def language(text: str) -> str | None:
-    """Return the language that a message is told to be in."""
+    """Return the language that is detected in a message."""
     return extract(text, "unknown", "other", None, RECEIVED).language
 
 
@@ -241,7 +241,7 @@ def language(text: str) -> str | None:
     ],
 )
 def test_language(text: str, expected: str | None) -> None:
-    """Short texts are told apart, and a language that is none of the five is nobody's."""
+    """The language of short texts is detected, and one that is none of the five is None."""
     assert language(text) == expected
 
 

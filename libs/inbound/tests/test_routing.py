@@ -94,7 +94,7 @@ def test_customers_who_sound_like_spam_are_answered(text: str) -> None:
 
 
 def test_little_confidence_is_asked_back() -> None:
-    """What is hardly told goes to nobody's queue, and spam that is hardly told is not ignored."""
+    """A message of uncertain category needs a question back, and uncertain spam is not ignored."""
     assert route("How much is it?", "sales_new", 0.3).queue == "needs_clarification"
     assert route("How much is it?", "spam", 0.3).queue == "needs_clarification"
     assert route("How much is it?", "spam", 0.9).queue == "ignore"

@@ -1,4 +1,4 @@
-"""The local model server does to each request what it was told to."""
+"""The local model server treats each request as its script says."""
 
 import asyncio
 import json
@@ -63,7 +63,7 @@ async def test_a_script_is_used_up_one_behaviour_a_request(server: ModelServer, 
 
 
 async def test_the_behaviour_can_depend_on_the_request(server: ModelServer, asker: Anthropic) -> None:
-    """A poisonous lead spoils the requests it is in and no others, until a new default is told."""
+    """A poisonous lead spoils the requests it is in and no others, until a new default is set."""
 
     def poisoned(body: dict[str, Any]) -> Behaviour:
         return behaviour.TRUNCATED if "5" in dict(leads_in(body)) else behaviour.OK
