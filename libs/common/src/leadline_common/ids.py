@@ -16,7 +16,7 @@ def derived_id(*parts: str) -> str:
 
 
 def is_id(text: str) -> bool:
-    """Tell whether the text is a UUID in its canonical form."""
+    """Return whether the text is a UUID in its canonical form."""
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:

@@ -1,4 +1,4 @@
-"""Bounding how much is worked on at once, where pieces of work differ in size."""
+"""A bound on how much is worked on at once, where pieces of work differ in size."""
 
 import asyncio
 from collections import deque
@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 
 class WeightedSemaphore:
-    """Lets work go on while what it weighs together is at most `limit`; first come, first served.
+    """Lets work go on while its weights add up to at most `limit`; first come, first served.
 
     Work that weighs more than the limit waits until it is alone.
     """

@@ -1,1 +1,1 @@
-"""HTTP for the services that answer people: needs the `http` extra."""
+"""HTTP for the services with a REST API: needs the `http` extra."""

@@ -1,7 +1,7 @@
 """Access tokens, and whose request it is.
 
-Tokens are stateless: one stays good until it expires, whatever becomes of its account meanwhile, and no store
-is asked. Who must end them all at once replaces the secret.
+Tokens are stateless: one stays valid until it expires, even if its account is gone, and no store is read. To
+end all of them at once, replace the secret.
 """
 
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Tokens:
         self._secrets = tuple(secrets)
 
     def sign(self, user_id: str, now: datetime, lifetime: timedelta) -> str:
-        """Return a token for the user that is good from now on for that time."""
+        """Return a token for the user that is valid from now on for that time."""
         claims = {"sub": user_id, "iat": now, "exp": now + lifetime, "iss": _ISSUER}
         return jwt.encode(claims, self._secrets[0].get_secret_value(), algorithm=_ALGORITHM)
 
@@ -64,7 +64,7 @@ class Tokens:
 
 
 class Authentication:
-    """Tells whose request it is by its Authorization headers.
+    """Finds the user of a request by its Authorization headers.
 
     `open_to_all` takes a request without any as the owner `local`; for an address that others cannot reach.
     """
@@ -86,6 +86,6 @@ class Authentication:
 
 
 def not_authenticated(reason: str) -> Problem:
-    """Return the refusal of a request for this reason, saying how to be let in."""
+    """Return the refusal of a request for this reason, saying how to authenticate."""
     advice = "POST /auth/login answers a token; send it as `Authorization: Bearer TOKEN`."
     return Problem(401, "Not authenticated", f"{reason} {advice}")

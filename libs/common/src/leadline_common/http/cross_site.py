@@ -19,16 +19,16 @@ from leadline_common.process.listening import is_loopback
 from leadline_contracts.errors import Problem
 
 _PROBES = frozenset({"/health", "/health/live", "/health/ready"})
-"""Load balancers ask for these under any name, in HTTP/1.0 under none. They tell a state and no data."""
+"""Load balancers request these under any host name, in HTTP/1.0 under none. They show a state and no data."""
 _PAGE = "/schema"
-"""What a link on another site may open: the page holds no data, and nothing is done by opening it."""
+"""What a link on another site may open: the page holds no data, and opening it changes nothing."""
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)((?::\d+)?)")
 _SHOWN = 100
 """Characters of a header that an answer quotes."""
 
 
 def guarded(app: ASGIApp, *, open_to_all: bool) -> ASGIApp:
-    """Answer what `refusal` refuses before a route or the body is looked at; hand on the rest."""
+    """Answer requests that `refusal` refuses before a route or the body is read; pass on all others."""
 
     async def guarding(scope: Scope, receive: Receive, send: Send) -> None:
         problem = refusal(scope, open_to_all=open_to_all) if scope["type"] == ScopeType.HTTP else None

@@ -1,4 +1,4 @@
-"""What is told of every request: its trace, its time, and a line in the log."""
+"""The middleware of every request: its trace, its duration as a metric, and a log line."""
 
 import time
 
@@ -11,7 +11,7 @@ from leadline_common.telemetry.tracing import TRACEPARENT, continued, within
 
 _METHODS = frozenset(method.value for method in HttpMethod)
 _PROBES = ("/health", "/metrics")
-"""They come every few seconds and are not worth a line."""
+"""Paths that are requested every few seconds and are not logged."""
 
 log = structlog.get_logger()
 
@@ -41,7 +41,7 @@ def observed(app: ASGIApp, metrics: Metrics) -> ASGIApp:
 
 
 def _traceparent(scope: HTTPScope) -> str | None:
-    """Return the header where there is exactly one; of several none is to be believed."""
+    """Return the header where there is exactly one; of several none can be trusted."""
     found = [value for name, value in scope["headers"] if name == TRACEPARENT.encode()]
     return found[0].decode("latin-1") if len(found) == 1 else None
 

@@ -13,13 +13,13 @@ Document = dict[str, Any]
 
 
 def whole_document() -> Document:
-    """Return the document of the whole API, which no service can make by itself; `make openapi` wrote it."""
+    """Return the document of the whole API, which no service can make alone; `make manifests` writes it."""
     document: Document = json.loads((files("leadline_common") / "http" / "openapi.json").read_bytes())
     return document
 
 
 def pages(document: Document | None) -> list[OpenAPIRenderPlugin]:
-    """Return what shows a document, that of the application's own routes where none is given."""
+    """Return the pages that show a document, by default that of the application's own routes."""
     return [_Page(document), _Json(document)]
 
 

@@ -142,7 +142,7 @@ def _wrong_fields(error: ValidationException) -> Problem:
 
 
 def _misnamed_fields(wrong: Sequence[Mapping[str, Any]]) -> Problem:
-    """Tell of wrong fields that have the name of a dependency of ours, which Litestar takes for our fault."""
+    """Report wrong fields with the name of a dependency of ours, which Litestar takes for a server error."""
     errors = [
         FieldError(".".join(map(str, item.get("loc", ()))) or "body", _said(str(item.get("msg", ""))))
         for item in wrong

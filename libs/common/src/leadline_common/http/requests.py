@@ -1,4 +1,4 @@
-"""Reading JSON bodies so that one that cannot be read is refused with the reason."""
+"""Requests whose JSON body is checked: one that cannot be read is refused with the reason."""
 
 import re
 from typing import Any

@@ -1,4 +1,4 @@
-"""Serving an application beside other work in one event loop."""
+"""The HTTP server of an application, beside other work in one event loop."""
 
 import asyncio
 import contextlib

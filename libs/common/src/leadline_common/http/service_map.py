@@ -1,4 +1,4 @@
-"""The one table of which service answers which request; gateways and manifests are made to agree with it."""
+"""The service map: the one table of which service answers which request, for gateways and manifests too."""
 
 from typing import NamedTuple
 

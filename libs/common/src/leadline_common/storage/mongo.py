@@ -1,4 +1,4 @@
-"""MongoDB for the store adapters: their common base, and driver errors told as Leadline's own."""
+"""MongoDB for the store adapters: their common base, and the translation of driver errors."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ class _Timing(CommandListener):
 
 
 class MongoStore:
-    """The base of every store over MongoDB: how it is opened, asked whether it answers, and closed."""
+    """The base of every store over MongoDB: it opens, pings and closes the database's connections."""
 
     application: ClassVar[str]
     """The name under which the server knows the store's connections."""

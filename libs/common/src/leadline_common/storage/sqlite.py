@@ -165,7 +165,7 @@ class Database:
 
 
 class SqliteStore:
-    """The base of every store over one SQLite file: how it is asked whether it answers, and closed."""
+    """The base of every store over one SQLite file: it pings and closes the file."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
