@@ -140,7 +140,9 @@ def offer() -> Offer:
 
 def leads(count: int, **fields: str) -> list[Lead]:
     """So many leads, with these fields besides their names."""
-    return [Lead(id=new_id(), name=f"Ava {number}", **fields) for number in range(count)]
+    return [
+        Lead.model_validate({"id": new_id(), "name": f"Ava {number}", **fields}) for number in range(count)
+    ]
 
 
 async def uploaded(

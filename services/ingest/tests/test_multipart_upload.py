@@ -33,7 +33,7 @@ async def read(body: bytes, size: int = 64) -> tuple[UploadForm, bytes]:
 async def test_how_the_body_is_cut_changes_nothing(size: int) -> None:
     """The network may cut a form anywhere, also within its boundary and headers."""
     form, taken = await read(form_of(("offer_id", b" abc "), ("file", FILE), ("note", b"x")), size)
-    assert (taken, form.offer_id) == (FILE, "abc")
+    assert (taken, form.fields.get("offer_id")) == (FILE, "abc")
 
 
 async def test_a_file_may_hold_what_looks_like_a_boundary() -> None:
@@ -51,13 +51,13 @@ async def test_a_file_may_hold_what_looks_like_a_boundary() -> None:
 async def test_the_offer_may_come_before_or_after_the_file(parts: list[tuple[str, bytes]]) -> None:
     """Clients order the parts of a form as they like."""
     form, taken = await read(form_of(*parts))
-    assert (taken, form.offer_id) == (FILE, "abc")
+    assert (taken, form.fields.get("offer_id")) == (FILE, "abc")
 
 
 @pytest.mark.parametrize("value", [b"", b"  "])
 async def test_an_empty_offer_field_is_no_offer(value: bytes) -> None:
     """A browser sends a field that was left empty."""
-    assert (await read(form_of(("offer_id", value), ("file", FILE))))[0].offer_id is None
+    assert (await read(form_of(("offer_id", value), ("file", FILE))))[0].fields["offer_id"] == ""
 
 
 @pytest.mark.parametrize("end", [1, 30, 90, 600, -1, -3, -5, -10])
@@ -75,7 +75,7 @@ async def test_a_body_that_ends_early_is_refused(end: int) -> None:
         (form_of(("other", FILE)), 422, "No file"),
         (form_of(("offer_id", b"abc")), 422, "No file"),
         (form_of(), 422, "No file"),
-        (form_of(("offer_id", b"x" * 1_001), ("file", FILE)), 422, "Field too long"),
+        (form_of(("offer_id", b"x" * 16_385), ("file", FILE)), 422, "Field too long"),
         (form_of(*[("note", b"x")] * 20, ("file", FILE)), 400, "Broken upload"),
         (b"name,role\nAda,CTO\n", 400, "Broken upload"),
         (b"--cut\r\nContent-Type: text/csv\r\n\r\nname\r\n--cut--\r\n", 400, "Broken upload"),

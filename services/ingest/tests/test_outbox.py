@@ -173,7 +173,8 @@ async def test_chunks_are_full_and_carry_all_it_takes_to_score_them(
     await outbox.publish(run.id)
     messages = await put_out(broker)
     chunks = chunks_in(messages)
-    assert [lead for chunk in chunks for lead in chunk.leads] == some
+    sent = [lead.model_copy(update={"row": row}) for row, lead in enumerate(some, start=2)]
+    assert [lead for chunk in chunks for lead in chunk.leads] == sent
     assert [len(chunk.leads) for chunk in chunks] == [CHUNK_SIZE, CHUNK_SIZE, 10]
     assert all((chunk.run_id, chunk.offer) == (run.id, run.offer) for chunk in chunks)
     assert all((chunk.owner, chunk.upload_id) == (LOCAL_OWNER, upload.id) for chunk in chunks)

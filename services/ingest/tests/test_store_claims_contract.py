@@ -90,7 +90,7 @@ async def test_a_page_ends_by_rows_and_by_text(
     await store.open_upload(upload, datetime.now(UTC))
     await store.add_prospects(upload, prospects, datetime.now(UTC))
     pages = [page async for page in store.claim(run_for(offer), upload, 2, 13)]
-    assert [[row for row, _ in page] for page in pages] == [[2, 3, 4, 5], [6, 7, 8, 9], [10, 11], [12, 13]]
+    assert [[one.row for one in page] for page in pages] == [[2, 3, 4, 5], [6, 7, 8, 9], [10, 11], [12, 13]]
     assert [prospect for page in pages for prospect in page] == prospects
 
 

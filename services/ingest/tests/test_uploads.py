@@ -74,9 +74,10 @@ async def test_every_row_is_kept_under_its_number_in_the_file(
 ) -> None:
     """A result can be traced to its row, whatever lies between the rows."""
     await receiver.feed((HEADER + "Ada,CTO,A,SaaS,Rome,bio\n\nBob,CEO,B,SaaS,Bern,bio\n").encode())
-    report = await receiver.commit(None)
+    report = await receiver.commit()
     assert (report.inserted, report.rejected_count, report.warnings) == (2, 0, [])
-    found = [(row, lead.name) for row, lead in await prospects_of(store, report.upload_id)]
+    assert report.upload_id is not None
+    found = [(one.row, one.lead.name) for one in await prospects_of(store, report.upload_id)]
     assert found == [(2, "Ada"), (4, "Bob")]
 
 
@@ -87,7 +88,7 @@ async def test_an_upload_counts_for_nothing_before_it_is_committed(
     await receiver.feed(csv_of(5_000))
     assert store.batches
     assert not await store.has_prospects(LOCAL_OWNER)
-    report = await receiver.commit(None)
+    report = await receiver.commit()
     assert report.inserted == 5_000
     assert await store.has_prospects(LOCAL_OWNER)
 
@@ -96,7 +97,7 @@ async def test_bad_rows_are_told_up_to_a_thousand_and_all_counted(receiver: Uplo
     """A file that is wrong throughout cannot make an answer without bounds."""
     bad = "".join(f"Ada,CTO,A,SaaS,Rome,bio,more {row}\n" for row in range(1_500))
     await receiver.feed((HEADER + bad + "Bob,CEO,B,SaaS,Bern,bio\n").encode())
-    report = await receiver.commit(None)
+    report = await receiver.commit()
     assert (report.inserted, report.rejected_count, len(report.rejected)) == (1, 1_500, 1_000)
     assert [rejected.row for rejected in report.rejected] == list(range(2, 1_002))
     assert all("cells" in rejected.reason for rejected in report.rejected)
@@ -106,7 +107,7 @@ async def test_a_row_of_too_much_text_is_rejected(receiver: UploadReceiver) -> N
     """The sender learns the row, how much text it has and may have, and which field to shorten."""
     long = "é" * 40_000
     await receiver.feed(f"{HEADER}Ada,CTO,Acme,SaaS,Rome,{long}\nBob,CEO,B,SaaS,Bern,b\n".encode())
-    report = await receiver.commit(None)
+    report = await receiver.commit()
     assert report.inserted == 1
     [rejected] = report.rejected
     assert (rejected.row, rejected.column) == (2, None)
@@ -121,7 +122,7 @@ async def test_a_batch_is_bounded_by_the_text_of_all_fields(
 ) -> None:
     """Long texts in any column are stored early, so that a batch never holds many megabytes."""
     await receiver.feed((HEADER + f"Ada,{'x' * 60_000},A,SaaS,Rome,b\n" * 100).encode())
-    await receiver.commit(None)
+    await receiver.commit()
     assert sum(len(batch) for batch in store.batches) == 100
     assert max(len(batch) for batch in store.batches) <= 18
 
@@ -149,7 +150,7 @@ async def test_a_long_record_is_refused_where_memory_is_short(store: WatchedStor
     assert refused.value.retry_after == 5
     assert not memory.short
     await short.feed(csv_of(10))
-    assert (await short.commit(None)).inserted == 10
+    assert (await short.commit()).inserted == 10
 
 
 async def test_a_refused_file_leaves_nothing(store: WatchedStore, receiver: UploadReceiver) -> None:
@@ -191,8 +192,9 @@ async def test_a_sender_who_goes_away_leaves_nothing(store: WatchedStore, receiv
 async def test_a_committed_upload_cannot_be_dropped(store: WatchedStore, receiver: UploadReceiver) -> None:
     """Losing the connection after the commit takes nothing back that was perhaps answered."""
     await receiver.feed(csv_of(3))
-    report = await receiver.commit(None)
+    report = await receiver.commit()
     await receiver.drop()
+    assert report.upload_id is not None
     assert len(await prospects_of(store, report.upload_id)) == 3
 
 
@@ -213,6 +215,6 @@ async def test_the_sweep_takes_interrupted_uploads_alone(store: WatchedStore) ->
     await eventually(swept)
     sweep.cancel()
     assert len(await prospects_of(store, ready.id)) == 1
-    assert (await alive.commit(None)).inserted == 5_000
+    assert (await alive.commit()).inserted == 5_000
     with pytest.raises(NotFound):
-        await interrupted.commit(None)
+        await interrupted.commit()

@@ -1,5 +1,6 @@
 """The messages of scoring: prospects in, their scores out, and what becomes of a run."""
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -16,6 +17,8 @@ LEAD_BYTES = 65_536
 
 Every bound on memory builds on it. Readers allow more, since older versions took two million characters.
 """
+EXTRA_BYTES = 65_536
+"""Text of a lead's other columns at most, titles and cells, in UTF-8."""
 MAX_SUBMITTED_LEADS = 500
 
 Intent = Literal["High", "Medium", "Low"]
@@ -56,7 +59,11 @@ class Offer(OfferSpec):
 
 
 class LeadSpec(Wire):
-    """A prospect as it is sent in; a missing field is the empty string."""
+    """A prospect as it is sent in; a missing field is the empty string.
+
+    `extra` is whatever else its sender knows of it, by title, and comes back with its result; nothing in it
+    is read for the score or sent to a provider. `external_id` is what the sender's own system calls it.
+    """
 
     name: str = Field(default="", max_length=1_000_000)
     role: str = Field(default="", max_length=1_000_000)
@@ -64,20 +71,44 @@ class LeadSpec(Wire):
     industry: str = Field(default="", max_length=1_000_000)
     location: str = Field(default="", max_length=1_000_000)
     linkedin_bio: str = Field(default="", max_length=1_000_000)
+    external_id: str | None = Field(default=None, max_length=500)
+    extra: dict[str, str] | None = None
 
 
 def text_bytes(lead: LeadSpec) -> int:
-    """Count the bytes in UTF-8 of all fields together."""
-    return sum(
-        len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
-        for text in (getattr(lead, field) for field in LEAD_FIELDS)
-    )
+    """Count the bytes in UTF-8 of the six fields together, which are what is scored."""
+    return _utf8_bytes(getattr(lead, field) for field in LEAD_FIELDS)
+
+
+def extra_bytes(extra: Mapping[str, str] | None) -> int:
+    """Count the bytes in UTF-8 of a lead's other columns, titles and cells together."""
+    return _utf8_bytes(text for column in extra.items() for text in column) if extra else 0
+
+
+def lead_bytes(lead: LeadSpec) -> int:
+    """Count the bytes in UTF-8 of all text that a lead carries: what it takes in a message or in memory."""
+    return text_bytes(lead) + extra_bytes(lead.extra)
+
+
+def _utf8_bytes(texts: Iterable[str]) -> int:
+    return sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
 
 
 class Lead(LeadSpec):
-    """A prospect as Leadline keeps it; `id` stays the same through every run that scores it."""
+    """A prospect as Leadline keeps it; `id` stays the same through every run that scores it.
+
+    `row` is the number of its row in the file that it came in, None where it came by the queue.
+    """
 
     id: str
+    row: int | None = None
+
+
+class SourceColumn(Wire):
+    """A column of what leads came in: its title, and the field that it holds as a whole, if it holds one."""
+
+    title: str
+    field: str | None = None
 
 
 class Factor(Wire):
@@ -148,7 +179,8 @@ class ChunkRef(Contract):
 class LeadsAccepted(ChunkRef):
     """A chunk of validated leads of one run, with all a consumer needs to score it.
 
-    `refresh` asks for new AI answers where stored ones would do.
+    `refresh` asks for new AI answers where stored ones would do. `columns` are those of the file or
+    submission that the leads came in, in its order: the fields of a lead and its `extra` fill them.
     """
 
     TYPE: ClassVar[str] = "leads.accepted.v1"
@@ -157,6 +189,7 @@ class LeadsAccepted(ChunkRef):
     offer: Offer
     leads: list[Lead]
     refresh: bool = False
+    columns: list[SourceColumn] | None = None
 
 
 class RuleScored(Wire):

@@ -12,8 +12,8 @@ from leadline_common.broker.chunks import cut
 from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
 from leadline_contracts.envelope import LOCAL_OWNER
-from leadline_contracts.scoring import Lead, Offer, OfferSpec, text_bytes
-from leadline_ingest.prospects.uploads import UploadReport
+from leadline_contracts.scoring import Lead, Offer, OfferSpec, lead_bytes
+from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 from leadline_standalone.inputs import upload
@@ -50,7 +50,7 @@ async def estimate_file(
             return report, None
         estimator = Estimator(cache, LOCAL_OWNER, kept)
         task = progress.add_task("Estimating", total=report.inserted)
-        async for chunk in _chunks(preview.ingest_store, report.upload_id, kept):
+        async for chunk in _chunks(preview.ingest_store, report.upload_id or "", kept):
             await estimator.add(chunk)
             progress.advance(task, len(chunk))
         reservations = cache.reservations
@@ -71,5 +71,5 @@ async def _chunks(store: IngestStore, upload_id: str, offer: Offer) -> AsyncIter
         return
     run = RunRequest(id=new_id(), owner=LOCAL_OWNER, offer=offer, model="standard", upload_id=upload_id)
     async for page in store.claim(run, upload, 1, upload.last_row):
-        for chunk in cut((prospect.lead, text_bytes(prospect.lead)) for prospect in page):
+        for chunk in cut((prospect.lead, lead_bytes(prospect.lead)) for prospect in page):
             yield chunk

@@ -13,7 +13,8 @@ from leadline_contracts.envelope import LOCAL_OWNER, describe
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import OfferSpec
 from leadline_ingest.prospects.csv import CsvRefused
-from leadline_ingest.prospects.uploads import UploadMemory, UploadReceiver, UploadReport, receiving
+from leadline_ingest.prospects.report import UploadReport
+from leadline_ingest.prospects.uploads import UploadMemory, UploadOptions, UploadReceiver, receiving
 from leadline_ingest.store import IngestStore
 from leadline_results.runs.export import ExportFormat
 
@@ -54,7 +55,8 @@ def output_format(path: Path) -> ExportFormat:
 
 async def upload(store: IngestStore, path: Path, offer_id: str, progress: Progress) -> UploadReport:
     """Store a CSV of prospects, for that offer alone. Raises BadFile, Unavailable."""
-    receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory())
+    options = UploadOptions(offer_id=offer_id)
+    receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory(), options)
     try:
         with path.open("rb") as file:
             task = progress.add_task("Reading", total=os.fstat(file.fileno()).st_size)
@@ -62,7 +64,7 @@ async def upload(store: IngestStore, path: Path, offer_id: str, progress: Progre
                 while piece := await asyncio.to_thread(file.read, _PIECE):
                     await receiver.feed(piece)
                     progress.advance(task, len(piece))
-                return await receiver.commit(offer_id)
+                return await receiver.commit()
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror}") from None
     except CsvRefused as refused:

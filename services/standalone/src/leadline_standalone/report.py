@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leadline_contracts.scoring import AiScored
-from leadline_ingest.prospects.uploads import RejectedRow
+from leadline_ingest.prospects.report import RejectedRow
 from leadline_results.runs.record import Record
 from leadline_results.runs.views import reasoning_of
 from leadline_standalone.money import counted, spent_text

@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import AiSpend, ModelName, OfferSpec
-from leadline_ingest.prospects.uploads import UploadReport
+from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_results.runs.export import ExportFormat, export
 from leadline_results.runs.record import Record, Status

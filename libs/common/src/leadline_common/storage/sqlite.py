@@ -67,11 +67,11 @@ class _Job:
 class Database:
     """One SQLite file, in WAL mode with `synchronous=FULL`: what `write` returned survives `kill -9`."""
 
-    def __init__(self, path: Path, schema: str, added: Sequence[Column] = ()) -> None:
+    def __init__(self, path: Path, schema: str, added: Sequence[Column] = (), indexes: str = "") -> None:
         """Open or create the file and apply `schema`, which must be safe to apply again.
 
-        A file of an earlier version gets the columns that were `added` to its tables since, at their ends.
-        Raises Unavailable where that cannot be done.
+        A file of an earlier version gets the columns that were `added` to its tables since, at their ends,
+        and then the `indexes` on them. Raises Unavailable where that cannot be done.
         """
         self._path = path
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
@@ -80,6 +80,7 @@ class Database:
             writer.executescript(schema)
             for column in added:
                 _add(writer, column)
+            writer.executescript(indexes)
         except sqlite3.Error as error:
             raise Unavailable(f"{path} cannot be opened: {error}") from error
         self._closed = False

@@ -1,16 +1,20 @@
 """Offers, uploads and their prospects in MongoDB."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from leadline_common.storage.mongo import DUPLICATE_KEY, Document, reaching_mongo
 from leadline_contracts.errors import NotFound
-from leadline_contracts.scoring import Offer
-from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_contracts.scoring import LEAD_FIELDS, Offer
+from leadline_ingest.prospects.store import Known, Prospect, RejectedCells, Upload
 from leadline_ingest.stores.mongo_collections import Collections, read_upload
+
+_AT_ONCE = 100
+"""Documents that the server sends at once: all of them are in memory together."""
 
 
 class MongoUploads(Collections):
@@ -26,6 +30,12 @@ class MongoUploads(Collections):
             found = await self._offers.find_one({"_id": offer_id, "owner": owner})
         return Offer.model_validate(found["offer"]) if found else None
 
+    async def offers(self, owner: str, before: str | None, limit: int) -> list[Offer]:
+        wanted: Document = {"owner": owner, "inline": False} | _below(before)
+        with reaching_mongo():
+            found = await self._offers.find(wanted).sort("_id", -1).limit(limit).to_list(None)
+        return [Offer.model_validate(document["offer"]) for document in found]
+
     async def newest_offer(self, owner: str) -> Offer | None:
         with reaching_mongo():
             found = await self._offers.find_one({"owner": owner, "inline": False}, sort=[("_id", -1)])
@@ -33,7 +43,7 @@ class MongoUploads(Collections):
 
     async def open_upload(self, upload: Upload, at: datetime) -> None:
         document = {
-            **upload.model_dump(include={"owner", "offer_id"}),
+            **upload.model_dump(include={"owner", "offer_id", "source"}),
             **{"ready": False, "last_row": 0, "covered": [], "releases": 0},
         }
         change = {"$setOnInsert": document, "$set": {"alive_at": at}}
@@ -45,15 +55,49 @@ class MongoUploads(Collections):
         documents = [_prospect_document(upload, prospect) for prospect in prospects]
         if not documents:
             return
+        await _insert(self._prospects, documents)
+
+    async def known(self, numbers: Sequence[int]) -> dict[int, Known]:
+        if not numbers:
+            return {}
+        wanted = list(numbers)
+        either = {"$or": [{"fields_number": {"$in": wanted}}, {"mark_number": {"$in": wanted}}]}
+        shown = {"upload_id": 1, "row": 1, "fields_number": 1, "mark_number": 1}
         with reaching_mongo():
-            try:
-                await self._prospects.insert_many(documents, ordered=False)
-            except BulkWriteError as error:
-                if not _only_duplicates(error):
-                    raise
+            found = await self._prospects.find(either, shown).sort("_id", -1).to_list(None)
+            upload_ids = list({document["upload_id"] for document in found})
+            ready = await self._uploads.distinct("_id", {"_id": {"$in": upload_ids}, "ready": True})
+        return {
+            document[number]: Known(document["upload_id"], document["row"])
+            for document in found
+            if document["upload_id"] in ready
+            for number in ("fields_number", "mark_number")
+            if number in document
+        }
+
+    async def add_rejected(self, upload: Upload, rows: Sequence[RejectedCells]) -> None:
+        documents = [
+            {
+                "upload_id": upload.id,
+                "row": row,
+                "title": title,
+                "reason": reason,
+                "cells": cells and list(cells),
+            }
+            for row, title, reason, cells in rows
+        ]
+        if documents:
+            await _insert(self._rejected, documents)
+
+    async def rejected(self, upload_id: str) -> AsyncIterator[RejectedCells]:
+        found = self._rejected.find({"upload_id": upload_id}).sort("row", 1).batch_size(_AT_ONCE)
+        with reaching_mongo():
+            async for one in found:
+                cells = None if one["cells"] is None else tuple(one["cells"])
+                yield RejectedCells(one["row"], one["title"], one["reason"], cells)
 
     async def commit_upload(self, upload: Upload) -> None:
-        changes = {"ready": True, "offer_id": upload.offer_id, "last_row": upload.last_row}
+        changes = upload.model_dump(include={"offer_id", "last_row", "columns", "report"}) | {"ready": True}
         await self._change_upload(upload.id, changes)
 
     async def drop_upload(self, upload_id: str) -> None:
@@ -63,6 +107,7 @@ class MongoUploads(Collections):
             marked = await self._uploads.update_one({"_id": upload_id, "ready": False}, mark)
             if marked.matched_count:
                 await self._prospects.delete_many({"upload_id": upload_id})
+                await self._rejected.delete_many({"upload_id": upload_id})
                 await self._uploads.delete_one({"_id": upload_id})
 
     async def abandoned_uploads(self, before: datetime) -> list[str]:
@@ -74,6 +119,12 @@ class MongoUploads(Collections):
         with reaching_mongo():
             found = await self._uploads.find_one({"_id": upload_id, "owner": owner, "ready": True})
         return read_upload(found) if found else None
+
+    async def uploads(self, owner: str, before: str | None, limit: int) -> list[Upload]:
+        wanted: Document = {"owner": owner, "ready": True, "source": {"$ne": "queue"}} | _below(before)
+        with reaching_mongo():
+            found = await self._uploads.find(wanted).sort("_id", -1).limit(limit).to_list(None)
+        return [read_upload(document) for document in found]
 
     async def has_prospects(self, owner: str) -> bool:
         first = {
@@ -100,14 +151,34 @@ class MongoUploads(Collections):
             raise NotFound(f"upload {upload_id} is not known, perhaps dropped as abandoned; start it again")
 
 
+def _below(before: str | None) -> Document:
+    return {} if before is None else {"_id": {"$lt": before}}
+
+
+async def _insert(collection: AsyncIOMotorCollection[Document], documents: list[Document]) -> None:
+    """Insert those that are not there yet."""
+    with reaching_mongo():
+        try:
+            await collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            if not _only_duplicates(error):
+                raise
+
+
 def _prospect_document(upload: Upload, prospect: Prospect) -> Document:
-    return {
-        "_id": prospect.lead.id,
-        "owner": upload.owner,
-        "upload_id": upload.id,
-        "row": prospect.row,
-        **prospect.lead.model_dump(exclude={"id"}),
+    lead = prospect.lead
+    document = {"_id": lead.id, "owner": upload.owner, "upload_id": upload.id, "row": prospect.row}
+    for field in LEAD_FIELDS:
+        document[field] = getattr(lead, field)
+    numbers = prospect.identity or (None, None)
+    lacking = {
+        "external_id": lead.external_id,
+        "extra": lead.extra and [list(column) for column in lead.extra.items()],
+        "fields_number": numbers[0],
+        "mark_number": numbers[1],
     }
+    document.update((name, value) for name, value in lacking.items() if value is not None)
+    return document
 
 
 def _only_duplicates(error: BulkWriteError) -> bool:

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from leadline_contracts.errors import Problem
+from leadline_ingest.prospects.upload_request import NAMES
 
-_MAX_FIELD = 1_000
+_MAX_FIELD = 16_384
 _HOW = "Send it as a form: curl -F file=@leads.csv ADDRESS"
 
 
 class UploadForm:
-    """A form with one file part named `file` and maybe a field `offer_id`, before or after the file."""
+    """A form with one file part named `file` and maybe fields, before or after the file."""
 
     def __init__(self, content_type: str) -> None:
         """Raise Problem (415) where the body is no such form."""
@@ -23,7 +24,7 @@ class UploadForm:
         self._parser = PushMultipartParser(boundary, max_segment_count=20)
         self._field: bytearray | None = None
         self._name = ""
-        self.offer_id: str | None = None
+        self.fields: dict[str, str] = {}
         self.has_file = False
 
     async def read(self, body: AsyncIterator[bytes], take: Callable[[bytes], Awaitable[None]]) -> None:
@@ -71,8 +72,8 @@ class UploadForm:
                 )
 
     def _end(self) -> None:
-        if self._name == "offer_id" and self._field is not None:
-            self.offer_id = self._field.decode("utf-8", "replace").strip() or None
+        if self._name in NAMES and self._field is not None:
+            self.fields[self._name] = self._field.decode("utf-8", "replace").strip()
         self._field = None
         self._name = ""
 

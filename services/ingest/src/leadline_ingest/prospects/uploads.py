@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import astuple, dataclass, field
 from datetime import timedelta
+from typing import Generic, TypeVar
 
 import structlog
 
 from leadline_common.clock import Clock
 from leadline_common.ids import new_id
-from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import LeadlineError, Overloaded
-from leadline_contracts.scoring import Lead, text_bytes
+from leadline_contracts.scoring import EXTRA_BYTES, Lead, SourceColumn, extra_bytes, lead_bytes
 from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
-from leadline_ingest.prospects.store import Prospect, ProspectStore, Upload
+from leadline_ingest.prospects.csv.matching import Mapped
+from leadline_ingest.prospects.duplicates import Duplicates
+from leadline_ingest.prospects.identity import identity_of
+from leadline_ingest.prospects.report import ROWS_SHOWN, DuplicateRow, RejectedRow, UploadReport
+from leadline_ingest.prospects.store import Prospect, ProspectStore, RejectedCells, Upload
 from leadline_ingest.prospects.validation import check_lead
 
-REJECTIONS_SHOWN = 1_000
 ABANDONED_AFTER = timedelta(minutes=10)
 """How long an upload may be silent before it counts as interrupted."""
 _BATCH_ROWS = 1_000
@@ -30,26 +34,13 @@ _FLUSHES_AT_ONCE = 4
 _TURN_BYTES = 65_536
 """Read without a pause: some milliseconds of work, after which other requests get their turn."""
 _SWEEP_SECONDS = 60.0
+_REJECTED_KEPT = 100_000
+"""Rejected rows of a file that are kept to be given back."""
+_CUT_ROWS_SHOWN = 10
+
+T = TypeVar("T")
 
 log = structlog.get_logger()
-
-
-class RejectedRow(Wire):
-    """A row that was left out: its number (the header is row 1), the column at fault if one is, and why."""
-
-    row: int
-    column: str | None = None
-    reason: str
-
-
-class UploadReport(Wire):
-    """What became of an uploaded file; `rejected` holds the first 1,000 of `rejected_count` rows."""
-
-    upload_id: str
-    inserted: int
-    rejected: list[RejectedRow]
-    rejected_count: int
-    warnings: list[str]
 
 
 class UploadMemory:
@@ -73,24 +64,50 @@ class UploadMemory:
         return sum(self._held.values()) > self._limit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOptions:
+    """How a file is to be taken.
+
+    `offer_id` is the only offer its prospects are for, `mapped` which columns hold a field, `keep_duplicates`
+    whether prospects that are known are stored again, `dry_run` whether nothing is stored at all.
+    """
+
+    offer_id: str | None = None
+    mapped: Mapped = field(default_factory=dict)
+    keep_duplicates: bool = False
+    dry_run: bool = False
+
+
 class UploadReceiver:
     """Takes one file. Feed it all, then `commit`; or `drop` it.
 
-    The offer may become known at any time before `commit`. One batch of rows and one record are in memory.
+    One batch of rows and one record are in memory.
     """
 
-    def __init__(self, store: ProspectStore, owner: str, clock: Clock, memory: UploadMemory) -> None:
+    def __init__(
+        self,
+        store: ProspectStore,
+        owner: str,
+        clock: Clock,
+        memory: UploadMemory,
+        options: UploadOptions | None = None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._memory = memory
-        self._upload = Upload(id=new_id(), owner=owner)
-        self._reader = CsvReader()
+        self._options = options or UploadOptions()
+        self._upload = Upload(id=new_id(), owner=owner, offer_id=self._options.offer_id)
+        self._scope = f"{owner}\x1f{self._options.offer_id or ''}"
+        self._reader = CsvReader(self._options.mapped)
+        self._duplicates = Duplicates(store, self._upload.id)
         self._batch: list[Prospect] = []
         self._batch_bytes = 0
         self._inserted = 0
         self._last_row = 0
-        self._rejected: list[RejectedRow] = []
-        self._rejected_count = 0
+        self._rejected = _Listed[RejectedRow]()
+        self._rejected_cells: list[RejectedCells] = []
+        self._known = _Listed[DuplicateRow]()
+        self._cut_rows: list[int] = []
         self._opened = False
 
     async def feed(self, data: bytes) -> None:
@@ -104,34 +121,78 @@ class UploadReceiver:
             await self._spare_memory()
             await asyncio.sleep(0)
 
-    async def commit(self, offer_id: str | None) -> UploadReport:
+    async def commit(self) -> UploadReport:
         """Make the upload ready. Raises CsvRefused where the file is of no use, Unavailable."""
         await self._take(self._reader.finish())
         await self._flush()
-        await self._open()
-        ready = self._upload.model_copy(
-            update={"offer_id": offer_id, "ready": True, "last_row": self._last_row}
-        )
-        await self._store.commit_upload(ready)
-        self._memory.note(self._upload.id, 0)
-        log.info("upload_ready", upload_id=ready.id, inserted=self._inserted, rejected=self._rejected_count)
-        return UploadReport(
-            upload_id=ready.id,
-            inserted=self._inserted,
-            rejected=self._rejected,
-            rejected_count=self._rejected_count,
-            warnings=self._reader.warnings,
-        )
+        report = self._report()
+        if not self._options.dry_run:
+            await self._open()
+            await self._store.commit_upload(
+                self._upload.model_copy(
+                    update={
+                        "ready": True,
+                        "last_row": self._last_row,
+                        "columns": self._columns(),
+                        "report": report,
+                    }
+                )
+            )
+            log.info(
+                "upload_ready",
+                upload_id=self._upload.id,
+                inserted=report.inserted,
+                duplicates=report.duplicates,
+                rejected=report.rejected_count,
+            )
+        self._end()
+        return report
 
     async def drop(self) -> None:
         """Forget what was taken; where that fails, the sweep does it later."""
-        self._memory.note(self._upload.id, 0)
+        self._end()
         if not self._opened:
             return
         try:
             await self._store.drop_upload(self._upload.id)
         except LeadlineError as error:
             log.warning("upload_not_dropped", upload_id=self._upload.id, error=str(error))
+
+    def _end(self) -> None:
+        self._memory.note(self._upload.id, 0)
+        self._duplicates.close()
+
+    def _report(self) -> UploadReport:
+        rows = self._reader.rows
+        return UploadReport(
+            upload_id=None if self._options.dry_run else self._upload.id,
+            rows=rows.count,
+            inserted=self._inserted,
+            duplicates=self._known.count,
+            rejected_count=self._rejected.count,
+            blank=rows.blank,
+            columns=rows.columns.taken,
+            rejected=self._rejected.first,
+            duplicate_rows=self._known.first,
+            warnings=[*self._reader.warnings, *self._cut_warnings()],
+            dry_run=self._options.dry_run,
+        )
+
+    def _columns(self) -> list[SourceColumn]:
+        columns = self._reader.rows.columns
+        return [
+            SourceColumn(title=title, field=columns.fields.get(number))
+            for number, title in enumerate(columns.titles)
+        ]
+
+    def _cut_warnings(self) -> list[str]:
+        if not self._cut_rows:
+            return []
+        shown = ", ".join(f"{row:,}" for row in self._cut_rows)
+        return [
+            f"The other columns of a row may hold {EXTRA_BYTES:,} bytes of text; the longest cells of rows "
+            f"{shown} and maybe further ones do not come back."
+        ]
 
     async def _take(self, rows: list[ProspectRow | Rejection]) -> None:
         for row in rows:
@@ -140,8 +201,7 @@ class UploadReceiver:
                 self._reject(found)
             else:
                 self._batch.append(found)
-                self._batch_bytes += text_bytes(found.lead) + _ROW_OVERHEAD
-                self._last_row = found.row
+                self._batch_bytes += lead_bytes(found.lead) + _ROW_OVERHEAD
             if len(self._batch) >= _BATCH_ROWS or self._batch_bytes >= _BATCH_BYTES:
                 await self._flush()
 
@@ -160,6 +220,9 @@ class UploadReceiver:
             )
 
     def _prospect(self, row: ProspectRow) -> Prospect | Rejection:
+        marks = {
+            mark: row.extra.get(title, "") for mark, title in self._reader.rows.columns.identities.items()
+        }
         lead = Lead.model_construct(
             id=new_id(),
             name=row.name,
@@ -168,18 +231,30 @@ class UploadReceiver:
             industry=row.industry,
             location=row.location,
             linkedin_bio=row.linkedin_bio,
+            external_id=marks.get("record_id") or None,
+            extra=self._bounded(row) or None,
+            row=None,
         )
         wrong = check_lead(lead)
-        return (
-            Prospect(row.row, lead) if wrong is None else Rejection(row.row, None, f"the row {wrong.message}")
-        )
+        if wrong is not None:
+            return Rejection(row.row, None, f"the row {wrong.message}")
+        return Prospect(row.row, lead, identity_of(self._scope, lead, marks))
+
+    def _bounded(self, row: ProspectRow) -> dict[str, str]:
+        """The other cells of a row without the longest ones, where all of them are too much."""
+        extra = row.extra
+        if extra_bytes(extra) > EXTRA_BYTES:
+            extra = dict(extra)
+            while extra_bytes(extra) > EXTRA_BYTES:
+                del extra[max(extra, key=lambda title: len(extra[title]))]
+            if len(self._cut_rows) < _CUT_ROWS_SHOWN:
+                self._cut_rows.append(row.row)
+        return extra
 
     def _reject(self, rejection: Rejection) -> None:
-        self._rejected_count += 1
-        if len(self._rejected) < REJECTIONS_SHOWN:
-            self._rejected.append(
-                RejectedRow(row=rejection.row, column=rejection.column, reason=rejection.reason)
-            )
+        self._rejected.add(RejectedRow(row=rejection.row, column=rejection.column, reason=rejection.reason))
+        if self._rejected.count <= _REJECTED_KEPT:
+            self._rejected_cells.append(RejectedCells(*astuple(rejection)))
 
     async def _open(self) -> None:
         if not self._opened:
@@ -187,13 +262,34 @@ class UploadReceiver:
             await self._store.open_upload(self._upload, self._clock())
 
     async def _flush(self) -> None:
-        if not self._batch:
+        batch, rejected = self._batch, self._rejected_cells
+        self._batch, self._rejected_cells, self._batch_bytes = [], [], 0
+        if batch and not self._options.keep_duplicates:
+            batch, known = await self._duplicates.sorted_out(batch)
+            for one in known:
+                self._known.add(one)
+        self._inserted += len(batch)
+        if batch:
+            self._last_row = batch[-1].row
+        if self._options.dry_run or not (batch or rejected):
             return
         await self._open()
         async with self._memory.flushes:
-            await self._store.add_prospects(self._upload, self._batch, self._clock())
-        self._inserted += len(self._batch)
-        self._batch, self._batch_bytes = [], 0
+            await self._store.add_prospects(self._upload, batch, self._clock())
+            await self._store.add_rejected(self._upload, rejected)
+
+
+class _Listed(Generic[T]):
+    """Counts items and holds on to the first of them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[T] = []
+
+    def add(self, item: T) -> None:
+        self.count += 1
+        if len(self.first) < ROWS_SHOWN:
+            self.first.append(item)
 
 
 @asynccontextmanager

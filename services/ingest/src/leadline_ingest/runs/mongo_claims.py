@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 
 from leadline_common.storage.mongo import Document, reaching_mongo
-from leadline_contracts.scoring import Lead, text_bytes
+from leadline_contracts.scoring import lead_bytes
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import RunRequest, page_is_full
-from leadline_ingest.stores.mongo_collections import Collections, read_upload
+from leadline_ingest.stores.mongo_collections import Collections, read_prospect, read_upload
 
 _FEWEST, _MOST = 4, 128
 """Documents requested at a time: all of them are in memory together, however long their texts."""
@@ -54,8 +54,8 @@ class MongoClaims(Collections):
             with reaching_mongo():
                 found = await self._prospects.find(rest, {"claims": 0}).sort("row", 1).limit(asked).to_list()
             for document in found:
-                page.append(Prospect(document["row"], Lead(id=document["_id"], **document)))
-                size += text_bytes(page[-1].lead)
+                page.append(read_prospect(document))
+                size += lead_bytes(page[-1].lead)
                 if page_is_full(len(page), size):
                     return page
             if len(found) < asked:

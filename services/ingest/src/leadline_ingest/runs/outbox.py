@@ -12,7 +12,7 @@ from leadline_common.clock import Clock
 from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
-from leadline_contracts.scoring import LeadsAccepted, RunPublished, RunStarted, text_bytes
+from leadline_contracts.scoring import Lead, LeadsAccepted, RunPublished, RunStarted, lead_bytes
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import Cursor, Lease, RunRequest
@@ -139,7 +139,7 @@ class Outbox:
                     page = await anext(pages, None)
                     if page is None:
                         break
-                    chunks = cut((prospect, text_bytes(prospect.lead)) for prospect in page)
+                    chunks = cut((prospect, lead_bytes(prospect.lead)) for prospect in page)
                     await self._broker.publish([_chunk_message(lease.run, upload, chunk) for chunk in chunks])
                 self._metrics.count_accepted(lease.run.model, len(page))
                 queued += len(page)
@@ -176,7 +176,15 @@ def _chunk_message(run: RunRequest, upload: Upload, prospects: list[Prospect]) -
             model=run.model,
             upload_id=upload.id,
             offer=run.offer,
-            leads=[prospect.lead for prospect in prospects],
+            leads=[_lead(upload, prospect) for prospect in prospects],
             refresh=run.refresh,
+            columns=upload.columns or None,
         )
+    )
+
+
+def _lead(upload: Upload, prospect: Prospect) -> Lead:
+    """The lead with the number of its row, which for a submission is none of any file."""
+    return (
+        prospect.lead.model_copy(update={"row": prospect.row}) if upload.source == "file" else prospect.lead
     )

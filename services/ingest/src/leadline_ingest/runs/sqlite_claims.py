@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
-from leadline_contracts.scoring import text_bytes
+from leadline_contracts.scoring import lead_bytes
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import RunRequest, page_is_full
 from leadline_ingest.stores.sqlite_tables import Tables, Value, read_prospect, read_upload
@@ -103,7 +103,7 @@ def _held(connection: sqlite3.Connection, values: tuple[Value, ...]) -> list[Pro
     size = 0
     for row in connection.execute(_HELD, values):
         page.append(read_prospect(row))
-        size += text_bytes(page[-1].lead)
+        size += lead_bytes(page[-1].lead)
         if page_is_full(len(page), size):
             break
     return page

@@ -12,7 +12,15 @@ from leadline_common.ids import derived_id, new_id
 from leadline_common.semaphore import WeightedSemaphore
 from leadline_contracts.envelope import describe
 from leadline_contracts.errors import FieldError, NotFound, Permanent
-from leadline_contracts.scoring import Lead, LeadsRejected, LeadsSubmitted, Offer, RejectedLead
+from leadline_contracts.scoring import (
+    LEAD_FIELDS,
+    Lead,
+    LeadsRejected,
+    LeadsSubmitted,
+    Offer,
+    RejectedLead,
+    SourceColumn,
+)
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.offers import known_offer
 from leadline_ingest.prospects.store import Prospect, Upload
@@ -96,6 +104,8 @@ class SubmissionHandler(Handler):
             offer_id=offer.id,
             ready=True,
             last_row=prospects[-1].row,
+            source="queue",
+            columns=_columns(prospects),
         )
         await self._store.open_upload(upload, self._clock())
         await self._store.add_prospects(upload, prospects, self._clock())
@@ -155,3 +165,13 @@ def _sort(submitted: LeadsSubmitted, message_id: str) -> _Sorted:
             lead = Lead(id=derived_id(submitted.owner, message_id, str(index)), **read.model_dump())
             sorted_leads.taken.append(Prospect(index + 2, lead))
     return sorted_leads
+
+
+def _columns(prospects: list[Prospect]) -> list[SourceColumn]:
+    """The fields of a lead and all that came with any of them, in the order in which they first came."""
+    fields = ["external_id", *LEAD_FIELDS]
+    titles = dict.fromkeys(title for prospect in prospects for title in prospect.lead.extra or ())
+    return [
+        *(SourceColumn(title=field, field=field) for field in fields),
+        *(SourceColumn(title=title) for title in titles if title not in fields),
+    ]

@@ -6,7 +6,8 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import IndexModel
 
 from leadline_common.storage.mongo import Database, Document, MongoStore
-from leadline_ingest.prospects.store import Upload
+from leadline_contracts.scoring import LEAD_FIELDS, Lead
+from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import RunRequest
 
 _INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -15,7 +16,16 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
         IndexModel(["owner", "offer_id", "_id"], name="ready", partialFilterExpression={"ready": True}),
         IndexModel(["alive_at"], name="open", partialFilterExpression={"ready": False}),
     ],
-    "prospects": [IndexModel(["upload_id", "row"], name="by_row")],
+    "prospects": [
+        IndexModel(["upload_id", "row"], name="by_row"),
+        IndexModel(
+            ["fields_number"], name="by_fields", partialFilterExpression={"fields_number": {"$exists": True}}
+        ),
+        IndexModel(
+            ["mark_number"], name="by_mark", partialFilterExpression={"mark_number": {"$exists": True}}
+        ),
+    ],
+    "rejected_rows": [IndexModel(["upload_id", "row"], name="by_row", unique=True)],
     "run_requests": [
         IndexModel(["state", "_id"], name="publishable", partialFilterExpression={"state": "publishing"}),
         IndexModel(
@@ -37,8 +47,9 @@ class Collections(MongoStore):
     Offers have their id as `_id`, `owner`, `inline` and the `offer`.
     Uploads have also `alive_at`, `covered` (the claim keys for which none of their prospects is open),
     `releases` (how often some were released) and `dropped` while they are being deleted.
-    Prospects have their lead's id as `_id`, its other fields, `owner`, `upload_id`, `row` and `claims`: the
-    id of the run that holds them, by claim key.
+    Prospects have their lead's id as `_id`, its other fields, `owner`, `upload_id`, `row`, the numbers of
+    their identity and `claims`: the id of the run that holds them, by claim key.
+    Rejected rows have the id of their upload, `row`, `title`, `reason` and, where there are any, `cells`.
     Runs have also `token`, `leased_until`, `stored_at` and `finished_at` (in the server's cluster time, which
     orders them whoever wrote them) and, where they score a queue submission, its upload's id as `submission`.
     First messages have their idempotency key as `_id` and the `message` as JSON text.
@@ -55,6 +66,7 @@ class Collections(MongoStore):
         self._offers: AsyncIOMotorCollection[Document] = database["offers"]
         self._uploads: AsyncIOMotorCollection[Document] = database["uploads"]
         self._prospects: AsyncIOMotorCollection[Document] = database["prospects"]
+        self._rejected: AsyncIOMotorCollection[Document] = database["rejected_rows"]
         self._runs: AsyncIOMotorCollection[Document] = database["run_requests"]
         self._first_messages: AsyncIOMotorCollection[Document] = database["first_messages"]
         self._users: AsyncIOMotorCollection[Document] = database["users"]
@@ -64,6 +76,18 @@ class Collections(MongoStore):
 def read_upload(document: Document) -> Upload:
     """Read an upload from its whole document."""
     return Upload.model_validate(document | {"id": document["_id"]})
+
+
+def read_prospect(document: Document) -> Prospect:
+    """Read a prospect from its whole document."""
+    extra = document.get("extra")
+    lead = Lead.model_construct(
+        id=document["_id"],
+        **{field: document[field] for field in LEAD_FIELDS},
+        external_id=document.get("external_id"),
+        extra=None if extra is None else dict(extra),
+    )
+    return Prospect(document["row"], lead)
 
 
 def read_run(document: Document) -> RunRequest:

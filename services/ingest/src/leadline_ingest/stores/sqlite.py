@@ -8,11 +8,11 @@ from leadline_ingest.inbound.sqlite import SqliteMessages
 from leadline_ingest.prospects.sqlite import SqliteUploads
 from leadline_ingest.runs.sqlite import SqliteRuns
 from leadline_ingest.runs.sqlite_claims import SqliteClaims
-from leadline_ingest.stores.sqlite_tables import ADDED, SCHEMA
+from leadline_ingest.stores.sqlite_tables import ADDED, INDEXES, SCHEMA
 
 
 class SqliteIngestStore(SqliteUploads, SqliteRuns, SqliteClaims, SqliteMessages, SqliteAccounts):
     """The port over one file; raises Unavailable where that cannot be opened."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(Database(path, SCHEMA, ADDED))
+        super().__init__(Database(path, SCHEMA, ADDED, INDEXES))

@@ -1,5 +1,6 @@
 """The tables of the SQLite store, how a statement is run and how a row is read."""
 
+import json
 import sqlite3
 
 from leadline_common.storage.sqlite import Column, SqliteStore
@@ -24,7 +25,10 @@ CREATE TABLE IF NOT EXISTS uploads (
     offer_id TEXT,
     ready INTEGER NOT NULL,
     last_row INTEGER NOT NULL,
-    alive_at REAL NOT NULL
+    alive_at REAL NOT NULL,
+    source TEXT NOT NULL DEFAULT 'file',
+    columns TEXT,
+    report TEXT
 );
 CREATE INDEX IF NOT EXISTS uploads_ready ON uploads (owner, id, offer_id) WHERE ready;
 CREATE INDEX IF NOT EXISTS uploads_open ON uploads (alive_at) WHERE NOT ready;
@@ -40,9 +44,22 @@ CREATE TABLE IF NOT EXISTS prospects (
     company TEXT NOT NULL,
     industry TEXT NOT NULL,
     location TEXT NOT NULL,
-    linkedin_bio TEXT NOT NULL
+    linkedin_bio TEXT NOT NULL,
+    external_id TEXT,
+    extra TEXT,
+    fields_number INTEGER,
+    mark_number INTEGER
 );
 CREATE INDEX IF NOT EXISTS prospects_by_row ON prospects (upload_id, row);
+
+CREATE TABLE IF NOT EXISTS rejected_rows (
+    upload_id TEXT NOT NULL,
+    row INTEGER NOT NULL,
+    title TEXT,
+    reason TEXT NOT NULL,
+    cells TEXT,
+    PRIMARY KEY (upload_id, row)
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS runs (
     number INTEGER PRIMARY KEY,
@@ -101,7 +118,22 @@ CREATE TABLE IF NOT EXISTS attempts (
 CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (until);
 """
 
-ADDED = (Column("runs", "trace", "TEXT"), Column("runs", "foreground", "INTEGER NOT NULL DEFAULT 0"))
+ADDED = (
+    Column("runs", "trace", "TEXT"),
+    Column("runs", "foreground", "INTEGER NOT NULL DEFAULT 0"),
+    Column("uploads", "source", "TEXT NOT NULL DEFAULT 'file'"),
+    Column("uploads", "columns", "TEXT"),
+    Column("uploads", "report", "TEXT"),
+    Column("prospects", "external_id", "TEXT"),
+    Column("prospects", "extra", "TEXT"),
+    Column("prospects", "fields_number", "INTEGER"),
+    Column("prospects", "mark_number", "INTEGER"),
+)
+INDEXES = """
+CREATE INDEX IF NOT EXISTS prospects_by_fields ON prospects (fields_number) WHERE fields_number IS NOT NULL;
+CREATE INDEX IF NOT EXISTS prospects_by_mark ON prospects (mark_number) WHERE mark_number IS NOT NULL;
+"""
+"""Of columns that were added, which must be there first."""
 
 Value = str | int | float | None
 
@@ -126,12 +158,24 @@ class Tables(SqliteStore):
 
 def read_upload(row: sqlite3.Row) -> Upload:
     """Read an upload from its whole row."""
-    return Upload.model_validate(dict(row))
+    read = dict(row)
+    for name in ("columns", "report"):
+        if read[name] is None:
+            del read[name]  # stored by an older version
+        else:
+            read[name] = json.loads(read[name])
+    return Upload.model_validate(read)
 
 
 def read_prospect(row: sqlite3.Row) -> Prospect:
     """Read a prospect from its whole row."""
-    return Prospect(row["row"], Lead(id=row["lead_id"], **{field: row[field] for field in LEAD_FIELDS}))
+    lead = Lead.model_construct(
+        id=row["lead_id"],
+        **{field: row[field] for field in LEAD_FIELDS},
+        external_id=row["external_id"],
+        extra=row["extra"] and json.loads(row["extra"]),
+    )
+    return Prospect(row["row"], lead)
 
 
 def read_run(row: sqlite3.Row) -> RunRequest:

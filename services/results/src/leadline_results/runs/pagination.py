@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from leadline_contracts.scoring import text_bytes
+from leadline_contracts.scoring import lead_bytes
 from leadline_results.runs.record import Record
 from leadline_results.runs.store import Position, Query, ResultStore, position_of
 from leadline_results.web.pagination import read_cursor, write_cursor
@@ -38,7 +38,7 @@ async def read_page(
             if len(page) == limit or size > _PAGE_BYTES:
                 return page, True
             page.append(record)
-            size += text_bytes(record.lead) if record.lead else 0
+            size += lead_bytes(record.lead) if record.lead else 0
         if len(records) < asked:
             return page, False
         after = position_of(records[-1])

@@ -21,7 +21,7 @@ from leadline_contracts.scoring import (
     Offer,
     RuleScored,
     RulesScored,
-    text_bytes,
+    lead_bytes,
 )
 from leadline_contracts.topology import AI, RESULT_AI, RESULT_LEADS, RESULT_RULES, RULES, Queue
 from leadline_results.runs.metrics import ResultMetrics
@@ -169,7 +169,7 @@ class Redrive:
 async def _chunks(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]:
     cutter: ChunkCutter[Record] = ChunkCutter()
     async for record in records:
-        if ended := cutter.add(record, text_bytes(record.lead) if record.lead else 0):
+        if ended := cutter.add(record, lead_bytes(record.lead) if record.lead else 0):
             yield ended
     if rest := cutter.rest():
         yield rest

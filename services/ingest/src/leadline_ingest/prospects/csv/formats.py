@@ -36,6 +36,13 @@ _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f]")
 _SAMPLE = 4096  # characters
 
 
+def refuse_other_signatures(head: bytes) -> None:
+    """Raise CsvRefused (400) where the first bytes of a file tell that it is no CSV."""
+    reason = _by_signature(head)
+    if reason:
+        raise CsvRefused(400, reason)
+
+
 def refuse_other_formats(head: bytes, text: str) -> None:
     """Raise CsvRefused (400) where a file that begins with ``head``, decoded as ``text``, is no CSV."""
     reason = _by_signature(head) or _by_markup(text) or _by_control_characters(head, text)
