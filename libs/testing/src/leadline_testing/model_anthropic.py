@@ -34,14 +34,14 @@ def find_fault(request: Request) -> Response | None:
 
 
 def _holds_nothing(request: Request) -> bool:
-    """Tell whether a text block is empty, which the API does not take."""
+    """Return whether a text block is empty, which the API refuses."""
     contents = [turn.get("content") for turn in request.body.get("messages", ())]
     blocks = [block for content in contents if isinstance(content, list) for block in content]
     return any(block.get("type") == "text" and not block.get("text") for block in blocks)
 
 
 def refuse(status: int, reason: str, retry_after: float | None = None) -> Response:
-    """Say {"type": "error", "error": {"type", "message"}}."""
+    """Return {"type": "error", "error": {"type", "message"}}."""
     error = {"type": _ERROR_TYPES.get(status, "api_error"), "message": reason}
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
     return Response(status, {"type": "error", "error": error}, headers)
@@ -80,7 +80,7 @@ def describe(model: str) -> dict[str, Any]:
 
 
 def limit_headers(reset: float) -> dict[str, str]:
-    """Name the moment of the reset, as https://platform.claude.com/docs/en/api/rate-limits says."""
+    """Return the moment of the reset: https://platform.claude.com/docs/en/api/rate-limits"""
     moment = datetime.now(UTC) + timedelta(seconds=reset)
     return {
         "anthropic-ratelimit-requests-remaining": "0",

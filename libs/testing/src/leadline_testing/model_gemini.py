@@ -38,7 +38,7 @@ def find_fault(request: Request) -> Response | None:
 
 
 def refuse(status: int, reason: str, retry_after: float | None = None) -> Response:
-    """Say {"error": {"code", "message", "status", "details"}}.
+    """Return {"error": {"code", "message", "status", "details"}}.
 
     A wrong key is a 400 that the details alone tell from other bad requests. The pause that a 429 asks for
     stands in the details as well, not in a header.
@@ -80,7 +80,7 @@ def describe(model: str) -> dict[str, Any]:
 
 
 def limit_headers(_reset: float) -> dict[str, str]:
-    """Say nothing: Gemini has no such headers."""
+    """Return none: Gemini has no such headers."""
     return {}
 
 

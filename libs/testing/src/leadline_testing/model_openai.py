@@ -31,7 +31,7 @@ def find_fault(request: Request) -> Response | None:
 
 
 def refuse(status: int, reason: str, retry_after: float | None = None) -> Response:
-    """Say {"error": {"message", "type", "param", "code"}}; OpenAI calls 503 what is 529 for Anthropic."""
+    """Return {"error": {"message", "type", "param", "code"}}; OpenAI answers 503 for Anthropic's 529."""
     kind, code = _ERRORS.get(status, ("server_error", None))
     error = {"message": reason, "type": kind, "param": None, "code": code}
     headers = {} if retry_after is None else {"retry-after": f"{retry_after:g}"}
@@ -63,7 +63,7 @@ def describe(model: str) -> dict[str, Any]:
 
 
 def limit_headers(reset: float) -> dict[str, str]:
-    """Tell the time to the reset as "1m30.5s" or "200ms".
+    """Return the headers with the time to the reset as "1m30.5s" or "200ms".
 
     https://developers.openai.com/api/docs/guides/rate-limits
     """

@@ -109,4 +109,4 @@ class Provider(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of connections; safe to call twice. Nothing else may be called afterwards."""
+        """Close the connections; safe to call twice. Nothing else may be called afterwards."""
