@@ -71,7 +71,7 @@ class Service:
         await self.settle()
 
     async def settle(self) -> None:
-        """Count the touched runs and merge the answers that wait, as the loop and the consumer do."""
+        """Count the scheduled runs and merge the answers that wait, as the loop and the consumer do."""
         await self.count()
         for queue in (RESULT_RULES, RESULT_AI):
             answers = await drained(self.broker, queue)

@@ -183,7 +183,7 @@ async def test_progress_is_told_when_it_changes_and_not_more_often_than_counted(
     assert len({step.scored for step in told}) == len(told)
 
 
-async def test_a_run_ends_once_however_often_it_is_touched(
+async def test_a_run_ends_once_however_often_it_is_scheduled(
     tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
 ) -> None:
     """Redelivered results and redrives after the end do not announce it again, nor does it occupy anyone."""
@@ -262,7 +262,7 @@ async def test_what_is_stored_during_a_count_is_counted_again(tracker: Tracker, 
 
 
 async def test_waiting_for_a_run_to_be_due_costs_nothing(tracker: Tracker, store: WatchedStore) -> None:
-    """However often a run is touched before it is due, it is not looked at and the loop does not spin."""
+    """However often a run is scheduled before it is due, it is not counted and the loop does not spin."""
     run_id = new_id()
     store.cost = 0.1
     await tracker.register(published(run_id, 1_000))

@@ -1,4 +1,4 @@
-"""Taking a file of prospects in, piece by piece: all of it becomes ready at once, or nothing of it stays."""
+"""Uploads of a file of prospects, piece by piece: all of it becomes ready at once, or nothing of it stays."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -44,7 +44,7 @@ log = structlog.get_logger()
 
 
 class UploadMemory:
-    """What all uploads of a process hold in memory; where it is short, they store early what they hold."""
+    """The bytes that all uploads of a process hold in memory; where it is short, they store rows early."""
 
     def __init__(self, limit: int = _UPLOADS_BYTES) -> None:
         self._limit = limit
@@ -294,7 +294,7 @@ class _Listed(Generic[T]):
 
 @asynccontextmanager
 async def receiving(receiver: UploadReceiver) -> AsyncIterator[UploadReceiver]:
-    """Leave nothing of an upload behind when taking it fails, also when the sender went away."""
+    """Drop the upload where an error is raised inside, also when the sender disconnects."""
     try:
         yield receiver
     except BaseException:
