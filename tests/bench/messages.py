@@ -69,17 +69,17 @@ async def message_standalone(folder: Path, count: int, connections: int) -> Mess
 
 
 async def _measure(
-    door: str, shelf: str, processes: Mapping[str, psutil.Process], count: int, connections: int
+    ingest: str, results: str, processes: Mapping[str, psutil.Process], count: int, connections: int
 ) -> MessageTimes:
     connector = aiohttp.TCPConnector(limit=connections)
     async with aiohttp.ClientSession(connector=connector) as client:
-        await _send(client, door, connections, connections)  # opens the connections
-        await _ended(client, shelf, connections)
+        await _send(client, ingest, connections, connections)  # opens the connections
+        await _ended(client, results, connections)
         before = {name: processor_seconds(process) for name, process in processes.items()}
         started = time.monotonic()
-        answers = await _send(client, door, count, connections)
+        answers = await _send(client, ingest, count, connections)
         accepted = time.monotonic() - started
-        completed, failed = await _ended(client, shelf, connections + count)
+        completed, failed = await _ended(client, results, connections + count)
         measured = MessageTimes(
             answers, accepted, time.monotonic() - started, completed - connections, failed
         )
@@ -89,7 +89,7 @@ async def _measure(
     return measured
 
 
-async def _send(client: aiohttp.ClientSession, door: str, count: int, connections: int) -> list[float]:
+async def _send(client: aiohttp.ClientSession, ingest: str, count: int, connections: int) -> list[float]:
     """Send that many, each connection its next one once it was answered. Raises where one is not accepted."""
     numbers = iter(range(count))
     answers: list[float] = []
@@ -98,7 +98,7 @@ async def _send(client: aiohttp.ClientSession, door: str, count: int, connection
         for number in numbers:
             body = {"contact_channel": "webchat", "message": _TEXTS[number % len(_TEXTS)]}
             started = time.perf_counter()
-            async with client.post(f"{door}/leads", json=body) as answer:
+            async with client.post(f"{ingest}/leads", json=body) as answer:
                 await answer.read()
             answers.append(time.perf_counter() - started)
             if answer.status != 202:
@@ -110,18 +110,18 @@ async def _send(client: aiohttp.ClientSession, door: str, count: int, connection
     return answers
 
 
-async def _ended(client: aiohttp.ClientSession, shelf: str, count: int) -> tuple[int, int]:
+async def _ended(client: aiohttp.ClientSession, results: str, count: int) -> tuple[int, int]:
     """Wait until that many have ended; return how many are completed and how many failed."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        completed, failed = [await _total(client, shelf, status) for status in ("completed", "failed")]
+        completed, failed = [await _total(client, results, status) for status in ("completed", "failed")]
         if completed + failed == count:
             return completed, failed
         await asyncio.sleep(0.1)
     raise RuntimeError(f"of {count} messages {completed} are completed and {failed} failed")
 
 
-async def _total(client: aiohttp.ClientSession, shelf: str, status: str) -> int:
-    async with client.get(f"{shelf}/leads", params={"status": status, "limit": "1"}) as answer:
+async def _total(client: aiohttp.ClientSession, results: str, status: str) -> int:
+    async with client.get(f"{results}/leads", params={"status": status, "limit": "1"}) as answer:
         await answer.read()
         return int(answer.headers["X-Total-Count"])
