@@ -500,7 +500,7 @@ async def upload(address):
         writer.write(b"%x\\r\\n%s\\r\\n" % (len(piece), piece))
         await writer.drain()
     writer.write(b"0\\r\\n\\r\\n")
-    answer = await reader.readuntil(b"\"dry_run\":false}")
+    answer = await reader.readuntil(b'"dry_run":false}')
     writer.close()
     return json.loads(answer.partition(b"\\r\\n\\r\\n")[2])
 
