@@ -22,7 +22,8 @@ from leadline_ingest.app import build_accounts
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.inbound.service import Messages
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.prospects.routes import prospect_routes
+from leadline_ingest.prospects.offer_routes import offer_routes
+from leadline_ingest.prospects.upload_routes import upload_routes
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.routes import run_routes
 from leadline_ingest.runs.service import Runs
@@ -49,7 +50,8 @@ async def routes(tmp_path: Path) -> AsyncIterator[Routes]:
     yield {
         "ingest": [
             *account_routes(build_accounts(ingest_store, Tokens([]), token_hours=1), trusted_proxies=0),
-            *prospect_routes(ingest_store, now, metrics),
+            *offer_routes(ingest_store),
+            *upload_routes(ingest_store, now, metrics),
             *run_routes(runs),
             *message_routes(Messages(ingest_store, broker, now)),
         ],

@@ -18,7 +18,7 @@ from tests.deploy.gateway import EXPORT_PIECES, Echo, Gateway, served, start_gat
 
 from leadline_common.http.api import without_api_prefix
 from leadline_common.http.service_map import ROUTES, service_for
-from leadline_ingest.prospects.routes import MAX_UPLOAD
+from leadline_ingest.prospects.upload_routes import MAX_UPLOAD
 from leadline_testing.pytest_servers import while_running
 from leadline_testing.running_server import RunningServer, free_port
 

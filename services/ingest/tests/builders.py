@@ -33,7 +33,8 @@ from leadline_ingest.accounts.service import Accounts
 from leadline_ingest.app import Ingest, build
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.prospects.routes import prospect_routes
+from leadline_ingest.prospects.offer_routes import offer_routes
+from leadline_ingest.prospects.upload_routes import upload_routes
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.routes import run_routes
 from leadline_ingest.store import IngestStore
@@ -105,7 +106,8 @@ async def house(
         accounts = Accounts(store, Passwords(QUICK_HASHES), TOKENS, timedelta(hours=1), now)
         routes = [
             *account_routes(accounts, trusted_proxies),
-            *prospect_routes(store, now, ingest.metrics),
+            *offer_routes(store),
+            *upload_routes(store, now, ingest.metrics),
             *run_routes(ingest.runs),
             *message_routes(ingest.messages),
         ]

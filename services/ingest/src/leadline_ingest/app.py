@@ -31,7 +31,8 @@ from leadline_ingest.inbound.handler import MessageHandler
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.inbound.service import Messages
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.prospects.routes import prospect_routes
+from leadline_ingest.prospects.offer_routes import offer_routes
+from leadline_ingest.prospects.upload_routes import upload_routes
 from leadline_ingest.prospects.uploads import sweep_uploads
 from leadline_ingest.runs.events import RunEventsHandler
 from leadline_ingest.runs.outbox import Outbox
@@ -120,7 +121,8 @@ async def main(stop: Stop) -> None:
         ingest = build(broker, store, metrics)
         routes = [
             *account_routes(build_accounts(store, tokens, settings.token_hours), settings.trusted_proxies),
-            *prospect_routes(store, now, ingest.metrics),
+            *offer_routes(store),
+            *upload_routes(store, now, ingest.metrics),
             *run_routes(ingest.runs),
             *message_routes(ingest.messages),
         ]

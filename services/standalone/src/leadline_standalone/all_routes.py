@@ -11,7 +11,8 @@ from leadline_ingest.accounts.routes import account_routes
 from leadline_ingest.accounts.service import Accounts
 from leadline_ingest.app import build_accounts
 from leadline_ingest.inbound.routes import message_routes
-from leadline_ingest.prospects.routes import prospect_routes
+from leadline_ingest.prospects.offer_routes import offer_routes
+from leadline_ingest.prospects.upload_routes import upload_routes
 from leadline_ingest.runs.routes import run_routes
 from leadline_results.runs.routes import results_routes
 from leadline_results.workflows.routes import workflow_routes
@@ -24,7 +25,8 @@ def all_routes(runtime: Runtime, accounts: Accounts, trusted_proxies: int) -> li
     """Return the routes of all services."""
     return [
         *account_routes(accounts, trusted_proxies),
-        *prospect_routes(runtime.ingest_store, now, runtime.ingest_metrics),
+        *offer_routes(runtime.ingest_store),
+        *upload_routes(runtime.ingest_store, now, runtime.ingest_metrics),
         *run_routes(runtime.runs),
         *message_routes(runtime.messages),
         *results_routes(runtime.result_store, now),

@@ -1,8 +1,8 @@
-"""Look-ups of the offer that a request names."""
+"""Look-ups of the offers and uploads that requests name."""
 
 from leadline_contracts.errors import Invalid, NotFound
 from leadline_contracts.scoring import Offer
-from leadline_ingest.prospects.store import ProspectStore
+from leadline_ingest.prospects.store import ProspectStore, Upload
 
 
 async def known_offer(store: ProspectStore, owner: str, offer_id: str) -> Offer:
@@ -11,6 +11,16 @@ async def known_offer(store: ProspectStore, owner: str, offer_id: str) -> Offer:
     if offer is None:
         raise NotFound(f"There is no offer {offer_id[:64]!r}; POST /offer answers the id of each offer.")
     return offer
+
+
+async def known_upload(store: ProspectStore, owner: str, upload_id: str) -> Upload:
+    """Return the owner's upload of that id. Raises NotFound."""
+    upload = await store.upload(owner, upload_id)
+    if upload is None:
+        raise NotFound(
+            f"There is no upload {upload_id[:64]!r}; POST /leads/upload answers the id of each upload."
+        )
+    return upload
 
 
 def one_offer(in_path: str | None, in_body: str | None) -> str | None:

@@ -11,7 +11,7 @@ from leadline_common.telemetry.tracing import current_traceparent
 from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import Conflict, Invalid, NotFound
 from leadline_contracts.scoring import ModelName, Offer
-from leadline_ingest.prospects.offers import known_offer
+from leadline_ingest.prospects.offers import known_offer, known_upload
 from leadline_ingest.prospects.store import Upload
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.store import RunRequest, RunState
@@ -104,14 +104,7 @@ class Runs:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _upload(self, owner: str, upload_id: str | None) -> Upload | None:
-        if upload_id is None:
-            return None
-        upload = await self._store.upload(owner, upload_id)
-        if upload is None:
-            raise NotFound(
-                f"There is no upload {upload_id[:64]!r}; POST /leads/upload answers the id of each upload."
-            )
-        return upload
+        return None if upload_id is None else await known_upload(self._store, owner, upload_id)
 
     async def _offer(self, owner: str, offer_id: str | None) -> Offer:
         if offer_id is not None:

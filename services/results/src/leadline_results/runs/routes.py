@@ -18,7 +18,7 @@ from leadline_results.runs.pagination import read_page, read_position, write_pos
 from leadline_results.runs.record import Status
 from leadline_results.runs.store import Query, ResultStore, Run, position_of
 from leadline_results.runs.views import ResultView, RunView, result_view, run_view
-from leadline_results.web.pagination import next_link
+from leadline_common.http.pagination import next_link
 from leadline_results.web.polling import poll
 
 OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]

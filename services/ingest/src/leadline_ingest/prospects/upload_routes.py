@@ -1,29 +1,32 @@
-"""Offers and uploads over HTTP."""
+"""Uploads over HTTP."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
-from litestar import Request, post
+from litestar import Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat
-from litestar.params import FromPath, JSONBody
+from litestar.params import FromPath
+from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from leadline_common.clock import Clock
-from leadline_common.ids import new_id
+from leadline_common.ids import made_at
 from leadline_contracts.errors import Problem
-from leadline_contracts.scoring import Offer, OfferSpec
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.csv.formats import refuse_other_signatures
 from leadline_ingest.prospects.multipart import UploadForm
-from leadline_ingest.prospects.offers import known_offer, one_offer
+from leadline_ingest.prospects.offer_routes import Cursor, Limit, page_after, page_headers
+from leadline_ingest.prospects.offers import known_offer, known_upload, one_offer
+from leadline_ingest.prospects.rejected_rows import rejected_csv
 from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.prospects.spool import SpoolRoom, spooled
-from leadline_ingest.prospects.store import ProspectStore
+from leadline_ingest.prospects.store import ProspectStore, Upload
 from leadline_ingest.prospects.upload_request import read_options
 from leadline_ingest.prospects.uploads import UploadMemory, UploadReceiver, receiving
 
@@ -35,6 +38,20 @@ _UPLOAD_FORM = Schema(
     properties={
         "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="the CSV"),
         "offer_id": Schema(type=OpenAPIType.STRING, description="score these against this offer only"),
+        "map": Schema(
+            type=OpenAPIType.STRING,
+            description="which columns hold a field, as JSON; whatever is left out is guessed",
+            examples=['{"role": "Current Job", "name": ["First", "Last"]}'],
+        ),
+        "duplicates": Schema(
+            type=OpenAPIType.STRING,
+            enum=["skip", "keep"],
+            default="skip",
+            description="whether a prospect that is known is stored again",
+        ),
+        "dry_run": Schema(
+            type=OpenAPIType.BOOLEAN, default=False, description="report what would be taken, and store nothing"
+        ),
     },
 )
 
@@ -48,18 +65,11 @@ class _UploadOperation(Operation):
         self.request_body = RequestBody(content=content, required=True)
 
 
-def prospect_routes(
+def upload_routes(
     store: ProspectStore, clock: Clock, metrics: IngestMetrics
 ) -> list[ControllerRouterHandler]:
-    """Return the routes for offers and uploads."""
+    """Return the routes for uploads."""
     memory, room = UploadMemory(), SpoolRoom()
-
-    @post("/offer", summary="Create an offer", tags=["offers"])
-    async def create_offer(data: JSONBody[OfferSpec], owner: NamedDependency[str]) -> Offer:
-        """What is sold, why, and for whom; the newest offer is what POST /score scores against."""
-        offer = Offer(id=new_id(), **data.model_dump())
-        await store.add_offer(owner, offer, inline=False)
-        return offer
 
     @post(
         ["/leads/upload", "/leads/upload/{for_offer:str}"],
@@ -100,7 +110,55 @@ def prospect_routes(
         metrics.count_rejected("upload", report.rejected_count)
         return report
 
-    return [create_offer, upload_leads]
+    @get("/uploads", summary="List uploads", tags=["prospects"])
+    async def list_uploads(
+        request: Request[Any, Any, Any],
+        owner: NamedDependency[str],
+        limit: Limit = 50,
+        cursor: Cursor = None,
+    ) -> Response[list[UploadView]]:
+        """The files that were uploaded, the newest first, each with what became of its rows."""
+        uploads = await store.uploads(owner, page_after(cursor), limit + 1)
+        shown = [_view(upload) for upload in uploads[:limit]]
+        return Response(shown, headers=page_headers(request, [one.id for one in uploads], limit))
+
+    @get("/uploads/{upload_id:str}", summary="One upload", tags=["prospects"])
+    async def show_upload(upload_id: FromPath[str], owner: NamedDependency[str]) -> UploadView:
+        """What became of an uploaded file: the same as its upload was answered."""
+        return _view(await known_upload(store, owner, upload_id))
+
+    @get("/uploads/{upload_id:str}/errors.csv", summary="The rejected rows of an upload", tags=["prospects"])
+    async def rejected_rows(upload_id: FromPath[str], owner: NamedDependency[str]) -> Stream:
+        """The rejected rows as they came, with row number, column and reason; the first 100,000 of them."""
+        upload = await known_upload(store, owner, upload_id)
+        titles = [column.title for column in upload.columns]
+        return Stream(
+            rejected_csv(titles, store.rejected(upload.id)),
+            media_type="text/csv",
+            headers={"Content-Disposition": 'attachment; filename="errors.csv"'},
+        )
+
+    return [upload_leads, list_uploads, show_upload, rejected_rows]
+
+
+class UploadView(UploadReport):
+    """An upload as it was answered, with when it came and the offer it is for, if it is for one only."""
+
+    offer_id: str | None
+    uploaded_at: datetime
+
+
+def _view(upload: Upload) -> UploadView:
+    report = upload.report or UploadReport(
+        upload_id=upload.id,
+        inserted=0,
+        rejected_count=0,
+        rejected=[],
+        warnings=["An older version took this file and kept no report of it."],
+    )
+    return UploadView(
+        **report.model_dump(), offer_id=upload.offer_id, uploaded_at=made_at(upload.id)
+    )
 
 
 @contextmanager
