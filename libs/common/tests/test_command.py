@@ -4,10 +4,12 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from types import ModuleType
 
 import pytest
 
 from leadline_common.process import main as process
+from leadline_common.process import serve
 from leadline_common.process.command import run_service
 from leadline_common.process.health_server import serving_health
 from leadline_common.process.main import Stop
@@ -33,15 +35,26 @@ def run(monkeypatch: pytest.MonkeyPatch, ran: list[str]) -> Iterator[Run]:
     monkeypatch.setattr(process, "_end_soon", lambda code: None)  # this process goes on
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    async def serve(stop: Stop) -> None:
-        ran.append("serve")
+    async def fake_serve(stop: Stop, name: str, kind: type[ServiceSettings], compose: object) -> None:
+        ran.append(f"serve {name}")
 
     async def migrate() -> None:
         ran.append("migrate")
 
+    monkeypatch.setattr(serve, "serve", fake_serve)
+    app = ModuleType("things_app")
+    monkeypatch.setitem(sys.modules, app.__name__, app)
+    vars(app).update(compose=object(), migrate=migrate)
+
     def start(*arguments: str, stored: bool = True) -> int:
         try:
-            run_service("things", lambda: ServiceSettings, serve, migrate if stored else None, arguments)
+            run_service(
+                "things",
+                settings="leadline_common.process.settings:ServiceSettings",
+                compose="things_app:compose",
+                migrate="things_app:migrate" if stored else None,
+                arguments=arguments,
+            )
         except SystemExit as end:
             return int(end.code or 0)
         return 0
@@ -52,7 +65,7 @@ def run(monkeypatch: pytest.MonkeyPatch, ran: list[str]) -> Iterator[Run]:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "done"), [([], "serve"), (["serve"], "serve"), (["migrate"], "migrate")]
+    ("arguments", "done"), [([], "serve things"), (["serve"], "serve things"), (["migrate"], "migrate")]
 )
 def test_a_command_does_what_it_says(run: Run, ran: list[str], arguments: list[str], done: str) -> None:
     """Without a command the service is run."""

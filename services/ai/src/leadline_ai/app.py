@@ -1,6 +1,5 @@
 """The composition root of the ai service."""
 
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
@@ -31,13 +30,10 @@ from leadline_ai.stores.mongo import MongoAiStore
 from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
-from leadline_common.process.health_server import serving_health
-from leadline_common.process.main import Stop
-from leadline_common.process.service import Loop, Service, running
-from leadline_common.process.settings import load_settings
+from leadline_common.process.serve import Composition, Parts
+from leadline_common.process.service import Loop, Service
 from leadline_common.telemetry.dependencies import DependencyProbe
-from leadline_common.telemetry.logs import configure_logging
-from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.metrics import Metrics
 from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.errors import SettingsError
 from leadline_contracts.scoring import CHUNK_SIZE
@@ -244,20 +240,11 @@ def _why_offline(settings: AssessorSettings) -> str:
     return f"since none of {', '.join(KEYS.values())} is set"
 
 
-async def main(stop: Stop) -> None:
-    """Run the service until it is told to stop."""
-    settings = load_settings(AiSettings)
-    configure_logging("ai", settings.log_level)
-    metrics = Metrics(new_registry("ai", settings.revision))
-    async with AsyncExitStack() as stack:
-        provider = choose_provider(settings)
-        if provider is not None:
-            stack.push_async_callback(provider.close)
-        store = await MongoAiStore.connect(settings.store_url, metrics)
-        stack.push_async_callback(store.close)
-        broker = await RabbitBroker.connect(settings.broker_url)
-        stack.push_async_callback(broker.close)
-        ai = build(broker, store, provider, settings, metrics)
-        health = await stack.enter_async_context(running([ai.service], settings.drain_seconds))
-        with serving_health(health, metrics.registry, settings.host, settings.port):
-            await stop.until_told(health)
+async def compose(parts: Parts, settings: AiSettings, metrics: Metrics) -> Composition:
+    """Return the service over RabbitMQ, MongoDB and the provider that the settings choose."""
+    provider = choose_provider(settings)
+    if provider is not None:
+        parts.keep(provider)
+    store = parts.keep(await MongoAiStore.connect(settings.store_url, metrics))
+    broker = parts.keep(await RabbitBroker.connect(settings.broker_url))
+    return Composition([build(broker, store, provider, settings, metrics).service])

@@ -1,7 +1,6 @@
 """The composition root of the ingest service."""
 
 from collections.abc import Collection
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -11,16 +10,13 @@ from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.clock import now
-from leadline_common.http.api import build_app
-from leadline_common.http.auth import Authentication, Tokens
-from leadline_common.http.openapi import whole_document
-from leadline_common.http.server import serving
-from leadline_common.process.main import Stop
-from leadline_common.process.service import Service, running
+from leadline_common.http.auth import Tokens
+from leadline_common.http.server import serving_api
+from leadline_common.process.serve import Composition, Parts
+from leadline_common.process.service import Service
 from leadline_common.process.settings import load_settings
 from leadline_common.telemetry.dependencies import DependencyProbe
-from leadline_common.telemetry.logs import configure_logging
-from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.metrics import Metrics
 from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.topology import MESSAGES, RUN_EVENTS, SUBMISSIONS
 from leadline_ingest.accounts.passwords import Passwords
@@ -106,27 +102,19 @@ async def migrate() -> None:
     await store.close()
 
 
-async def main(stop: Stop) -> None:
-    """Run the service until it is told to stop."""
-    settings = load_settings(IngestSettings)
-    configure_logging("ingest", settings.log_level)
-    metrics = Metrics(new_registry("ingest", settings.revision))
-    tokens = Tokens(settings.jwt_secret)
-    authentication = Authentication(tokens, open_to_all=settings.auth == "open")
-    async with AsyncExitStack() as stack:
-        store = await MongoIngestStore.connect(settings.store_url, metrics)
-        stack.push_async_callback(store.close)
-        broker = await RabbitBroker.connect(settings.broker_url)
-        stack.push_async_callback(broker.close)
-        ingest = build(broker, store, metrics)
-        routes = [
-            *account_routes(build_accounts(store, tokens, settings.token_hours), settings.trusted_proxies),
-            *offer_routes(store),
-            *upload_routes(store, now, ingest.metrics),
-            *run_routes(ingest.runs),
-            *message_routes(ingest.messages),
-        ]
-        health = await stack.enter_async_context(running([ingest.service], settings.drain_seconds))
-        app = build_app("Leadline ingest", routes, health, metrics, authentication, document=whole_document())
-        async with serving(app, settings.host, settings.port, settings.drain_seconds, health):
-            await stop.until_told(health)
+async def compose(parts: Parts, settings: IngestSettings, metrics: Metrics) -> Composition:
+    """Return the service and its API over RabbitMQ and MongoDB."""
+    store = parts.keep(await MongoIngestStore.connect(settings.store_url, metrics))
+    broker = parts.keep(await RabbitBroker.connect(settings.broker_url))
+    ingest = build(broker, store, metrics)
+    accounts = build_accounts(store, Tokens(settings.jwt_secret), settings.token_hours)
+    routes = [
+        *account_routes(accounts, settings.trusted_proxies),
+        *offer_routes(store),
+        *upload_routes(store, now, ingest.metrics),
+        *run_routes(ingest.runs),
+        *message_routes(ingest.messages),
+    ]
+    return Composition(
+        [ingest.service], lambda health: serving_api("Leadline ingest", routes, health, metrics, settings)
+    )

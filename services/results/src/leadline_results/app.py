@@ -1,23 +1,19 @@
 """The composition root of the results service."""
 
 from collections.abc import Collection
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.clock import now
-from leadline_common.http.api import build_app
-from leadline_common.http.auth import Authentication, Tokens
-from leadline_common.http.openapi import whole_document
-from leadline_common.http.server import serving
-from leadline_common.process.main import Stop
-from leadline_common.process.service import Service, running
+from leadline_common.http.server import serving_api
+from leadline_common.process.serve import Composition, Parts
+from leadline_common.process.service import Health, Service
 from leadline_common.process.settings import load_settings
 from leadline_common.telemetry.dependencies import DependencyProbe
-from leadline_common.telemetry.logs import configure_logging
-from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.metrics import Metrics
 from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.topology import (
     RESULT_AI,
@@ -129,26 +125,18 @@ async def migrate() -> None:
         await store.close()
 
 
-async def main(stop: Stop) -> None:
-    """Run the service until it is told to stop."""
-    settings = load_settings(ResultsSettings)
-    configure_logging("results", settings.log_level)
-    metrics = Metrics(new_registry("results", settings.revision))
-    auth = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
-    async with AsyncExitStack() as stack:
-        store = await MongoResultStore.connect(settings.store_url, metrics)
-        stack.push_async_callback(store.close)
-        workflow_store = await MongoWorkflowStore.connect(settings.store_url, metrics)
-        stack.push_async_callback(workflow_store.close)
-        broker = await RabbitBroker.connect(settings.broker_url)
-        stack.push_async_callback(broker.close)
-        workflows = build_workflows(broker, workflow_store, metrics)
-        services = [build(broker, store, metrics), workflows.service]
-        health = await stack.enter_async_context(running(services, settings.drain_seconds))
+async def compose(parts: Parts, settings: ResultsSettings, metrics: Metrics) -> Composition:
+    """Return the services and their API over RabbitMQ and MongoDB."""
+    store = parts.keep(await MongoResultStore.connect(settings.store_url, metrics))
+    workflow_store = parts.keep(await MongoWorkflowStore.connect(settings.store_url, metrics))
+    broker = parts.keep(await RabbitBroker.connect(settings.broker_url))
+    workflows = build_workflows(broker, workflow_store, metrics)
+
+    def api(health: Health) -> AbstractAsyncContextManager[str]:
         routes = [
             *results_routes(store, now),
             *workflow_routes(workflow_store, workflows.retries, lambda: health.stopping),
         ]
-        app = build_app("Leadline results", routes, health, metrics, auth, document=whole_document())
-        async with serving(app, settings.host, settings.port, settings.drain_seconds, health):
-            await stop.until_told(health)
+        return serving_api("Leadline results", routes, health, metrics, settings)
+
+    return Composition([build(broker, store, metrics), workflows.service], api)

@@ -3,13 +3,10 @@
 from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
-from leadline_common.process.health_server import serving_health
-from leadline_common.process.main import Stop
-from leadline_common.process.service import Service, running
-from leadline_common.process.settings import load_settings
+from leadline_common.process.serve import Composition, Parts
+from leadline_common.process.service import Service
 from leadline_common.telemetry.dependencies import DependencyProbe
-from leadline_common.telemetry.logs import configure_logging
-from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.metrics import Metrics
 from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.topology import RULES, RULES_ROUTE
 from leadline_rules.handler import RulesHandler
@@ -46,15 +43,7 @@ def build(broker: Broker, metrics: Metrics) -> Service:
     )
 
 
-async def main(stop: Stop) -> None:
-    """Run the service until it is told to stop."""
-    settings = load_settings(RulesSettings)
-    configure_logging("rules", settings.log_level)
-    metrics = Metrics(new_registry("rules", settings.revision))
-    broker = await RabbitBroker.connect(settings.broker_url)
-    try:
-        async with running([build(broker, metrics)], settings.drain_seconds) as health:
-            with serving_health(health, metrics.registry, settings.host, settings.port):
-                await stop.until_told(health)
-    finally:
-        await broker.close()
+async def compose(parts: Parts, settings: RulesSettings, metrics: Metrics) -> Composition:
+    """Return the service over RabbitMQ."""
+    broker = parts.keep(await RabbitBroker.connect(settings.broker_url))
+    return Composition([build(broker, metrics)])

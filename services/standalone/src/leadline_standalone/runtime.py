@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.process.serve import Parts
 from leadline_common.process.service import Health, running
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_contracts.errors import SettingsError
@@ -71,26 +72,21 @@ async def embedded(
     directory cannot be used or another process uses it, NotFound where there is no such run to resume.
     """
     with locked(data_dir):
-        async with AsyncExitStack() as stack:
+        async with Parts() as parts:
             metrics = Metrics(new_registry())
             provider = choose_provider(assessor)
             if provider is not None:
-                stack.push_async_callback(provider.close)
-            ai_store = SqliteAiStore(data_dir / "ai.db")
-            stack.push_async_callback(ai_store.close)
-            ingest_store = SqliteIngestStore(data_dir / "ingest.db")
-            stack.push_async_callback(ingest_store.close)
+                parts.keep(provider)
+            ai_store = parts.keep(SqliteAiStore(data_dir / "ai.db"))
+            ingest_store = parts.keep(SqliteIngestStore(data_dir / "ingest.db"))
             await ingest_store.end_leases()
-            result_store = SqliteResultStore(data_dir / "results.db")
-            stack.push_async_callback(result_store.close)
-            workflow_store = SqliteWorkflowStore(data_dir / "workflows.db")
-            stack.push_async_callback(workflow_store.close)
+            result_store = parts.keep(SqliteResultStore(data_dir / "results.db"))
+            workflow_store = parts.keep(SqliteWorkflowStore(data_dir / "workflows.db"))
             unfinished = await _unfinished_runs(ingest_store, result_store)
             resumed = chosen(unfinished, resume, data_dir) if resume is not None else None
             left_alone = [run for run in unfinished if run != resumed]
             paused = [run.run_id for run in left_alone]
-            broker = EmbeddedBroker(data_dir / "broker.db")
-            stack.push_async_callback(broker.close)
+            broker = parts.keep(EmbeddedBroker(data_dir / "broker.db"))
             if paused:
                 await broker.set_aside("run_id", paused)
             ingest = build_ingest(broker, ingest_store, metrics, paused=paused)
@@ -103,7 +99,7 @@ async def embedded(
                 build_results(broker, result_store, metrics, paused=paused),
                 workflows.service,
             ]
-            health = await stack.enter_async_context(running(services, drain_seconds))
+            health = await parts.enter_async_context(running(services, drain_seconds))
             yield Runtime(
                 ingest_store=ingest_store,
                 result_store=result_store,
@@ -149,18 +145,16 @@ async def open_preview(data_dir: Path | None, assessor: AssessorSettings) -> Asy
 
     Another process may use the data directory meanwhile. Raises SettingsError, Unavailable.
     """
-    async with data_dir_or_temporary(None) as folder, AsyncExitStack() as stack:
-        ingest_store = SqliteIngestStore(folder / "ingest.db")
-        stack.push_async_callback(ingest_store.close)
+    async with data_dir_or_temporary(None) as folder, Parts() as parts:
+        ingest_store = parts.keep(SqliteIngestStore(folder / "ingest.db"))
         provider = choose_provider(assessor)
         if provider is None:
             yield Preview(ingest_store, None)
             return
-        stack.push_async_callback(provider.close)
-        ai_store = SqliteAiStore(_ai_file(data_dir) or folder / "ai.db")
-        stack.push_async_callback(ai_store.close)
-        parts = model_parts(provider, ai_store, assessor, AiMetrics(new_registry()))
-        yield Preview(ingest_store, lead_cache(parts, assessor))
+        parts.keep(provider)
+        ai_store = parts.keep(SqliteAiStore(_ai_file(data_dir) or folder / "ai.db"))
+        model = model_parts(provider, ai_store, assessor, AiMetrics(new_registry()))
+        yield Preview(ingest_store, lead_cache(model, assessor))
 
 
 def _ai_file(data_dir: Path | None) -> Path | None:

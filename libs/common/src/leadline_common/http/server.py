@@ -2,17 +2,22 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Sequence
 from typing import cast
 
 import structlog
 import uvicorn
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ControllerRouterHandler
 from uvicorn._types import ASGIApplication
 
+from leadline_common.http.api import build_app
+from leadline_common.http.auth import Authentication, Tokens
+from leadline_common.http.openapi import whole_document
 from leadline_common.process.listening import address_of, listen
 from leadline_common.process.service import Health
+from leadline_common.process.settings import ApiSettings
 from leadline_common.process.tasks import end_tasks, start_task
+from leadline_common.telemetry.metrics import Metrics
 
 _CLOSE_SECONDS = 5.0
 """Time to close the connections of requests that were cut off."""
@@ -58,3 +63,16 @@ async def serving(
         server.should_exit = True
         await asyncio.wait([task], timeout=drain_seconds + _CLOSE_SECONDS)
         await end_tasks([task])
+
+
+def serving_api(
+    title: str,
+    routes: Sequence[ControllerRouterHandler],
+    health: Health,
+    metrics: Metrics,
+    settings: ApiSettings,
+) -> contextlib.AbstractAsyncContextManager[str]:
+    """Serve a service's part of the API where and to whom its settings say, as `serving` does."""
+    authentication = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
+    app = build_app(title, routes, health, metrics, authentication, document=whole_document())
+    return serving(app, settings.host, settings.port, settings.drain_seconds, health)

@@ -6,7 +6,8 @@ service can be told to stop before it is loaded.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from leadline_common import __version__
@@ -14,7 +15,6 @@ from leadline_common.process.signals import end_when_told
 from leadline_contracts.errors import SettingsError
 
 if TYPE_CHECKING:
-    from leadline_common.process.main import Main, Serve
     from leadline_common.process.settings import ServiceSettings
 
 _ANSWER_SECONDS = 5.0
@@ -24,15 +24,18 @@ _SETTINGS = "Settings are environment variables, LEADLINE_BROKER_URL first; a mi
 
 def run_service(
     name: str,
-    settings: "Callable[[], type[ServiceSettings]]",
-    serve: "Serve",
-    migrate: "Main | None" = None,
+    *,
+    settings: str,
+    compose: str,
+    migrate: str | None = None,
     arguments: Sequence[str] | None = None,
 ) -> None:
     """Do what the arguments (by default the process's) say.
 
-    Exit codes are those of `run_until_told`; of `run_main` for `migrate`. `health` ends with 0 where the
-    service at this host and port is ready, else with 1.
+    The service's settings class, its `Compose` and, where it has a store with indexes, its `Main` that
+    creates them are named as entry points are, `module:object`. Exit codes are those of `run_until_told`; of
+    `run_main` for `migrate`. `health` ends with 0 where the service at this host and port is ready, else
+    with 1.
     """
     program = argparse.ArgumentParser(
         f"leadline-{name}", description=f"Leadline's {name} service.", epilog=_SETTINGS
@@ -45,16 +48,18 @@ def run_service(
         commands.add_parser("migrate", help="create the indexes of the store, as every start does, and end")
     match program.parse_args(arguments).command:
         case "health":
-            sys.exit(_health(settings()))
+            sys.exit(_health(resolve_name(settings)))
         case "migrate" if migrate is not None:
             from leadline_common.process.main import run_main  # noqa: PLC0415
 
-            run_main(migrate)
+            run_main(resolve_name(migrate))
         case _:
             end_when_told()
             from leadline_common.process.main import run_until_told  # noqa: PLC0415
+            from leadline_common.process.serve import serve  # noqa: PLC0415
 
-            run_until_told(serve)
+            kind, composed = resolve_name(settings), resolve_name(compose)
+            run_until_told(lambda stop: serve(stop, name, kind, composed))
 
 
 def _health(kind: "type[ServiceSettings]") -> int:
