@@ -17,7 +17,7 @@ from tests.conftest import FreshServers, Servers
 from tests.support import OFFLINE, Client, Leadline, behind_gateway, connected, make_csv, numbered
 
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
-from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, RULES
+from leadline_contracts.topology import DELIVERY_LIMIT, LEADLINE, RULES
 from leadline_testing.processes import PrivateServer
 from leadline_testing.running_server import RunningServer
 from leadline_testing.services import ServiceProcess, standalone
@@ -126,7 +126,7 @@ def test_kills_of_a_service_with_messages_in_hand_dead_letter_nothing(
             rules.kill()
         rules.restart()
         ended = leadline.client.finished_run(run.run_id, 240)
-        dead = [portal.call(broker.depth, queue.dead) for queue in QUEUES]
+        dead = [portal.call(broker.depth, queue.dead) for queue in LEADLINE.queues]
         portal.call(broker.close)
     assert (ended["scored"], ended["failed"]) == (QUEUED, 0)
     assert not any(dead)

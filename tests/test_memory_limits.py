@@ -22,7 +22,7 @@ from tests.support import COLUMNS, OFFER, OFFLINE, Client, behind_gateway
 
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import LEAD_BYTES
-from leadline_contracts.topology import EXCHANGE
+from leadline_contracts.topology import LEADLINE
 from leadline_testing.memory_limit import MemoryLimit, NoMemoryLimits, memory_limit
 from leadline_testing.services import SERVICES, ServiceProcess
 
@@ -185,7 +185,7 @@ async def submitted(broker_url: str, bodies: list[bytes]) -> list[dict[str, Any]
     connection = await aio_pika.connect(broker_url)
     async with connection:
         channel = await connection.channel(on_return_raises=True)
-        exchange = await channel.get_exchange(EXCHANGE)
+        exchange = await channel.get_exchange(LEADLINE.exchange)
         queue = await channel.declare_queue(exclusive=True)
         answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 

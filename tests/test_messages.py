@@ -10,7 +10,7 @@ import pytest
 from tests.support import Leadline, WorkflowJson, embedded, events_of
 
 from leadline_contracts.inbound import MessageSubmitted, StepName, checked_output
-from leadline_contracts.topology import EXCHANGE
+from leadline_contracts.topology import LEADLINE
 
 SALES = "Hello, could you quote a deep clean of our three bedroom flat in Leeds next week? Budget 300 pounds."
 SUPPORT = "My invoice is wrong again and nobody answers, this is the third time that I complain!"
@@ -160,7 +160,7 @@ async def ask_all(broker_url: str, *bodies: object) -> list[WorkflowJson]:
     """Publish submissions one after the other and return the answer to each."""
     async with await aio_pika.connect(broker_url) as connection:
         channel = await connection.channel(on_return_raises=True)
-        exchange = await channel.get_exchange(EXCHANGE)
+        exchange = await channel.get_exchange(LEADLINE.exchange)
         answers = await channel.declare_queue(exclusive=True)
         replies = []
         async with answers.iterator(no_ack=True, timeout=10) as arriving:

@@ -271,7 +271,7 @@ def test_every_process_tells_its_health_and_metrics(leadline: Leadline) -> None:
         metrics = httpx.get(f"{address}/metrics", trust_env=False)
         assert metrics.headers["Content-Type"].startswith("text/plain")
         handled += metrics.text
-    for queue in set(topology.QUEUES) - {topology.SUBMISSIONS, topology.MESSAGES}:
+    for queue in set(topology.LEADLINE.queues) - {topology.SUBMISSIONS, topology.MESSAGES}:
         assert re.search(
             rf'leadline_messages_settled_total{{outcome="acked",queue="{queue.name}"}} [1-9]', handled
         )

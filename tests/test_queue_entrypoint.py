@@ -17,7 +17,7 @@ from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
 from tests.support import EXAMPLES, OFFER, Leadline
 
 from leadline_contracts.scoring import LeadsRejected, LeadsSubmitted, ResultsScored
-from leadline_contracts.topology import EXCHANGE, SUBMISSIONS
+from leadline_contracts.topology import LEADLINE, SUBMISSIONS
 
 pytestmark = pytest.mark.servers
 
@@ -109,7 +109,7 @@ async def listening(broker_url: str, kind: str) -> AsyncIterator[tuple[AbstractC
     async with await aio_pika.connect(broker_url) as connection:
         channel = await connection.channel(on_return_raises=True)
         queue = await channel.declare_queue(exclusive=True)
-        await queue.bind(EXCHANGE, kind)
+        await queue.bind(LEADLINE.exchange, kind)
         yield channel, queue
 
 
@@ -126,7 +126,7 @@ async def ask(broker_url: str, body: object) -> Any:
 
 async def publish(channel: AbstractChannel, body: bytes, **properties: str) -> None:
     """Publish a submission."""
-    exchange = await channel.get_exchange(EXCHANGE)
+    exchange = await channel.get_exchange(LEADLINE.exchange)
     message = aio_pika.Message(
         body,
         delivery_mode=aio_pika.DeliveryMode.PERSISTENT,

@@ -34,7 +34,7 @@ from leadline_contracts.scoring import (
     RunPublished,
     RunStarted,
 )
-from leadline_contracts.topology import EXCHANGE
+from leadline_contracts.topology import LEADLINE
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 HEADERS = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
@@ -167,5 +167,5 @@ async def all_messages(broker_url: str) -> AsyncIterator[AbstractQueue]:
     async with await aio_pika.connect(broker_url) as connection:
         channel = await connection.channel()
         queue = await channel.declare_queue(exclusive=True)
-        await queue.bind(EXCHANGE, "#")
+        await queue.bind(LEADLINE.exchange, "#")
         yield queue

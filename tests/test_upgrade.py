@@ -32,7 +32,7 @@ from leadline_contracts.scoring import (
     RunPublished,
     RunStarted,
 )
-from leadline_contracts.topology import EXCHANGE, RESULT_LEADS
+from leadline_contracts.topology import LEADLINE, RESULT_LEADS
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
 
@@ -72,7 +72,7 @@ class OldVersion:
 
     async def _publish(self, message: aio_pika.Message, queue: str | None, kind: str) -> None:
         if queue is None:
-            exchange = await self._channel.get_exchange(EXCHANGE)
+            exchange = await self._channel.get_exchange(LEADLINE.exchange)
             await exchange.publish(message, kind)
         else:
             await self._channel.default_exchange.publish(message, queue)
@@ -84,7 +84,7 @@ async def connected_to(broker_url: str) -> AsyncIterator[tuple[AbstractChannel, 
     async with await aio_pika.connect(broker_url) as connection:
         channel = await connection.channel()
         finished = await channel.declare_queue(exclusive=True)
-        await finished.bind(EXCHANGE, StepFinished.TYPE)
+        await finished.bind(LEADLINE.exchange, StepFinished.TYPE)
         yield channel, finished
 
 

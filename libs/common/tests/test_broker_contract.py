@@ -45,7 +45,7 @@ class OpenBroker(Protocol):
 
 MISSING = Queue("leadline.nowhere", ())
 DEAD_SUBMISSIONS = Queue(SUBMISSIONS.dead, ())
-FEW = topology.Topology(topology.EXCHANGE, (SUBMISSIONS, RULES, AI, RESULT_LEADS))
+FEW = topology.Topology(topology.LEADLINE.exchange, (SUBMISSIONS, RULES, AI, RESULT_LEADS))
 """Enough to test by: RabbitMQ takes its time over each queue."""
 
 
@@ -58,7 +58,7 @@ class Embedded(OpenBroker):
         self._crashes = 0
 
     async def __call__(self) -> Broker:
-        broker = EmbeddedBroker(self._folder / "broker.db")
+        broker = EmbeddedBroker(self._folder / "broker.db", FEW)
         self._stack.push_async_callback(broker.close)
         return broker
 

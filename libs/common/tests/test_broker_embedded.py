@@ -1,8 +1,10 @@
 """What the embedded broker adds to the port: its journal, crashes, and memory."""
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,9 +17,9 @@ import pytest
 
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Delivery, Message, Subscription
-from leadline_contracts.errors import Unavailable
+from leadline_contracts.errors import Permanent, Unavailable
 from leadline_contracts.scoring import LeadsSubmitted
-from leadline_contracts.topology import DELIVERY_LIMIT, SUBMISSIONS
+from leadline_contracts.topology import AI, DELIVERY_LIMIT, LEADLINE, SUBMISSIONS, Topology
 
 PUBLISHER = """
 import asyncio, sys, time
@@ -33,6 +35,32 @@ async def main():
 
 asyncio.run(main())
 """
+
+OLD_JOURNAL = """
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY,
+    queue TEXT NOT NULL,
+    held INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    due REAL,
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    reply_to TEXT,
+    correlation_id TEXT,
+    headers TEXT NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX ready ON messages (queue, seq) WHERE held = 0;
+CREATE INDEX waiting ON messages (due) WHERE due IS NOT NULL;
+CREATE INDEX crashed ON messages (crashes) WHERE crashes > 0;
+INSERT INTO messages (queue, held, crashes, due, type, id, headers, body) VALUES
+    ('leadline.ingest.submissions', 1, 0, NULL, 'leads.submitted.v1', 'held', '{"run_id": "r"}', x'7b7d'),
+    ('leadline.ingest.submissions', 1, 9, NULL, 'leads.submitted.v1', 'kills', '{}', x'7b7d'),
+    ('leadline.ingest.submissions.retry.1', 0, 0, 1.0, 'leads.submitted.v1', 'retried',
+        '{"leadline-attempt": "2", "leadline-published-at": "1.000"}', x'7b7d'),
+    ('leadline.gone.retry.1', 0, 0, 1.0, 'gone.v1', 'gone', '{}', x'7b7d');
+"""
+"""A journal as the first version made it, with a queue that there is no more."""
 
 
 @pytest.fixture
@@ -96,6 +124,46 @@ async def test_a_retry_survives_a_restart(tmp_path: Path) -> None:
     broker = EmbeddedBroker(tmp_path / "broker.db")
     delivery = await receive(await broker.subscribe(SUBMISSIONS, 1))
     assert (delivery.message.id, delivery.attempt) == ("a", 2)
+    await broker.close()
+
+
+async def test_a_journal_of_an_earlier_version_is_opened(tmp_path: Path) -> None:
+    """What it holds comes back, is retried or is dead; a queue that went is left as it is."""
+    path = tmp_path / "broker.db"
+    with contextlib.closing(sqlite3.connect(path)) as earlier:
+        earlier.executescript(OLD_JOURNAL)
+    broker = EmbeddedBroker(path)
+    subscription = await broker.subscribe(SUBMISSIONS, 2)
+    found = [await receive(subscription) for _ in range(2)]
+    assert [(one.message.id, one.attempt, one.message.body) for one in found] == [
+        ("held", 1, b"{}"),
+        ("retried", 2, b"{}"),
+    ]
+    assert await broker.depth(SUBMISSIONS.dead) == 1
+    await broker.close()
+    with contextlib.closing(sqlite3.connect(path)) as later:
+        assert later.execute("SELECT queue FROM messages WHERE id = 'gone'").fetchall() == [
+            ("leadline.gone.retry.1",)
+        ]
+
+
+async def test_a_broker_has_the_queues_of_its_topology_alone(tmp_path: Path) -> None:
+    """Messages of other queues in the same journal wait for a broker that has them."""
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    await broker.publish(submitted("a"))
+    await (await receive(await broker.subscribe(SUBMISSIONS, 1))).retry(1, "later")
+    await broker.close()
+
+    broker = EmbeddedBroker(tmp_path / "broker.db", Topology(LEADLINE.exchange, (AI,)))
+    await broker.publish(submitted("b"))
+    with pytest.raises(Permanent, match=SUBMISSIONS.name):
+        await broker.depth(SUBMISSIONS.name)
+    await broker.subscribe(AI, 1)
+    await asyncio.sleep(1.1)  # the retry is due, and nobody here has its queue
+    await broker.close()
+
+    broker = EmbeddedBroker(tmp_path / "broker.db")
+    assert (await receive(await broker.subscribe(SUBMISSIONS, 1))).message.id == "a"
     await broker.close()
 
 

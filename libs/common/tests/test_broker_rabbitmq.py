@@ -20,7 +20,7 @@ from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.broker.rabbitmq.channels import reaching_rabbitmq
 from leadline_contracts.errors import Permanent, SettingsError, Unavailable
 from leadline_contracts.scoring import LeadsSubmitted, ResultsScored
-from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, RULES, SUBMISSIONS, Queue
+from leadline_contracts.topology import DELIVERY_LIMIT, LEADLINE, RULES, SUBMISSIONS, Queue
 from leadline_testing.running_server import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 
@@ -102,7 +102,7 @@ def publish_without_properties(url: str, body: str) -> None:
     connection = http.client.HTTPConnection(server.hostname or "", (server.port or 5672) + 10_000)
     connection.request(
         "POST",
-        f"/api/exchanges{server.path}/{EXCHANGE}/publish",
+        f"/api/exchanges{server.path}/{LEADLINE.exchange}/publish",
         json.dumps(
             {
                 "properties": {},
@@ -222,7 +222,7 @@ async def test_a_vanished_topology_is_declared_again(
     broker: RabbitBroker, channel: AbstractRobustChannel
 ) -> None:
     """After the server lost its exchange a publish fails once; the next finds all in place."""
-    await channel.exchange_delete(EXCHANGE)
+    await channel.exchange_delete(LEADLINE.exchange)
     with pytest.raises(Unavailable):
         await broker.publish(submitted("a"))
     await broker.publish(submitted("b"))
@@ -243,7 +243,7 @@ async def test_a_routed_type_that_reaches_no_queue_is_permanent(
 ) -> None:
     """A pipeline message that would be dropped is an error; a public event beside it is not."""
     queue = await channel.get_queue(SUBMISSIONS.name)
-    await queue.unbind(EXCHANGE, LeadsSubmitted.TYPE)
+    await queue.unbind(LEADLINE.exchange, LeadsSubmitted.TYPE)
     with pytest.raises(Permanent):
         await broker.publish(submitted("a"))
     await broker.publish([Message(type=ResultsScored.TYPE, id="b", body=b"{}")])
@@ -273,7 +273,7 @@ async def test_counts_of_another_system_make_no_suspect(
 ) -> None:
     """What a client copied from a message that it received says nothing about the one it publishes."""
     headers: dict[str, FieldValue] = {"x-delivery-count": 50, "leadline-crashes": "50"}
-    exchange = await channel.get_exchange(EXCHANGE)
+    exchange = await channel.get_exchange(LEADLINE.exchange)
     for name in ("a", "b"):
         await exchange.publish(aio_pika.Message(b"", message_id=name, headers=headers), LeadsSubmitted.TYPE)
     subscription = await broker.subscribe(SUBMISSIONS, 2)
@@ -326,7 +326,7 @@ async def test_odd_headers_of_another_system_break_nothing(
         "x-death": "no list",
         "leadline-attempt": -3,
     }
-    exchange = await channel.get_exchange(EXCHANGE)
+    exchange = await channel.get_exchange(LEADLINE.exchange)
     await exchange.publish(aio_pika.Message(b"", headers=headers), LeadsSubmitted.TYPE)
     delivery = await receive(await broker.subscribe(SUBMISSIONS, 1))
     assert delivery.attempt == 1

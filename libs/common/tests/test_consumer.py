@@ -16,8 +16,8 @@ from leadline_common.broker import consumer as consumer_module
 from leadline_common.broker.chunks import bisect_chunk, chunk_message
 from leadline_common.broker.consumer import Consumer, Handler
 from leadline_common.broker.embedded import broker as embedded
-from leadline_common.broker.embedded import journal
 from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.broker.embedded.journal import Layout
 from leadline_common.broker.port import Delivery, Message, Subscription
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_common.telemetry.tracing import continued, trace_id_of
@@ -31,10 +31,10 @@ from leadline_contracts.scoring import (
     Offer,
     RunProgressed,
 )
-from leadline_contracts.topology import RETRY_DELAYS, RULES, RUN_EVENTS, SUBMISSIONS, Queue, queues_for
+from leadline_contracts.topology import LEADLINE, RETRY_DELAYS, RULES, RUN_EVENTS, SUBMISSIONS, Queue
 
 Consume = Callable[..., Consumer]
-(SUBSTITUTES,) = queues_for(AiChunkScored.TYPE)
+(SUBSTITUTES,) = LEADLINE.queues_for(AiChunkScored.TYPE)
 BULK = bytes(50_000)
 MISSING = Queue("leadline.nowhere", ())
 
@@ -118,13 +118,16 @@ def retry_delays(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The seconds each retry was to wait, none of which is waited for."""
     delays: list[int] = []
 
-    def due_at_once(queue: str, now: float) -> float | None:
-        if queue not in journal.RETRIES:
+    due = Layout.due
+
+    def due_at_once(layout: Layout, queue: str, now: float) -> float | None:
+        later = due(layout, queue, now)
+        if later is None:
             return None
-        delays.append(journal.RETRIES[queue][1])
+        delays.append(round(later - now))
         return now
 
-    monkeypatch.setattr(journal, "due", due_at_once)
+    monkeypatch.setattr(Layout, "due", due_at_once)
     monkeypatch.setattr(consumer_module, "_BACKOFF_SECONDS", (0.02,))
     monkeypatch.setattr(embedded, "_PAUSE", 0.02)
     return delays

@@ -82,7 +82,3 @@ LEADLINE = Topology(
     ),
 )
 """What every process of Leadline declares before it publishes."""
-
-EXCHANGE = LEADLINE.exchange
-QUEUES = LEADLINE.queues
-queues_for = LEADLINE.queues_for

@@ -10,7 +10,7 @@ from leadline_contracts.envelope import LOCAL_OWNER, OwnerName, Wire
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.inbound import MessageReceived
 from leadline_contracts.scoring import LeadsRejected
-from leadline_contracts.topology import EXCHANGE
+from leadline_contracts.topology import LEADLINE
 
 Answer = LeadsRejected | MessageReceived
 
@@ -56,4 +56,4 @@ def named_owner(message: Message) -> str:
 def _reply_queue(message: Message) -> str | None:
     """Return the queue that the sender wants the reply in, never a queue of ours."""
     queue = message.reply_to or ""
-    return None if not queue or queue.startswith(f"{EXCHANGE}.") else queue
+    return None if not queue or queue.startswith(f"{LEADLINE.exchange}.") else queue

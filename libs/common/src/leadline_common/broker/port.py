@@ -88,7 +88,7 @@ class Subscription(Protocol):
 
 
 class Broker(Protocol):
-    """Durable queues laid out by `leadline_contracts.topology`.
+    """The durable queues of one `Topology`, that of Leadline where none is named.
 
     Delivery is at least once: whatever crashes, a message that `publish` confirmed is delivered until a
     consumer settles it, and may be delivered again.

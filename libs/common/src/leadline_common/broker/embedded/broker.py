@@ -14,8 +14,8 @@ from leadline_common.broker.embedded import journal
 from leadline_common.broker.port import Broker, Delivery, Message, Subscription
 from leadline_common.process.tasks import start_task
 from leadline_common.storage.sqlite import Database, Work
-from leadline_contracts.errors import Permanent, Unavailable
-from leadline_contracts.topology import DELIVERY_LIMIT, SUSPECT_AFTER, Queue, queues_for
+from leadline_contracts.errors import Unavailable
+from leadline_contracts.topology import DELIVERY_LIMIT, LEADLINE, SUSPECT_AFTER, Queue, Topology
 
 _PAUSE = 1.0  # seconds until a journal that could not be written is tried again
 _OTHERS_FIRST = 1.0  # seconds that others have before a suspect that may have caused the last crash
@@ -30,10 +30,12 @@ class EmbeddedBroker(Broker):
     Only crashes count towards DELIVERY_LIMIT; what a consumer gives back, or a clean `close`, does not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, topology: Topology = LEADLINE) -> None:
         """Open the journal, inside the running loop. Raises Unavailable where the file cannot be opened."""
         self.closed = False
-        self._database = Database(path, journal.SCHEMA)
+        self.layout = journal.Layout(topology)
+        self._topology = topology
+        self._database = Database(path, self.layout.schema)
         self._subscriptions: dict[str, set[EmbeddedSubscription]] = defaultdict(set)
         self._retries_changed = asyncio.Event()
         self._subscribed = asyncio.Event()
@@ -45,17 +47,17 @@ class EmbeddedBroker(Broker):
     async def publish(self, messages: Sequence[Message]) -> None:
         """Journal every message in each queue bound to its type, in one transaction."""
         sent = map(headers.outgoing, messages)
-        await self._insert([(queue.name, m) for m in sent for queue in queues_for(m.type)])
+        await self._insert([(queue.name, m) for m in sent for queue in self._topology.queues_for(m.type)])
 
     async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
         """Journal the messages in the queue of that name, in one transaction."""
         if must_exist:
-            _require(queue)
-        await self._insert([(queue, m) for m in map(headers.outgoing, messages) if queue in journal.NAMES])
+            self.layout.require(queue)
+        await self._insert([(queue, m) for m in map(headers.outgoing, messages) if queue in self.layout])
 
     async def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
         """Start to receive from a queue."""
-        _require(queue.name)
+        self.layout.require(queue.name)
         if self.closed:
             raise Unavailable("the broker is closed")
         subscription = EmbeddedSubscription(self, queue, prefetch)
@@ -71,7 +73,7 @@ class EmbeddedBroker(Broker):
 
     async def depth(self, queue: str) -> int:
         """Count the messages that wait in a queue."""
-        _require(queue)
+        self.layout.require(queue)
         return await self._database.read(lambda connection: journal.count(connection, queue))
 
     async def ping(self) -> None:
@@ -115,7 +117,8 @@ class EmbeddedBroker(Broker):
     async def _insert(self, queued: list[tuple[str, Message]]) -> None:
         now = time.time()
         await self.write(
-            lambda connection: journal.insert(connection, queued, now), changed={queue for queue, _ in queued}
+            lambda connection: journal.insert(connection, queued, self.layout, now),
+            changed={queue for queue, _ in queued},
         )
 
     def _on_end(self, returning: asyncio.Task[None]) -> None:
@@ -127,7 +130,7 @@ class EmbeddedBroker(Broker):
 
     def _wake(self, queues: Iterable[str]) -> None:
         for queue in queues:
-            if queue in journal.RETRIES:
+            if queue in self.layout.retries:
                 self._retries_changed.set()
             for subscription in self._subscriptions.get(queue, ()):
                 subscription.wake()
@@ -139,7 +142,7 @@ class EmbeddedBroker(Broker):
             now = time.time()
             try:
                 queues, following = await self._database.write(
-                    lambda connection, now=now: journal.return_due(connection, now)  # type: ignore[misc]
+                    lambda connection, now=now: journal.return_due(connection, self.layout, now)  # type: ignore[misc]
                 )
             except Unavailable:
                 await asyncio.sleep(_PAUSE)
@@ -255,6 +258,11 @@ class EmbeddedSubscription(Subscription):
         self._changed.set()
 
     @property
+    def layout(self) -> journal.Layout:
+        """The queues there are."""
+        return self._broker.layout
+
+    @property
     def lost(self) -> bool:
         """Whether settling has become pointless."""
         return self._broker.closed
@@ -327,9 +335,10 @@ class EmbeddedDelivery(Delivery):
         await self._settle(lambda connection: journal.let_go(connection, [self.seq]), self.queue.name)
 
     async def _move(self, queue: str, marked: Message) -> None:
-        _require(queue)
-        now = time.time()
-        await self._settle(lambda connection: journal.move(connection, self.seq, queue, marked, now), queue)
+        layout = self._subscription.layout
+        layout.require(queue)
+        due = layout.due(queue, time.time())
+        await self._settle(lambda connection: journal.move(connection, self.seq, queue, marked, due), queue)
 
     async def _settle(self, work: Work[None], *changed: str) -> None:
         if self._settled or self._subscription.lost:
@@ -341,8 +350,3 @@ class EmbeddedDelivery(Delivery):
         except Unavailable:
             self._settled = False
             raise
-
-
-def _require(queue: str) -> None:
-    if queue not in journal.NAMES:
-        raise Permanent(f"there is no queue {queue!r}: see leadline_contracts.topology")

@@ -13,23 +13,20 @@ from typing import NamedTuple
 
 from leadline_common.broker import headers
 from leadline_common.broker.port import Message
-from leadline_contracts.topology import DELIVERY_LIMIT, QUEUES, RETRY_DELAYS, SUSPECT_AFTER
-
-DEAD = {queue.name: queue.dead for queue in QUEUES}
-RETRIES = {queue.retry(delay): (queue.name, delay) for queue in QUEUES for delay in RETRY_DELAYS}
-NAMES = frozenset([*DEAD, *DEAD.values(), *RETRIES])
+from leadline_contracts.errors import Permanent
+from leadline_contracts.topology import DELIVERY_LIMIT, RETRY_DELAYS, SUSPECT_AFTER, Topology
 
 _RETURNED_AT_ONCE = 500
+_OF_RETRIES = "queue IN (SELECT value FROM json_each(?))"
 _NEXT = "(SELECT coalesce(max(seq), 0) + 1 FROM messages)"
 
-_WORK_QUEUES = ", ".join(f"'{name}'" for name in DEAD)
 _MESSAGE = "seq, queue, crashes, type, id, body, headers, reply_to, correlation_id"
 _FRESH = f"queue = ? AND held = 0 AND crashes < {SUSPECT_AFTER}"
 # The first term is that of the index `crashed`; the `+` below keeps SQLite from reading whole queues instead.
 _SUSPECT = f"crashes > 0 AND crashes >= {SUSPECT_AFTER}"
 
 # `due` is the Unix time at which a message leaves its retry queue.
-SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS messages (
     seq INTEGER PRIMARY KEY,
     queue TEXT NOT NULL,
@@ -46,7 +43,28 @@ CREATE TABLE IF NOT EXISTS messages (
 CREATE INDEX IF NOT EXISTS ready ON messages (queue, seq) WHERE held = 0;
 CREATE INDEX IF NOT EXISTS waiting ON messages (due) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS crashed ON messages (crashes) WHERE crashes > 0;
+"""
 
+
+class Layout:
+    """The queues of a topology, by the names under which their messages lie in the journal.
+
+    What lies under any other name, as a later version may have left it, stays there untouched.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self._dead = {queue.name: queue.dead for queue in topology.queues}
+        self._retries = {
+            queue.retry(delay): (queue.name, delay) for queue in topology.queues for delay in RETRY_DELAYS
+        }
+        self.retries = frozenset(self._retries)
+        self._names = frozenset([*self._dead, *self._dead.values(), *self._retries])
+
+    @property
+    def schema(self) -> str:
+        """The statements that open a journal: make it, let go of what was held, dead-letter what kills."""
+        work_queues = ", ".join(f"'{name}'" for name in self._dead)
+        return f"""{_SCHEMA}
 UPDATE messages SET crashes = crashes + (held = 1), held = 0 WHERE held > 0;
 UPDATE messages SET
     crashes = 0,
@@ -56,11 +74,29 @@ UPDATE messages SET
         '$."{headers.QUEUE}"', queue,
         '$."{headers.ERROR}"', '{headers.CRASHED}'
     )
-WHERE crashes >= {DELIVERY_LIMIT} AND queue IN ({_WORK_QUEUES});
+WHERE crashes >= {DELIVERY_LIMIT} AND queue IN ({work_queues});
 """  # noqa: S608 - our own names alone
 
+    def __contains__(self, queue: str) -> bool:
+        return queue in self._names
 
-def insert(connection: sqlite3.Connection, queued: Iterable[tuple[str, Message]], now: float) -> None:
+    def require(self, queue: str) -> None:
+        """Raise Permanent where there is no queue of that name."""
+        if queue not in self:
+            raise Permanent(f"there is no queue {queue!r}: see leadline_contracts.topology")
+
+    def due(self, queue: str, now: float) -> float | None:
+        """Return when a message that goes into a retry queue now leaves it; None for any other queue."""
+        return now + self._retries[queue][1] if queue in self._retries else None
+
+    def origin(self, retry_queue: str) -> str:
+        """Return the work queue that a retry queue gives its messages back to."""
+        return self._retries[retry_queue][0]
+
+
+def insert(
+    connection: sqlite3.Connection, queued: Iterable[tuple[str, Message]], layout: Layout, now: float
+) -> None:
     """Add messages to the ends of the queues named."""
     connection.executemany(
         "INSERT INTO messages (queue, due, type, id, reply_to, correlation_id, headers, body)"
@@ -68,7 +104,7 @@ def insert(connection: sqlite3.Connection, queued: Iterable[tuple[str, Message]]
         [
             (
                 queue,
-                due(queue, now),
+                layout.due(queue, now),
                 m.type,
                 m.id,
                 m.reply_to,
@@ -79,11 +115,6 @@ def insert(connection: sqlite3.Connection, queued: Iterable[tuple[str, Message]]
             for queue, m in queued
         ],
     )
-
-
-def due(queue: str, now: float) -> float | None:
-    """Return when a message that goes into a retry queue now leaves it; None for any other queue."""
-    return now + RETRIES[queue][1] if queue in RETRIES else None
 
 
 def take(connection: sqlite3.Connection, queue: str, room: int) -> list[tuple[int, Message]]:
@@ -161,32 +192,35 @@ def set_aside(connection: sqlite3.Connection, header: str, values: Sequence[str]
     )
 
 
-def move(connection: sqlite3.Connection, seq: int, queue: str, marked: Message, now: float) -> None:
-    """Move a held message, with its new headers, to the end of another queue."""
+def move(connection: sqlite3.Connection, seq: int, queue: str, marked: Message, due: float | None) -> None:
+    """Move a held message, with its new headers, to the end of another queue, which it leaves when due."""
     connection.execute(
         f"UPDATE messages SET seq = {_NEXT}, queue = ?, held = 0, crashes = 0, due = ?, headers = ?"  # noqa: S608
         " WHERE seq = ?",
-        (queue, due(queue, now), json.dumps(headers.carried(marked)), seq),
+        (queue, due, json.dumps(headers.carried(marked)), seq),
     )
 
 
-def return_due(connection: sqlite3.Connection, now: float) -> tuple[set[str], float | None]:
+def return_due(connection: sqlite3.Connection, layout: Layout, now: float) -> tuple[set[str], float | None]:
     """Move messages whose time has come from the retry queues to the ends of their work queues.
 
     Returns the work queues that got some, and the Unix time at which the next message is due.
     """
+    retries = json.dumps([*layout.retries])
     rows = connection.execute(
-        "SELECT seq, queue FROM messages WHERE due <= ? ORDER BY due, seq LIMIT ?", (now, _RETURNED_AT_ONCE)
+        f"SELECT seq, queue FROM messages WHERE due <= ? AND {_OF_RETRIES} ORDER BY due, seq LIMIT ?",  # noqa: S608
+        (now, retries, _RETURNED_AT_ONCE),
     ).fetchall()
     for row in rows:
         connection.execute(
             f"UPDATE messages SET seq = {_NEXT}, queue = ?, due = NULL WHERE seq = ?",  # noqa: S608
-            (RETRIES[row["queue"]][0], row["seq"]),
+            (layout.origin(row["queue"]), row["seq"]),
         )
-    following: float | None = connection.execute(
-        "SELECT min(due) FROM messages WHERE due IS NOT NULL"
-    ).fetchone()[0]
-    return {RETRIES[row["queue"]][0] for row in rows}, following
+    following = connection.execute(
+        f"SELECT due FROM messages WHERE due IS NOT NULL AND {_OF_RETRIES} ORDER BY due LIMIT 1",  # noqa: S608
+        (retries,),
+    ).fetchone()
+    return {layout.origin(row["queue"]) for row in rows}, following and following["due"]
 
 
 def count(connection: sqlite3.Connection, queue: str) -> int:
