@@ -10,6 +10,7 @@ from pathlib import Path
 import structlog
 
 from leadline_common.broker import headers
+from leadline_common.broker.delivery import MovableDelivery
 from leadline_common.broker.embedded import journal
 from leadline_common.broker.port import Broker, Delivery, Message, Subscription
 from leadline_common.process.tasks import start_task
@@ -288,47 +289,24 @@ class EmbeddedSubscription(Subscription):
         self._changed.set()
 
 
-class EmbeddedDelivery(Delivery):
-    """A held message; a second settlement does nothing."""
+class EmbeddedDelivery(MovableDelivery):
+    """A message that is held in the journal."""
 
-    __slots__ = ("_message", "_settled", "_subscription", "free", "seq")
+    __slots__ = ("_settled", "_subscription", "free", "seq")
 
     def __init__(
         self, subscription: EmbeddedSubscription, seq: int, message: Message, free: Callable[[], None]
     ) -> None:
         """Deliver a message; once it is settled or given back, `free` is called."""
+        super().__init__(message, subscription.queue)
         self.seq = seq
         self.free = free
-        self._message = message
         self._subscription = subscription
         self._settled = False
-
-    @property
-    def message(self) -> Message:
-        """What was published."""
-        return self._message
-
-    @property
-    def queue(self) -> Queue:
-        """The queue it came from."""
-        return self._subscription.queue
-
-    @property
-    def attempt(self) -> int:
-        """1 at first, one more after each `retry`."""
-        return headers.attempt_of(self._message.headers)
 
     async def ack(self) -> None:
         """Delete the message."""
         await self._settle(lambda connection: journal.forget(connection, self.seq))
-
-    async def retry(self, delay: int, error: str) -> None:
-        """Move the message to its retry queue."""
-        await self._move(self.queue.retry(delay), headers.retried(self._message, error))
-
-    async def dead_letter(self, error: str) -> None:
-        """Move the message to the dead queue."""
-        await self._move(self.queue.dead, headers.dead(self._message, self.queue, error))
 
     async def requeue(self) -> None:
         """Give the message back at its place in the queue."""

@@ -11,6 +11,7 @@ from aio_pika.abc import AbstractIncomingMessage
 from aio_pika.exceptions import ChannelNotFoundEntity
 
 from leadline_common.broker import headers
+from leadline_common.broker.delivery import MovableDelivery
 from leadline_common.broker.port import Delivery, Message, Subscription
 from leadline_common.broker.rabbitmq.channels import TIMEOUT, reaching_rabbitmq
 from leadline_common.broker.rabbitmq.messages import from_amqp, returns_of
@@ -149,10 +150,10 @@ class RabbitSubscription(Subscription):
         return [delivery for delivery in unseen if delivery is not None]
 
 
-class RabbitDelivery(Delivery):
-    """A message that waits for its acknowledgement; a second settlement does nothing."""
+class RabbitDelivery(MovableDelivery):
+    """A message that waits for its acknowledgement."""
 
-    __slots__ = ("_deaths", "_incoming", "_message", "_settled", "_subscription", "on_settled")
+    __slots__ = ("_deaths", "_incoming", "_settled", "_subscription", "on_settled")
 
     def __init__(
         self,
@@ -163,39 +164,16 @@ class RabbitDelivery(Delivery):
         on_settled: Callable[[], None] = lambda: None,
     ) -> None:
         """Deliver a message, a suspect where its `deaths` are given; call `on_settled` when it is settled."""
+        super().__init__(from_amqp(incoming), subscription.queue)
         self.on_settled = on_settled
         self._deaths = deaths
         self._subscription = subscription
         self._incoming = incoming
-        self._message = from_amqp(incoming)
         self._settled = False
-
-    @property
-    def message(self) -> Message:
-        """What was published."""
-        return self._message
-
-    @property
-    def queue(self) -> Queue:
-        """The queue it came from."""
-        return self._subscription.queue
-
-    @property
-    def attempt(self) -> int:
-        """1 at first, one more after each `retry`."""
-        return headers.attempt_of(self._message.headers)
 
     async def ack(self) -> None:
         """Acknowledge the message."""
         await self._settle(self._incoming.ack)
-
-    async def retry(self, delay: int, error: str) -> None:
-        """Publish the message to its retry queue, then acknowledge it."""
-        await self._move(self.queue.retry(delay), headers.retried(self._message, error))
-
-    async def dead_letter(self, error: str) -> None:
-        """Publish the message to the dead queue, then acknowledge it."""
-        await self._move(self.queue.dead, headers.dead(self._message, self.queue, error))
 
     async def requeue(self) -> None:
         """Give the message back, a suspect with no death more; RabbitMQ may count others' return as one."""
@@ -209,6 +187,7 @@ class RabbitDelivery(Delivery):
         await self._move(self.queue.suspects, headers.suspected(self._message, deaths))
 
     async def _move(self, queue: str, marked: Message) -> None:
+        """Publish the message to that queue, then acknowledge it."""
         if self._unsettled:
             await self._subscription.move(queue, marked)
         await self._settle(self._incoming.ack)
