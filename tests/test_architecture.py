@@ -53,6 +53,7 @@ ADAPTERS = re.compile(
     r"\.(broker\.(rabbitmq|embedded)|stores|providers\.(anthropic|gemini|openai)|(mongo|sqlite)(_\w+)?)(\.|$)"
 )
 NAME_ADAPTERS = ["app.py", "leadline_standalone/runtime.py"]
+PERIODIC = "leadline_common.process.periodic"
 LOG_LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 # In two parts, so that this file does not hold what it forbids.
 TEMPORARY = r"(?<![\w.}])/t" + r"mp/\w"
@@ -287,13 +288,23 @@ def test_log_events_are_constant_names() -> None:
     wrong = []
     for module in modules():
         for node in ast.walk(module.tree):
-            if not (isinstance(node, ast.Call) and logs(node.func)):
+            if not isinstance(node, ast.Call):
                 continue
-            event = node.args[0] if len(node.args) == 1 else None
+            if is_every(node.func):
+                event = next((word.value for word in node.keywords if word.arg == "failed"), None)
+            elif logs(node.func) and module.name != PERIODIC:  # whose event is named by who calls it
+                event = node.args[0] if len(node.args) == 1 else None
+            else:
+                continue
             text = event.value if isinstance(event, ast.Constant) else None
             if not (isinstance(text, str) and re.fullmatch(r"[a-z]+(_[a-z]+)*", text)):
                 wrong.append(f"{shown(module.path)}:{node.lineno}")
     assert not wrong
+
+
+def is_every(function: ast.expr) -> bool:
+    """Tell whether a call of this repeats work and names the event of its failures."""
+    return isinstance(function, ast.Name) and function.id == "every"
 
 
 def logs(function: ast.expr) -> bool:

@@ -20,8 +20,8 @@ _MISSING = (
 )
 
 
-def start_private(folder: Path) -> PrivateServer:
-    """Start a primary whose data, log and port are kept in `folder`.
+def start_private(folder: Path, *options: str) -> PrivateServer:
+    """Start a primary whose data, log and port are kept in `folder`, with these further options of mongod.
 
     Raises ServersMissing where no mongod is found and ServerFailed where it does not start.
     """
@@ -43,6 +43,7 @@ def start_private(folder: Path) -> PrivateServer:
             LOOPBACK,
             "--nounixsocket",
             *_options(port),
+            *options,
         ],
         environment={},
         log=folder / "mongod.log",

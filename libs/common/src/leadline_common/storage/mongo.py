@@ -13,6 +13,7 @@ from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     ExecutionTimeout,
+    OperationFailure,
     PyMongoError,
     WriteConcernError,
 )
@@ -29,6 +30,24 @@ from leadline_contracts.errors import SettingsError, Unavailable
 DUPLICATE_KEY = 11000
 _INDEX_SECONDS = 6 * 3600.0
 _CLOSE_SECONDS = 2.0
+
+# What whoever runs the server mends, or a node behind it; any other code is a fault of the command.
+# https://github.com/mongodb/mongo/blob/master/src/mongo/base/error_codes.yml
+_REFUSALS = {
+    11: "UserNotFound",
+    13: "Unauthorized",
+    18: "AuthenticationFailed",
+    391: "ReauthenticationRequired",
+    14031: "OutOfDiskSpace",
+}
+_OUTAGES = {
+    6: "HostUnreachable",
+    7: "HostNotFound",
+    89: "NetworkTimeout",
+    134: "ReadConcernMajorityNotAvailableYet",
+    262: "ExceededTimeLimit",
+    9001: "SocketException",
+}
 
 Document = dict[str, Any]
 Database = AsyncIOMotorDatabase[Document]
@@ -56,7 +75,7 @@ class MongoStore:
     application: ClassVar[str]
     """The name under which the server knows the store's connections."""
     indexes: ClassVar[Mapping[str, Sequence[IndexModel]]]
-    """The indexes of each collection, which are created when the store is opened."""
+    """The store's collections with the indexes of each, which are created when the store is opened."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,18 +90,24 @@ class MongoStore:
         store = cls(connect(url, cls.application, metrics))
         try:
             with reaching_mongo():
-                await store._database.command("ping")  # where there are no indexes, nothing else would ask
+                await store._read()  # where there are no indexes, nothing else would ask
             with building_indexes():
                 for collection, indexes in cls.indexes.items():
-                    await store._database[collection].create_indexes(indexes)
+                    if indexes:
+                        await store._database[collection].create_indexes(indexes)
         except BaseException:
             await store.close()
             raise
         return store
 
     async def ping(self) -> None:
-        """Raise Unavailable unless the server answers within two seconds."""
-        await ping(self._database)
+        """Raise Unavailable unless the server lets the store read within two seconds."""
+        with reaching_mongo(), pymongo.timeout(2):
+            await self._read()
+
+    async def _read(self) -> None:
+        """Read nothing: a server answers the command `ping` also to whom it refuses all else."""
+        await self._database[next(iter(self.indexes))].find_one({"_id": None})
 
     async def close(self) -> None:
         """Close every connection, within about two seconds whether the server answers or not."""
@@ -120,13 +145,18 @@ def connect(url: str, application: str, metrics: Metrics | None = None) -> Datab
 
 @contextmanager
 def reaching_mongo() -> Iterator[None]:
-    """Raise Unavailable in place of the driver's error where the server did not answer or confirm."""
+    """Raise Unavailable in place of the driver's error where the server did not answer or confirm.
+
+    So too where it refuses the login or the right to do this, or has no room: the same command succeeds once
+    that is mended. An error of the command itself comes out as it is.
+    """
     try:
         yield
     except PyMongoError as error:
-        if not _passes(error):
+        problem = _problem(error)
+        if problem is None:
             raise
-        raise Unavailable(f"MongoDB (LEADLINE_STORE_URL) does not answer: {type(error).__name__}") from error
+        raise Unavailable(f"MongoDB (LEADLINE_STORE_URL) {problem}") from error
 
 
 @contextmanager
@@ -136,13 +166,26 @@ def building_indexes() -> Iterator[None]:
         yield
 
 
-async def ping(database: Database) -> None:
-    """Raise Unavailable unless the server answers within two seconds."""
-    with reaching_mongo(), pymongo.timeout(2):
-        await database.command("ping")
+def _problem(error: PyMongoError) -> str | None:
+    """Say what keeps the server from doing this now, None where the command is at fault.
 
-
-def _passes(error: PyMongoError) -> bool:
+    Never in the server's words, which may quote the command with all it holds.
+    """
+    for code in _codes(error):
+        if code in _REFUSALS:
+            return (
+                f"refuses this: {_REFUSALS[code]}; check its users, their passwords and roles, and its disk"
+            )
+        if code in _OUTAGES:
+            return f"does not answer: {_OUTAGES[code]}"
     if isinstance(error, BulkWriteError):
-        return bool(error.details and error.details["writeConcernErrors"])
-    return error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)
+        passes = bool(error.details and error.details["writeConcernErrors"])
+    else:
+        passes = error.timeout or isinstance(error, ConnectionFailure | ExecutionTimeout | WriteConcernError)
+    return f"does not answer: {type(error).__name__}" if passes else None
+
+
+def _codes(error: PyMongoError) -> list[int | None]:
+    if isinstance(error, BulkWriteError):
+        return [one["code"] for one in (error.details or {}).get("writeErrors", ())]
+    return [error.code] if isinstance(error, OperationFailure) else []

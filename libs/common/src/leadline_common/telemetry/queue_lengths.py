@@ -1,20 +1,16 @@
 """How much waits in a service's queues, for whoever watches or scales it."""
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 
-import structlog
-
 from leadline_common.broker.port import Broker
+from leadline_common.process.periodic import every
 from leadline_common.telemetry.metrics import Metrics
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.topology import RETRY_DELAYS, Queue
 
 _INTERVAL_SECONDS = 15.0
 _STATES = ("ready", "retrying", "dead")
-
-log = structlog.get_logger()
 
 
 class QueueLengthCollector:
@@ -31,12 +27,7 @@ class QueueLengthCollector:
 
     async def run(self) -> None:
         """Collect every fifteen seconds, through failures of the broker."""
-        while True:
-            try:
-                await self.collect()
-            except LeadlineError as error:
-                log.warning("queues_not_seen", error=str(error))
-            await asyncio.sleep(_INTERVAL_SECONDS)
+        await every(_INTERVAL_SECONDS, self.collect, failed="queues_not_seen")
 
     async def collect(self) -> None:
         """Collect once. Raises Unavailable where the broker does not answer."""

@@ -1,18 +1,15 @@
 """The collector of the metric that shows how much of the day's budget is spent."""
 
-import asyncio
 import math
 
-import structlog
 from prometheus_client import Gauge
 
 from leadline_ai.budget.prices import NANO_PER_USD
 from leadline_ai.budget.reservations import Reservations
+from leadline_common.process.periodic import every
 from leadline_contracts.errors import LeadlineError
 
 _COLLECT_EVERY_SECONDS = 15.0
-
-log = structlog.get_logger()
 
 
 class BudgetCollector:
@@ -25,12 +22,7 @@ class BudgetCollector:
 
     async def run(self) -> None:
         """Collect every fifteen seconds, through failures of the store."""
-        while True:
-            try:
-                await self.collect()
-            except LeadlineError as error:
-                log.warning("budget_not_seen", error=str(error))
-            await asyncio.sleep(_COLLECT_EVERY_SECONDS)
+        await every(_COLLECT_EVERY_SECONDS, self.collect, failed="budget_not_seen")
 
     async def collect(self) -> None:
         """Collect once. Raises Unavailable where the store does not answer."""

@@ -22,7 +22,9 @@ class MongoAiStore(MongoStore):
     """Collections `ai_answers`, `ai_calls` (of a lead in a run), `ai_spend` and `ai_budgets`."""
 
     application = "leadline-ai"
-    indexes: ClassVar[Mapping[str, Sequence[IndexModel]]] = {}
+    indexes: ClassVar[Mapping[str, Sequence[IndexModel]]] = dict.fromkeys(
+        ("ai_answers", "ai_calls", "ai_spend", "ai_budgets"), ()
+    )
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)

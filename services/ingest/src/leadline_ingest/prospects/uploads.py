@@ -11,6 +11,7 @@ import structlog
 
 from leadline_common.clock import Clock
 from leadline_common.ids import new_id
+from leadline_common.process.periodic import every
 from leadline_contracts.errors import LeadlineError, Overloaded
 from leadline_contracts.scoring import EXTRA_BYTES, Lead, SourceColumn, extra_bytes, lead_bytes
 from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
@@ -304,11 +305,10 @@ async def receiving(receiver: UploadReceiver) -> AsyncIterator[UploadReceiver]:
 
 async def sweep_uploads(store: ProspectStore, clock: Clock) -> None:
     """Drop interrupted uploads, for ever."""
-    while True:
-        try:
-            for upload_id in await store.abandoned_uploads(clock() - ABANDONED_AFTER):
-                await store.drop_upload(upload_id)
-                log.info("upload_swept", upload_id=upload_id)
-        except LeadlineError as error:
-            log.warning("sweep_failed", error=str(error))
-        await asyncio.sleep(_SWEEP_SECONDS)
+
+    async def sweep() -> None:
+        for upload_id in await store.abandoned_uploads(clock() - ABANDONED_AFTER):
+            await store.drop_upload(upload_id)
+            log.info("upload_swept", upload_id=upload_id)
+
+    await every(_SWEEP_SECONDS, sweep, failed="sweep_failed")

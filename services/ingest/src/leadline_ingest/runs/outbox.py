@@ -9,6 +9,7 @@ import structlog
 from leadline_common.broker.chunks import chunk_message, cut, message_of
 from leadline_common.broker.port import Broker, Message
 from leadline_common.clock import Clock
+from leadline_common.process.periodic import every
 from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
@@ -70,16 +71,14 @@ class Outbox:
     async def resume_forever(self) -> None:
         """Every few seconds start the runs that nobody publishes; on cancellation stop what is under way."""
         try:
-            while True:
-                try:
-                    for run_id in await self._store.publishable_runs(self._clock()):
-                        if run_id not in self._paused:
-                            self.start(run_id)
-                except LeadlineError as error:
-                    log.warning("sweep_failed", error=str(error))
-                await asyncio.sleep(_SWEEP_SECONDS)
+            await every(_SWEEP_SECONDS, self._resume, failed="sweep_failed")
         finally:
             await end_tasks(list(self._tasks.values()))
+
+    async def _resume(self) -> None:
+        for run_id in await self._store.publishable_runs(self._clock()):
+            if run_id not in self._paused:
+                self.start(run_id)
 
     async def publish(self, run_id: str) -> None:
         """Claim the run's prospects and publish their chunks, from where it stands to its end.

@@ -1,6 +1,5 @@
 """Redrive of stalled runs: missing answers are requested again and finally failed, so that each run ends."""
 
-import asyncio
 import math
 from collections.abc import AsyncIterator, Collection
 from datetime import timedelta
@@ -11,6 +10,7 @@ import structlog
 from leadline_common.broker.chunks import ChunkCutter, chunk_message
 from leadline_common.broker.port import Broker
 from leadline_common.clock import Clock
+from leadline_common.process.periodic import every
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import (
@@ -71,19 +71,20 @@ class Redrive:
 
     async def run(self) -> None:
         """Check every few seconds, through failures of broker and store."""
-        while True:
-            try:
-                await self.redrive_stalled()
-            except LeadlineError as error:
-                self._metrics.unfinished.set(math.nan)
-                log.warning("sweep_failed", error=str(error))
-            await asyncio.sleep(_CHECK_SECONDS)
+        await every(_CHECK_SECONDS, self.redrive_stalled, failed="sweep_failed")
 
     async def redrive_stalled(self) -> None:
         """Redrive each stalled run; schedule a count of every run whose end is not published yet.
 
         Queues are worked off in order, so a run is stalled only when those before it make no progress either.
         """
+        try:
+            await self._redrive_stalled()
+        except LeadlineError:
+            self._metrics.unfinished.set(math.nan)  # an old figure would look like a new one
+            raise
+
+    async def _redrive_stalled(self) -> None:
         known = [run for run in await self._store.unfinished_runs() if run.run_id not in self._paused]
         runs = sorted(known, key=lambda run: run.run_id)
         self._tracker.schedule([run.run_id for run in runs])

@@ -9,7 +9,7 @@ import structlog
 
 from leadline_common.broker.port import Broker, Message
 from leadline_common.clock import Clock
-from leadline_contracts.errors import LeadlineError
+from leadline_common.process.periodic import every
 from leadline_contracts.inbound import StepName
 from leadline_contracts.topology import (
     AI_CLASSIFY,
@@ -57,12 +57,8 @@ class StepTimeouts:
 
     async def run(self) -> None:
         """Check every few seconds, through failures of broker and store."""
-        while True:
-            await asyncio.sleep(_CHECK_SECONDS)
-            try:
-                await self.handle_overdue()
-            except LeadlineError as error:
-                log.warning("workflow_sweep_failed", error=str(error))
+        await asyncio.sleep(_CHECK_SECONDS)  # answers that came while nobody was here go first
+        await every(_CHECK_SECONDS, self.handle_overdue, failed="workflow_sweep_failed")
 
     async def handle_overdue(self) -> None:
         """Publish again, or fail, a bounded number of steps, the longest overdue first.
