@@ -1,12 +1,9 @@
 """What every adapter of the IngestStore port does while its store does not answer."""
 
 import asyncio
-import sqlite3
-import time
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
@@ -21,7 +18,6 @@ from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.mongo import MongoIngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 from leadline_testing.running_server import free_port
-from leadline_testing.tcp_proxy import TcpProxy
 
 from .claims import claimed
 
@@ -87,22 +83,6 @@ async def test_every_method_says_that_the_store_does_not_answer(silent: IngestSt
     assert [type(answer) for answer in answers] == [Unavailable] * len(answers)
 
 
-async def test_a_locked_file_is_not_ready(tmp_path: Path) -> None:
-    """A SQLite file that another process keeps writing to fails the readiness check in time."""
-    store = SqliteIngestStore(tmp_path / "ingest.db")
-    await store.ping()
-    other = sqlite3.connect(tmp_path / "ingest.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-
-    started = time.monotonic()
-    with pytest.raises(Unavailable):
-        await store.ping()
-    assert time.monotonic() - started < 3
-
-    other.close()
-    await store.close()
-
-
 async def test_a_file_that_cannot_be_opened_is_unavailable(tmp_path: Path) -> None:
     """A start over a missing folder fails in one line."""
     with pytest.raises(Unavailable, match=r"ingest\.db"):
@@ -113,23 +93,3 @@ async def test_an_unreadable_url_is_a_wrong_setting() -> None:
     """The person who started the service learns which variable to mend."""
     with pytest.raises(SettingsError, match="LEADLINE_STORE_URL"):
         await MongoIngestStore.connect("http://127.0.0.1")
-
-
-@pytest.mark.servers
-async def test_a_stalled_server_is_not_ready(mongodb_url: str, mongodb_database_name: str) -> None:
-    """A MongoDB that takes connections and says nothing fails the readiness check in time."""
-    server = urlsplit(mongodb_url)
-    async with TcpProxy(server.hostname or "", server.port or 27017) as proxy:
-        store = await MongoIngestStore.connect(
-            f"mongodb://{proxy.host}:{proxy.port}/{mongodb_database_name}?directConnection=true"
-        )
-        await store.ping()
-        proxy.stall()
-
-        started = time.monotonic()
-        with pytest.raises(Unavailable):
-            await store.ping()
-        assert time.monotonic() - started < 3
-
-        await proxy.accept()
-        await store.close()

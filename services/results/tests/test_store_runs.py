@@ -126,11 +126,6 @@ async def test_what_was_written_is_there_after_reopening(open_store: OpenStore) 
     assert await (await open_store()).run("run") == run()
 
 
-async def test_ping_answers(store: ResultStore) -> None:
-    """A store in good order says so, or readiness would never come."""
-    await store.ping()
-
-
 @pytest.fixture(params=["sqlite", "mongo"])
 async def silent(request: pytest.FixtureRequest, tmp_path: Path) -> ResultStore:
     """A store that does not answer: a closed file, or a port that nobody listens on."""

@@ -201,11 +201,6 @@ async def test_since_leaves_out_what_came_before(workflow_store: WorkflowStore) 
         assert await workflow_store.count(wanted(since=since)) == expected
 
 
-async def test_a_store_that_answers_is_well(workflow_store: WorkflowStore) -> None:
-    """Readiness depends on this."""
-    await workflow_store.ping()
-
-
 async def test_a_message_of_any_text_is_kept_as_it_came(workflow_store: WorkflowStore) -> None:
     """What people write survives the store: quotes, dollars, dots, line ends and other scripts."""
     text = "$set: {'a.b': 1}\r\n\t\x00 \u2028 你好 \U0001f600 “' OR 1=1 --"
