@@ -1,16 +1,15 @@
 """What results counts of leads and runs."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from leadline_common.broker.chunks import chunk_message
 from leadline_common.broker.embedded.broker import EmbeddedBroker
-from leadline_common.ids import new_id
+from leadline_common.ids import made_at, new_id
 from leadline_results.runs.handler import MergeHandler
 from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.sqlite import SqliteResultStore
@@ -24,7 +23,8 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.run_id = new_id()
-        asked = datetime.fromtimestamp((UUID(self.run_id).int >> 80) / 1000, UTC)
+        asked = made_at(self.run_id)
+        assert asked is not None
         self.registry = CollectorRegistry()
         self.store, self.broker = SqliteResultStore(folder / "results.db"), EmbeddedBroker(folder / "b.db")
         metrics = ResultMetrics(self.registry)

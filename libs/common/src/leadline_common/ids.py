@@ -1,8 +1,11 @@
 """Identifiers: UUIDv7 text, so that sorting by id is sorting by time of creation."""
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import uuid_utils
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def new_id() -> str:
@@ -23,12 +26,17 @@ def is_id(text: str) -> bool:
         return False
 
 
-def age_of(identifier: str, now: float) -> float:
-    """Return how many seconds before `now` (Unix seconds) a UUIDv7 was made; infinity for any other text."""
+def made_at(identifier: str) -> datetime | None:
+    """Return when a UUIDv7 was made, to the millisecond, in UTC; None for any other text."""
     try:
         parsed = uuid.UUID(identifier)
-    except ValueError:
-        return float("inf")
-    if parsed.version != 7:
-        return float("inf")
-    return now - (parsed.int >> 80) / 1000
+        milliseconds = parsed.int >> 80  # RFC 9562, 5.7
+        return _EPOCH + timedelta(milliseconds=milliseconds) if parsed.version == 7 else None
+    except (ValueError, OverflowError):  # 48 bits reach beyond the year 9999
+        return None
+
+
+def age_of(identifier: str, at: datetime) -> float:
+    """Return how many seconds before `at` a UUIDv7 was made; infinity for any other text."""
+    made = made_at(identifier)
+    return float("inf") if made is None else (at - made).total_seconds()

@@ -1,7 +1,6 @@
 """The composition root of the ai service."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import ceil
 
 import structlog
@@ -30,6 +29,7 @@ from leadline_ai.stores.mongo import MongoAiStore
 from leadline_common.broker.consumer import Consumer
 from leadline_common.broker.port import Broker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
+from leadline_common.clock import now
 from leadline_common.process.serve import Composition, Parts
 from leadline_common.process.service import Loop, Service
 from leadline_common.telemetry.dependencies import DependencyProbe
@@ -175,7 +175,7 @@ def model_parts(
             run_limit=round(settings.ai_run_budget_usd * NANO_PER_USD),
             day_limit=round(settings.ai_day_budget_usd * NANO_PER_USD),
             metrics=metrics,
-            clock=lambda: datetime.now(UTC),
+            clock=now,
         ),
     )
 

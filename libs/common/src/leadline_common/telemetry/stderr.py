@@ -5,8 +5,9 @@ import json
 import os
 import sys
 import threading
-from datetime import UTC, datetime
 from typing import Any
+
+from leadline_common.clock import now
 
 
 def guard_stderr() -> None:
@@ -74,6 +75,6 @@ class _Unfailing(io.RawIOBase):
             "event": "log_lines_lost",
             "lines": self._lost,
             "level": "warning",
-            "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "timestamp": now().isoformat().replace("+00:00", "Z"),
         }
         return b"\n" * self._cut_off + json.dumps(notice).encode() + b"\n"

@@ -55,7 +55,7 @@ class ResultMetrics:
         for (run_id, at), leads in collections.Counter(
             (record.run_id, record.scored_at) for record in records
         ).items():
-            seconds = age_of(run_id, at.timestamp()) if at else math.inf
+            seconds = age_of(run_id, at) if at else math.inf
             if math.isfinite(seconds):
                 for _ in range(leads):
                     self._latency.observe(max(0.0, seconds))

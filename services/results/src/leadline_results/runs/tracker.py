@@ -4,14 +4,13 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from uuid import UUID
 
 import structlog
 
 from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Broker
 from leadline_common.clock import Clock
+from leadline_common.ids import made_at
 from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import RunFinished, RunProgressed, RunPublished, RunStarted
@@ -43,6 +42,7 @@ class Tracker:
 
         The run's own events continue the trace of the traceparent `trace`.
         """
+        now = self._clock()
         run = Run(
             run_id=event.run_id,
             owner=event.owner,
@@ -52,8 +52,8 @@ class Tracker:
             refresh=isinstance(event, RunStarted) and event.refresh,
             total=event.total if isinstance(event, RunPublished) else None,
             trace=trace,
-            started_at=_requested_at(event.run_id),
-            progress_at=self._clock(),
+            started_at=made_at(event.run_id) or now,
+            progress_at=now,
         )
         if await self._store.see_run(run):
             self._metrics.count_run("started")
@@ -147,8 +147,3 @@ class Tracker:
         await self._broker.publish([message_of(event, f"{run_id}:{RunFinished.TYPE}")])
         await self._store.mark_announced(run_id)
         log.info("run_finished", run_id=run_id, total=run.total, scored=run.scored, failed=run.failed)
-
-
-def _requested_at(run_id: str) -> datetime:
-    """Return when a run was requested: its id is a UUIDv7, whose first 48 bits are milliseconds."""
-    return datetime.fromtimestamp((UUID(run_id).int >> 80) / 1000, UTC)

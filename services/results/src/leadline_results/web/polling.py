@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from leadline_common.clock import now
 from leadline_common.ids import age_of
 from leadline_contracts.errors import NotFound, Problem
 
@@ -32,7 +33,7 @@ async def poll(
     """
     started = time.monotonic()
     # The clock of whoever made the id may be a little ahead of ours.
-    patience = _PATIENCE_SECONDS if abs(age_of(identifier, time.time())) < _YOUNG_SECONDS else 0.0
+    patience = _PATIENCE_SECONDS if abs(age_of(identifier, now())) < _YOUNG_SECONDS else 0.0
     while True:
         waited = time.monotonic() - started
         found = await find()
