@@ -105,7 +105,7 @@ async def _handle(handler: AiHandler, messages: list[Message], workers: int) -> 
 def _messages(count: int) -> list[Message]:
     offer = Offer.model_validate({"id": "offer", **OFFER})
     rows = (dict(zip(LEAD_FIELDS, row, strict=True)) for row in prospects(count))
-    leads = [Lead(id=str(number), **row) for number, row in enumerate(rows)]
+    leads = [Lead.model_validate({"id": str(number), **row}) for number, row in enumerate(rows)]
     return [
         chunk_message(
             LeadsAccepted(

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from leadline_testing.running import free_port
+from leadline_testing.running_server import free_port
 
 PROGRAM = """
 import asyncio

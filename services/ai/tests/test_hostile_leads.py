@@ -58,7 +58,8 @@ ORDINARY = [
 
 
 def hostile(text: str, fields: tuple[str, ...] = ("linkedin_bio",)) -> Lead:
-    return Lead(id="mallory", **{"name": "Mallory", "role": "Intern", **dict.fromkeys(fields, text)})
+    texts = {"name": "Mallory", "role": "Intern", **dict.fromkeys(fields, text)}
+    return Lead.model_validate({"id": "mallory", **texts})
 
 
 async def both_ways(

@@ -34,8 +34,8 @@ from leadline_ingest.app import Ingest, build
 from leadline_ingest.inbound.routes import message_routes
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.offer_routes import offer_routes
-from leadline_ingest.prospects.upload_routes import upload_routes
 from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.prospects.upload_routes import upload_routes
 from leadline_ingest.runs.routes import run_routes
 from leadline_ingest.store import IngestStore
 from leadline_ingest.stores.sqlite import SqliteIngestStore

@@ -8,7 +8,6 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from pydantic import TypeAdapter
 
-
 from leadline_common.http.pagination import next_link, read_cursor, write_cursor
 from leadline_common.ids import new_id
 from leadline_contracts.envelope import Wire
@@ -62,8 +61,8 @@ def offer_warnings(offer: Offer) -> list[str]:
         return []
     if not offer.ideal_use_cases:
         return [
-            "The offer says nothing of whom it is for, so no lead gets points for its industry. Name industries "
-            "in ideal_use_cases or in icp.industries."
+            "The offer says nothing of whom it is for, so no lead gets points for its industry. "
+            "Name industries in ideal_use_cases or in icp.industries."
         ]
     phrases = ", ".join(repr(phrase) for phrase in reading.not_understood[:5])
     return [

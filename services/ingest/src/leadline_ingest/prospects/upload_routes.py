@@ -50,7 +50,9 @@ _UPLOAD_FORM = Schema(
             description="whether a prospect that is known is stored again",
         ),
         "dry_run": Schema(
-            type=OpenAPIType.BOOLEAN, default=False, description="report what would be taken, and store nothing"
+            type=OpenAPIType.BOOLEAN,
+            default=False,
+            description="report what would be taken, and store nothing",
         ),
     },
 )
@@ -145,7 +147,7 @@ class UploadView(UploadReport):
     """An upload as it was answered, with when it came and the offer it is for, if it is for one only."""
 
     offer_id: str | None
-    uploaded_at: datetime
+    uploaded_at: datetime | None
 
 
 def _view(upload: Upload) -> UploadView:
@@ -156,9 +158,7 @@ def _view(upload: Upload) -> UploadView:
         rejected=[],
         warnings=["An older version took this file and kept no report of it."],
     )
-    return UploadView(
-        **report.model_dump(), offer_id=upload.offer_id, uploaded_at=made_at(upload.id)
-    )
+    return UploadView(**report.model_dump(), offer_id=upload.offer_id, uploaded_at=made_at(upload.id))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field
 from leadline_common.ids import new_id
 from leadline_common.telemetry.tracing import current_traceparent
 from leadline_contracts.envelope import Wire
-from leadline_contracts.errors import Conflict, Invalid, NotFound
+from leadline_contracts.errors import Conflict, Invalid
 from leadline_contracts.scoring import ModelName, Offer
 from leadline_ingest.prospects.offers import known_offer, known_upload
 from leadline_ingest.prospects.store import Upload

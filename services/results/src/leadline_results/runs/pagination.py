@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
+from leadline_common.http.pagination import read_cursor, write_cursor
 from leadline_contracts.scoring import lead_bytes
 from leadline_results.runs.record import Record
 from leadline_results.runs.store import Position, Query, ResultStore, position_of
-from leadline_common.http.pagination import read_cursor, write_cursor
 
 _POSITION = TypeAdapter(tuple[Annotated[int, Field(ge=-1, le=100)], str, str])
 _PAGE_BYTES = 4_194_304

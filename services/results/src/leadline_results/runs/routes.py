@@ -11,6 +11,7 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from leadline_common.clock import Clock
+from leadline_common.http.pagination import next_link
 from leadline_contracts.errors import FieldError, Problem
 from leadline_contracts.scoring import Intent
 from leadline_results.runs.export import ExportFormat, export
@@ -18,7 +19,6 @@ from leadline_results.runs.pagination import read_page, read_position, write_pos
 from leadline_results.runs.record import Status
 from leadline_results.runs.store import Query, ResultStore, Run, position_of
 from leadline_results.runs.views import ResultView, RunView, result_view, run_view
-from leadline_common.http.pagination import next_link
 from leadline_results.web.polling import poll
 
 OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]

@@ -11,10 +11,10 @@ from litestar.params import FromPath, QueryParameter
 from litestar.response import ServerSentEvent, ServerSentEventMessage
 from litestar.types import ControllerRouterHandler
 
+from leadline_common.http.pagination import bad_cursor, next_link
 from leadline_common.ids import is_id
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.inbound import Category, Priority, RouteQueue
-from leadline_common.http.pagination import bad_cursor, next_link
 from leadline_results.web.polling import poll
 from leadline_results.workflows.change_stream import stream_changes
 from leadline_results.workflows.machine import Workflow, WorkflowStatus
