@@ -107,7 +107,7 @@ async def test_the_table_lists_what_a_service_serves(routes: Routes, service: st
         ("GET", "/metrics", None),
         ("GET", "/runs", None),
         ("GET", "/results/export/more", None),
-        ("GET", "/offers", None),
+        ("GET", "/offerings", None),
     ],
 )
 def test_a_request_finds_its_service(method: str, path: str, service: str | None) -> None:

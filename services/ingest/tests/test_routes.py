@@ -444,7 +444,7 @@ async def test_the_schema_documents_what_the_routes_do(client: AsyncClient) -> N
     assert (refresh["type"], refresh["default"]) == ("boolean", False)
     assert "AI answers" in refresh["description"]
     form = paths["/leads/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {"file", "offer_id"}
+    assert set(form["properties"]) == {"file", "offer_id", "map", "duplicates", "dry_run"}
     assert form["required"] == ["file"]
     assert "201" in paths["/offer"]["post"]["responses"]
 
@@ -481,15 +481,15 @@ from builders import FORM, HEADER, form_of, house, send
 from leadline_common.http.server import serving
 
 FACTOR = 1 if sys.platform == "darwin" else 1024
-BLOCK = b"".join(b"Ava %d,CTO,Flow,SaaS,Berlin,%s\\n" % (row, b"ten years " * 120) for row in range(50))
-BLOCKS = 1_000
+BIO = b"ten years " * 120
+BLOCKS, ROWS = 1_000, 50
 
 
 async def pieces():
     before, _, after = form_of(("file", b"HERE")).partition(b"HERE")
     yield before + HEADER.encode()
-    for _ in range(BLOCKS):
-        yield BLOCK
+    for block in range(BLOCKS):
+        yield b"".join(b"Ava %d of %d,CTO,Flow,SaaS,Berlin,%s\\n" % (row, block, BIO) for row in range(ROWS))
     yield after
 
 

@@ -22,6 +22,7 @@ ROUTES = (
     Route("POST", "/leads/upload/*", "ingest"),
     Route("GET", "/uploads", "ingest"),
     Route("GET", "/uploads/*", "ingest"),
+    Route("GET", "/uploads/*/errors.csv", "ingest"),
     Route("POST", "/score", "ingest"),
     Route("POST", "/score/*", "ingest"),
     Route("GET", "/results", "results"),
