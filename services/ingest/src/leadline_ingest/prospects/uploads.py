@@ -233,7 +233,7 @@ class UploadReceiver:
             location=row.location,
             linkedin_bio=row.linkedin_bio,
             external_id=marks.get("record_id") or None,
-            extra=self._bounded(row) or None,
+            extra=self._bounded(row),
             row=None,
         )
         wrong = check_lead(lead)
@@ -241,11 +241,12 @@ class UploadReceiver:
             return Rejection(row.row, None, f"the row {wrong.message}")
         return Prospect(row.row, lead, identity_of(self._scope, lead, marks))
 
-    def _bounded(self, row: ProspectRow) -> dict[str, str]:
+    def _bounded(self, row: ProspectRow) -> dict[str, str] | None:
         """The other cells of a row without the longest ones, where all of them are too much."""
-        extra = row.extra
+        if not row.extra:
+            return None
+        extra = dict(row.extra)
         if extra_bytes(extra) > EXTRA_BYTES:
-            extra = dict(extra)
             while extra_bytes(extra) > EXTRA_BYTES:
                 del extra[max(extra, key=lambda title: len(extra[title]))]
             if len(self._cut_rows) < _CUT_ROWS_SHOWN:

@@ -1,8 +1,9 @@
 """The header of one file: what each column is, and a prospect picked out of each row."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
+from types import MappingProxyType
 
 from leadline_contracts.scoring import LEAD_FIELDS
 from leadline_ingest.prospects.csv.matching import Mapped, Matching, listed
@@ -16,6 +17,8 @@ _SCORED = ("role", "company", "industry")  # without one of these there is nothi
 _NEEDED = ("role", "industry")  # without one of these every prospect loses most of its points
 _SEPARATORS = {"name": " ", "location": ", "}
 _TITLE_CHARACTERS = 500
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_PROSPECT = ProspectRow._make
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]+")
 
 
@@ -59,15 +62,17 @@ class Columns:
 
         Surplus cells are a flaw unless they are empty.
         """
-        width = self._width
-        if any(record[width:]):
+        if len(record) > self._width and any(record[self._width :]):
             return Flaw(None, TOO_MANY_CELLS)
-        cells = [*record[:width], ""]
-        extra = {title: cell for column, title in self._rest if (cell := cells[column])}
+        cells = [*record[: self._width], ""]
+        extra = (
+            {title: cell for column, title in self._rest if (cell := cells[column])}
+            if self._rest
+            else _NOTHING
+        )
         for separator, parts in self._joined:
             cells.append(separator.join(filter(None, (cells[part] for part in parts))))
-        name, role, company, industry, location, linkedin_bio = self._pick(cells)
-        return ProspectRow(row, name, role, company, industry, location, linkedin_bio, extra)
+        return _PROSPECT((row, *self._pick(cells), extra))
 
     def title(self, cell: int | None) -> str | None:
         """What a cell's column is called, None where no single cell is meant or it has no column."""

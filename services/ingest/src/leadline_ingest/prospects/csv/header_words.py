@@ -51,11 +51,10 @@ def concepts_of(title: str) -> list[str]:
     return found
 
 
-def is_header_word(text: str) -> bool:
-    """Whether a text without capitals may be a column title: fast, and right only where it says no."""
-    last = text.rsplit(" ", 1)[-1]
-    known = _vocabulary()
-    return last in known or (not last.isascii() and fold(last) in known)
+@cache
+def header_words() -> frozenset[str]:
+    """Return every word and phrase that a column title may be, without capitals and accents."""
+    return frozenset(word.replace("_", " ") for word in _vocabulary())
 
 
 def _longest_phrase(words: list[str], at: int) -> tuple[int, list[str]]:

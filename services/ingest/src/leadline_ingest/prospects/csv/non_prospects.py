@@ -29,6 +29,11 @@ _FEW = 2
 """Cells that a footer has at most, in a file of more columns."""
 
 
+def totals() -> frozenset[str]:
+    """Return the first words of rows of totals, without capitals."""
+    return _patterns().totals
+
+
 def is_line(cells: Sequence[str]) -> bool:
     """Whether the filled cells are lines of dashes or the like."""
     return all(_LINE.fullmatch(cell) for cell in cells if cell)

@@ -1,6 +1,9 @@
 """What reading a CSV file can come to: prospects, rejected rows, or a refused file."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
 MAX_FIELD = 1_000_000  # characters in one cell
 
@@ -18,8 +21,7 @@ class CsvRefused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class ProspectRow:
+class ProspectRow(NamedTuple):
     """One prospect; a field that the file lacks is ''.
 
     ``row`` is its number in a spreadsheet: a line break inside a quoted cell does not count, a blank line
@@ -34,7 +36,7 @@ class ProspectRow:
     industry: str
     location: str
     linkedin_bio: str
-    extra: dict[str, str] = field(default_factory=dict)
+    extra: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

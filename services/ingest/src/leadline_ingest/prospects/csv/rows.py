@@ -4,9 +4,15 @@ from collections.abc import Iterator
 
 from leadline_ingest.prospects.csv.columns import Columns
 from leadline_ingest.prospects.csv.header import Header
-from leadline_ingest.prospects.csv.header_words import is_header_word
+from leadline_ingest.prospects.csv.header_words import header_words
 from leadline_ingest.prospects.csv.matching import Mapped
-from leadline_ingest.prospects.csv.non_prospects import HeaderWithin, is_footer, is_line, is_survey_line
+from leadline_ingest.prospects.csv.non_prospects import (
+    HeaderWithin,
+    is_footer,
+    is_line,
+    is_survey_line,
+    totals,
+)
 from leadline_ingest.prospects.csv.outcome import ProspectRow, Rejection
 from leadline_ingest.prospects.csv.records import Flaw, RecordSplitter
 from leadline_text.clip import clip
@@ -39,7 +45,7 @@ class Rows:
         self._width = len(header.titles)
         self._splitter = RecordSplitter(header.delimiter, self._width)
         self._within = HeaderWithin(self.columns.titles, sorted(self.columns.fields))
-        self._first_words = {title.casefold() for title in self.columns.titles}
+        self._suspects = header_words() | totals() | {title.casefold() for title in self.columns.titles}
         self._row = header.row
         self._after_empty = False
         self._in_footer = False
@@ -74,19 +80,31 @@ class Rows:
         found: list[ProspectRow | Rejection] = []
         for record in self._splitter.split(text, final):
             self._row += 1
-            found += self._sorted(record)
+            self.count += 1
+            if isinstance(record, Flaw):
+                found += self._release()
+                found.append(Rejection(self._row, self.columns.title(record.cell), record.reason))
+                continue
+            cells = [cell.strip() for cell in record]
+            if self._is_plain(cells):
+                found.append(self._prospect(self._row, cells))
+            else:
+                found += self._sorted(cells)
         if final:
             found += self._release()
         self._out += len(found)
         return found
 
-    def _sorted(self, record: list[str] | Flaw) -> Iterator[ProspectRow | Rejection]:
-        self.count += 1
-        if isinstance(record, Flaw):
-            yield from self._release()
-            yield Rejection(self._row, self.columns.title(record.cell), record.reason)
-            return
-        cells = [cell.strip() for cell in record]
+    def _is_plain(self, cells: list[str]) -> bool:
+        """Whether a row is a prospect at first sight, as nearly all are; the others are looked at closely."""
+        if len(cells) != self._width or self._width - cells.count("") <= _FEW or not cells[0][:1].isalnum():
+            return False
+        if self._after_empty or self._in_footer or self._row == self._header.row + 1:
+            return False
+        first = cells[0].casefold()
+        return first not in self._suspects and first[first.rfind(" ") + 1 :] not in self._suspects
+
+    def _sorted(self, cells: list[str]) -> Iterator[ProspectRow | Rejection]:
         cells += [""] * (self._width - len(cells))
         filled = sum(map(bool, cells))
         if not filled:
@@ -123,12 +141,6 @@ class Rows:
             return _FOOTER if filled <= _FEW else "totals"
         if self._row == self._header.row + 1 and is_survey_line(cells):
             return "a second header"
-        first = next(cell for cell in cells if cell).casefold()
-        if first in self._first_words or is_header_word(first):
-            return self._kind_of_header(cells)
-        return None
-
-    def _kind_of_header(self, cells: list[str]) -> str | None:
         if self._within.repeats(cells):
             self._other_header = None
             return "the header again"
