@@ -68,6 +68,19 @@ def test_a_signal_ends_the_process_in_order(number: signal.Signals) -> None:
         assert ended(told) == (0, "is stopping\nloop ended\n", ["stopping"])
 
 
+def test_a_signal_that_does_not_interrupt_the_wait_is_heeded() -> None:
+    """Where a signal finds the event loop just about to wait, or another thread, the loop is woken by it."""
+    script = """
+threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+run_until_told(lambda stop: serve(stop, rest))
+"""
+    with process("import signal" + script) as told:
+        assert line(told.stdout) == "ready"
+        told.terminate()
+        assert ended(told) == (0, "is stopping\nloop ended\n", ["stopping"])
+
+
 def test_further_signals_change_nothing() -> None:
     """Who is told again while stopping still finishes in order, down to the last moment."""
     script = """

@@ -5,9 +5,10 @@ import contextlib
 import gc
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -67,7 +68,8 @@ class Stop:
         if self.told:
             return
         try:
-            await serve(self)
+            with _woken_by_signals(self._loop):
+                await serve(self)
         except asyncio.CancelledError:
             if not self.told:
                 raise
@@ -82,6 +84,26 @@ class Stop:
     def _obey(self) -> None:
         if self._act is not None:
             self._act()
+
+
+@contextlib.contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Have every signal wake the loop.
+
+    The interpreter only notes a signal, and acts on it at the next instruction: where the loop is just about
+    to wait for its files, that is when something else wakes it.
+    """
+    woken, waking = socket.socketpair()
+    with woken, waking:
+        woken.setblocking(False)
+        waking.setblocking(False)
+        loop.add_reader(woken, woken.recv, 4096)
+        before = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(woken)
 
 
 Serve = Callable[[Stop], Coroutine[Any, Any, None]]
