@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
@@ -17,16 +17,18 @@ from rich.text import Text
 from leadline_common.process.main import Stop, run_until_told, spare_collector
 from leadline_common.telemetry.logs import configure_logging
 from leadline_contracts.errors import LeadlineError, NotFound, SettingsError
-from leadline_contracts.scoring import ModelName, OfferSpec
+from leadline_contracts.scoring import Intent, ModelName, OfferSpec
+from leadline_ingest.prospects.uploads import UploadOptions
 from leadline_standalone import __version__
 from leadline_standalone.all_routes import whole_document
+from leadline_standalone.approval import approve
 from leadline_standalone.estimate import estimate_file
 from leadline_standalone.estimate_report import forecast_lines
 from leadline_standalone.evaluate import Task, evaluate_file
 from leadline_standalone.evaluate_report import percent, show_evaluation
-from leadline_standalone.inputs import BadFile, output_format, read_offer
+from leadline_standalone.inputs import STDOUT, BadFile, output_format, read_mapping, read_offer
 from leadline_standalone.report import show, show_notes
-from leadline_standalone.score import Order, Outcome, resume_run, score_file
+from leadline_standalone.score import Declined, Order, Outcome, Selection, resume_run, score_file
 from leadline_standalone.serve import serve as serve_until_stopped
 
 EXIT_BAD_FILE = 2
@@ -35,6 +37,7 @@ EXIT_TOO_INACCURATE = 4
 EXIT_INTERRUPTED = 130
 
 T = TypeVar("T")
+Duplicates = Literal["skip", "keep"]
 OfferFile = Annotated[
     Path,
     typer.Option(
@@ -51,7 +54,12 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Keep the data in this directory; without it, nothing is kept."),
 ]
-Output = Annotated[Path | None, typer.Option(help="Write all results to this .csv, .json or .ndjson file.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write all results to this .csv, .json or .ndjson file; - writes a CSV to standard output."
+    ),
+]
 
 app = typer.Typer(
     help="Score prospects against an offer, 0-100 with High/Medium/Low intent and the reasons.",
@@ -80,6 +88,31 @@ def score(
     model: ScoringModel = "standard",
     output: Output = None,
     data_dir: DataDir = None,
+    mapped: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help='Which column holds a field, as in --map role="Current Job". Repeat it for further fields, '
+            "or for the same one to join columns.",
+        ),
+    ] = None,
+    duplicates: Annotated[
+        Duplicates,
+        typer.Option(help="Take a prospect that is there again once (skip) or each time (keep)."),
+    ] = "skip",
+    top: Annotated[int, typer.Option(min=0, help="How many of the best are shown.")] = 25,
+    min_score: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Show and write only leads of at least this score.")
+    ] = None,
+    intent: Annotated[
+        Intent | None, typer.Option(case_sensitive=False, help="Show and write only leads of this intent.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", "-y", help="Score without asking, whatever was not understood."),
+    ] = False,
     estimate: Annotated[
         bool,
         typer.Option("--estimate", help="Say what the AI answers would cost, and do nothing else."),
@@ -99,12 +132,23 @@ def score(
     """
     with _one_line_errors() as errors:
         spec = read_offer(offer)
+        options = UploadOptions(mapped=read_mapping(mapped or []), keep_duplicates=duplicates == "keep")
         if estimate:
-            _estimate(leads, spec, data_dir, errors)
-        else:
-            _check_output(output, {leads, offer})
-            order = Order(leads=leads, offer=spec, model=model, output=output, data_dir=data_dir)
-            _show(_run(errors, lambda progress: score_file(order, progress)), output, errors)
+            _estimate(leads, spec, options, data_dir, errors)
+            return
+        _check_output(output, {leads, offer})
+        order = Order(
+            leads=leads,
+            options=options,
+            offer=spec,
+            model=model,
+            output=output,
+            data_dir=data_dir,
+            selection=Selection(top=top, min_score=min_score, intent=intent),
+            approve=lambda report, progress: approve(report, spec, progress, asks=not yes, quiet=quiet),
+        )
+        outcome = _run(errors, lambda progress: score_file(order, progress), quiet=quiet)
+        _show(outcome, output, errors, quiet=quiet)
 
 
 @app.command()
@@ -215,7 +259,7 @@ def _one_line_errors() -> Iterator[Console]:
         yield errors
     except LeadlineError as error:
         _say(errors, str(error))
-        wrong = isinstance(error, BadFile | SettingsError | NotFound)
+        wrong = isinstance(error, BadFile | SettingsError | NotFound | Declined)
         raise typer.Exit(EXIT_BAD_FILE if wrong else 1) from None
     except KeyboardInterrupt:
         _say(errors, "interrupted")
@@ -227,23 +271,27 @@ def _say(errors: Console, text: str) -> None:
 
 
 def _check_output(output: Path | None, inputs: set[Path]) -> None:
-    if output is None:
+    if output is None or output == STDOUT:
         return
     output_format(output)
     if output.resolve() in {path.resolve() for path in inputs}:
         raise BadFile(f"{output}: is an input; choose another name for the results")
 
 
-def _show(outcome: Outcome, output: Path | None, errors: Console) -> None:
-    show(outcome, Console(), output)
-    if output is not None and outcome.upload.inserted:
+def _show(outcome: Outcome, output: Path | None, errors: Console, *, quiet: bool = False) -> None:
+    if not quiet:
+        # A file that goes to standard output is all that stands there.
+        show(outcome, errors if output == STDOUT else Console(), output)
+    if output not in {None, STDOUT} and outcome.upload.inserted and not quiet:
         errors.print(Text(f"All results are in {output}."))
     if not outcome.complete:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _estimate(leads: Path, offer: OfferSpec, data_dir: Path | None, errors: Console) -> None:
-    upload, forecast = _run(errors, lambda progress: estimate_file(leads, offer, data_dir, progress))
+def _estimate(
+    leads: Path, offer: OfferSpec, options: UploadOptions, data_dir: Path | None, errors: Console
+) -> None:
+    upload, forecast = _run(errors, lambda progress: estimate_file(leads, offer, options, data_dir, progress))
     console = Console()
     for line in forecast_lines(upload.inserted, forecast):
         console.print(Text(line), soft_wrap=True)
@@ -252,7 +300,7 @@ def _estimate(leads: Path, offer: OfferSpec, data_dir: Path | None, errors: Cons
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _run(console: Console, work: Callable[[Progress], Coroutine[Any, Any, T]]) -> T:
+def _run(console: Console, work: Callable[[Progress], Coroutine[Any, Any, T]], *, quiet: bool = False) -> T:
     """Do the work with its progress shown. SIGTERM interrupts it as Ctrl-C does: raises KeyboardInterrupt."""
     columns = (
         TextColumn("{task.description}"),
@@ -261,7 +309,7 @@ def _run(console: Console, work: Callable[[Progress], Coroutine[Any, Any, T]]) -
         TimeRemainingColumn(),
     )
     spare_collector()
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=console, disable=quiet) as progress:
         try:
             return asyncio.run(_interruptible(work(progress)))
         except asyncio.CancelledError:

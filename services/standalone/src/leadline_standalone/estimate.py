@@ -1,7 +1,7 @@
 """`leadline score --estimate`: what a run would cost; starts no run and stores nothing."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.progress import Progress
@@ -14,6 +14,7 @@ from leadline_common.process.settings import load_settings
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import Lead, Offer, OfferSpec, lead_bytes
 from leadline_ingest.prospects.report import UploadReport
+from leadline_ingest.prospects.uploads import UploadOptions
 from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 from leadline_standalone.inputs import upload
@@ -35,7 +36,7 @@ class Forecast:
 
 
 async def estimate_file(
-    leads: Path, offer: OfferSpec, data_dir: Path | None, progress: Progress
+    leads: Path, offer: OfferSpec, options: UploadOptions, data_dir: Path | None, progress: Progress
 ) -> tuple[UploadReport, Forecast | None]:
     """Read a file as a run would; no forecast where the offline assessor would answer.
 
@@ -44,7 +45,8 @@ async def estimate_file(
     """
     kept = Offer(id=new_id(), **offer.model_dump())
     async with open_preview(data_dir, load_settings(AssessorSettings)) as preview:
-        report = await upload(preview.ingest_store, leads, kept.id, progress)
+        options = replace(options, offer_id=kept.id)
+        report = await upload(preview.ingest_store, leads, options, progress)
         cache = preview.cache
         if cache is None:
             return report, None

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,13 +12,15 @@ from rich.progress import Progress
 from leadline_common.clock import now
 from leadline_contracts.envelope import LOCAL_OWNER, describe
 from leadline_contracts.errors import LeadlineError
-from leadline_contracts.scoring import OfferSpec
+from leadline_contracts.scoring import LEAD_FIELDS, OfferSpec
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.prospects.uploads import UploadMemory, UploadOptions, UploadReceiver, receiving
 from leadline_ingest.store import IngestStore
 from leadline_results.runs.export import ExportFormat
 
+STDOUT = Path("-")
+"""What names standard output in place of a file."""
 _PIECE = 256 * 1024
 
 
@@ -53,9 +56,25 @@ def output_format(path: Path) -> ExportFormat:
         raise BadFile(f"{path}: the name must end in one of {endings}") from None
 
 
-async def upload(store: IngestStore, path: Path, offer_id: str, progress: Progress) -> UploadReport:
-    """Store a CSV of prospects, for that offer alone. Raises BadFile, Unavailable."""
-    options = UploadOptions(offer_id=offer_id)
+def read_mapping(given: Sequence[str]) -> dict[str, list[str]]:
+    """Read `FIELD=COLUMN` as it is given on the command line; the same field again joins. Raises BadFile."""
+    mapped: dict[str, list[str]] = {}
+    for one in given:
+        field, equals, title = one.partition("=")
+        field = field.strip().casefold()
+        if not equals or field not in LEAD_FIELDS:
+            raise BadFile(
+                f'--map {one}: write FIELD=COLUMN, as in --map role="Current Job"; the fields are '
+                f"{', '.join(LEAD_FIELDS)}"
+            )
+        mapped.setdefault(field, [])
+        if title.strip():
+            mapped[field].append(title.strip())
+    return mapped
+
+
+async def upload(store: IngestStore, path: Path, options: UploadOptions, progress: Progress) -> UploadReport:
+    """Store a CSV of prospects, for the offer of the options alone. Raises BadFile, Unavailable."""
     receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory(), options)
     try:
         with path.open("rb") as file:

@@ -12,29 +12,52 @@ from leadline_contracts.scoring import AiScored
 from leadline_ingest.prospects.report import RejectedRow
 from leadline_results.runs.record import Record
 from leadline_results.runs.views import reasoning_of
-from leadline_standalone.money import counted, spent_text
+from leadline_standalone.money import counted, dollars, spent_text
 from leadline_standalone.score import Outcome, Shortfall
 from leadline_text.clip import clip, printable
 
 _ROWS_SHOWN = 20
+_LINES = 2
+_WIDE = {"Name": 17, "Role": 20, "Company": 16, "Industry": 15, "Reasoning": 32}
+_NARROW = {"Name": 45, "Role": 55}
+"""Columns beside score and intent, and their shares of the width in percent."""
+_NARROW_WIDTH = 60
+_SCORE_AND_INTENT, _BESIDE_A_COLUMN = 11, 2
 _STYLES = {"High": "bold green", "Medium": "yellow", "Low": "dim"}
 
 
 def show(outcome: Outcome, console: Console, output: Path | None) -> None:
     """Print the ranked table, then what was left out and why."""
-    console.print(_table(outcome.best))
-    done = outcome.scored + outcome.failed
-    hidden = done - len(outcome.best)
+    console.print(_table(outcome.best, console))
+    hidden = outcome.selected - len(outcome.best)
     if hidden > 0:
         where = f"all of them are in {output}" if output else "--output FILE.csv writes all of them"
         console.print(Text(f"… and {hidden:,} more; {where}."))
-    console.print(f"{outcome.scored:,} of {done + outcome.upload.rejected_count:,} rows scored.")
+    for line in _summary(outcome):
+        console.print(Text(line))
     lines = [*_judges(outcome.best), *map(spent_text, outcome.spent), *_skipped(outcome)]
     for line in lines:
         console.print(Text(line), soft_wrap=True)
     upload = outcome.upload
     show_notes(upload.warnings, upload.rejected, upload.rejected_count, console)
     _show_failures(outcome.shortfall, console)
+
+
+def _summary(outcome: Outcome) -> list[str]:
+    """Count the results by intent, with what they cost, and say how many share the best score."""
+    done = outcome.scored + outcome.failed
+    counts = [f"{intent} {leads:,}" for intent, leads in outcome.intents.items()]
+    cost = dollars(sum(spend.nano_usd for spend in outcome.spent))
+    lines = [
+        f"{outcome.scored:,} of {done + outcome.upload.rejected_count:,} rows scored: "
+        f"{', '.join([*counts, f'failed {outcome.failed:,}'])}; {cost}."
+    ]
+    if outcome.tied > 1:
+        best = outcome.best[0].score
+        lines.append(
+            f"{outcome.tied:,} leads share the best score, {best}; equal ones stand in the file's order."
+        )
+    return lines
 
 
 def show_notes(
@@ -63,23 +86,39 @@ def _name_of(answer: AiScored) -> str:
     return "the offline assessor" if answer.source == "offline" else answer.assessor
 
 
-def _table(records: list[Record]) -> Table:
+def _table(records: list[Record], console: Console) -> Table:
+    """Lay out the leads in at most two lines each, as wide as the console."""
     table = Table(header_style="bold", expand=True, pad_edge=False, padding=(0, 1, 0, 0), box=SIMPLE_HEAD)
     table.add_column("Score", justify="right", no_wrap=True)
     table.add_column("Intent", no_wrap=True)
-    for column in ("Name", "Role", "Company"):
-        table.add_column(column, ratio=2, min_width=12)
-    table.add_column("Reasoning", ratio=5, min_width=20)
+    shares = _WIDE if console.width >= _NARROW_WIDTH else _NARROW
+    room = console.width - _SCORE_AND_INTENT - _BESIDE_A_COLUMN * (len(shares) + 2)
+    widths = {title: room * share // 100 for title, share in shares.items()}
+    for title, width in widths.items():
+        table.add_column(title, width=width)
     for record in records:
-        lead = record.lead
-        cells = (lead.name, lead.role, lead.company) if lead else ("", "", "")
+        texts = _texts(record)
         table.add_row(
             "-" if record.score is None else str(record.score),
             Text(record.intent or "-", style=_STYLES.get(record.intent or "", "")),
-            *(Text(_shown(cell)) for cell in cells),
-            Text(_shown(reasoning_of(record))),
+            *(_two_lines(texts[title], width, console) for title, width in widths.items()),
         )
     return table
+
+
+def _texts(record: Record) -> dict[str, str]:
+    lead = record.lead
+    cells = (lead.name, lead.role, lead.company, lead.industry) if lead else ("",) * 4
+    return dict(zip(_WIDE, (*cells, reasoning_of(record)), strict=True))
+
+
+def _two_lines(text: str, width: int, console: Console) -> Text:
+    """Return the first two lines of a text that is broken at this width."""
+    lines = Text(_shown(text)).wrap(console, width)
+    if len(lines) > _LINES:
+        lines[_LINES - 1].truncate(width - 1)
+        lines[_LINES - 1].append("…")
+    return Text("\n").join(lines[:_LINES])
 
 
 def _skipped(outcome: Outcome) -> list[str]:

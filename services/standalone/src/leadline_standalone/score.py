@@ -1,36 +1,64 @@
 """`leadline score` and `leadline resume`: one file against one offer, or a run of it to its end."""
 
 import asyncio
+import sys
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import get_args
 
 from rich.progress import Progress
 
 from leadline_contracts.envelope import LOCAL_OWNER
-from leadline_contracts.scoring import AiSpend, ModelName, OfferSpec
+from leadline_contracts.errors import LeadlineError
+from leadline_contracts.scoring import AiSpend, Intent, ModelName, OfferSpec
 from leadline_ingest.prospects.report import UploadReport
+from leadline_ingest.prospects.uploads import UploadOptions
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_results.runs.export import ExportFormat, export
 from leadline_results.runs.record import Record, Status
 from leadline_results.runs.store import Query, ResultStore, Run
-from leadline_standalone.inputs import BadFile, output_format, upload
+from leadline_standalone.inputs import STDOUT, BadFile, output_format, upload
 from leadline_standalone.session import session
 
 SHOWN = 25
-"""Ranked leads shown, and failed ones named."""
+"""Failed leads that are named."""
 _LEFT_OUT = "rows of the file that could not be taken are named by `leadline score` of it with --estimate."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which of the results are shown and written, and how many of them are shown."""
+
+    top: int = 25
+    min_score: int | None = None
+    intent: Intent | None = None
+
+    def query(self, run_id: str) -> Query:
+        """Return what the selection means of a run."""
+        return Query(owner=LOCAL_OWNER, run_id=run_id, min_score=self.min_score, intent=self.intent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be scored, how, and where results are written and data is kept (None: nowhere)."""
+    """What is to be scored, how, and where results are written and data is kept (None: nowhere).
+
+    `approve` is asked before anything is scored, with what was read of the file.
+    """
 
     leads: Path
+    options: UploadOptions
     offer: OfferSpec
     model: ModelName
     output: Path | None
     data_dir: Path | None
+    selection: Selection
+    approve: Callable[[UploadReport, Progress], bool]
+
+
+class Declined(LeadlineError):
+    """A person was asked whether to score what was read, and said no."""
 
 
 @dataclass(slots=True)
@@ -56,10 +84,17 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The outcome for a file: its upload, the best results, the spend, and leads without a full score."""
+    """The outcome for a file: its upload, the best results, the spend, and leads without a full score.
+
+    `selected` counts the results that were asked for, `intents` all of the run by intent, `tied` those that
+    share the best score.
+    """
 
     upload: UploadReport
     best: list[Record] = field(default_factory=list)
+    selected: int = 0
+    intents: dict[str, int] = field(default_factory=dict)
+    tied: int = 0
     scored: int = 0
     failed: int = 0
     spent: list[AiSpend] = field(default_factory=list)
@@ -78,13 +113,16 @@ async def score_file(order: Order, progress: Progress) -> Outcome:
     """
     async with session(order.data_dir, progress) as current:
         offer = await current.keep_offer(order.offer)
-        report = await upload(current.runtime.ingest_store, order.leads, offer.id, progress)
+        options = replace(order.options, offer_id=offer.id)
+        report = await upload(current.runtime.ingest_store, order.leads, options, progress)
         if not report.inserted:
             return Outcome(upload=report)
+        if not order.approve(report, progress):
+            raise Declined("nothing was scored, as you said")
         request = ScoreRequest(offer_id=offer.id, upload_id=report.upload_id, model=order.model)
         started = await current.start(request)
         run = await current.follow(started.id, report.inserted, progress)
-        return await _outcome(current.runtime.result_store, run, report, order.output)
+        return await _outcome(current.runtime.result_store, run, report, order.output, order.selection)
 
 
 async def resume_run(run_id: str, data_dir: Path, output: Path | None, progress: Progress) -> Outcome:
@@ -104,25 +142,39 @@ async def resume_run(run_id: str, data_dir: Path, output: Path | None, progress:
             rejected_count=0,
             warnings=[_LEFT_OUT],
         )
-        return await _outcome(current.runtime.result_store, run, report, output)
+        return await _outcome(current.runtime.result_store, run, report, output, Selection())
 
 
-async def _outcome(store: ResultStore, run: Run, report: UploadReport, output: Path | None) -> Outcome:
-    query = Query(owner=LOCAL_OWNER, run_id=run.run_id)
+async def _outcome(
+    store: ResultStore, run: Run, report: UploadReport, output: Path | None, selection: Selection
+) -> Outcome:
+    query = selection.query(run.run_id)
+    whole = Query(owner=LOCAL_OWNER, run_id=run.run_id)
     if output is not None:
         await _write(store, query, output)
+    best = await store.page(query, None, selection.top)
     return Outcome(
         upload=report,
-        best=await store.page(query, None, SHOWN),
+        best=best,
+        selected=await store.count(query),
+        intents={
+            intent: await store.count(whole.model_copy(update={"intent": intent}))
+            for intent in get_args(Intent)
+        },
+        tied=await _tied(store, whole, best),
         scored=run.scored,
         failed=run.failed,
         spent=[*await store.spend(run.run_id)],
-        shortfall=await _shortfall(store, query) if run.failed else Shortfall(),
+        shortfall=await _shortfall(store, whole) if run.failed else Shortfall(),
     )
 
 
 async def _write(store: ResultStore, query: Query, output: Path) -> None:
     """Write beside the target first, so that a failure leaves no half file under its name."""
+    if output == STDOUT:
+        async for piece in export(store.stream(query), ExportFormat.CSV):
+            await asyncio.to_thread(sys.stdout.write, piece)
+        return
     kind = output_format(output)
     # Excel takes UTF-8 for what it is only where a byte order mark says so.
     encoding = "utf-8-sig" if kind is ExportFormat.CSV else "utf-8"
@@ -134,6 +186,13 @@ async def _write(store: ResultStore, query: Query, output: Path) -> None:
         unfinished.replace(output)
     except OSError as error:
         raise BadFile(f"{output}: {error.strerror}") from None
+
+
+async def _tied(store: ResultStore, whole: Query, best: list[Record]) -> int:
+    """Count the leads that share the best score."""
+    if not best or best[0].score is None:
+        return 0
+    return await store.count(whole.model_copy(update={"min_score": best[0].score}))
 
 
 async def _shortfall(store: ResultStore, query: Query) -> Shortfall:
