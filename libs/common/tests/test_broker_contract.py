@@ -16,7 +16,7 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Broker, Delivery, Message, Subscription
 from leadline_common.broker.rabbitmq import subscription as rabbitmq_consumer
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
-from leadline_common.telemetry.tracing import continued, within
+from leadline_common.telemetry.tracing import carried_by, continued, within
 from leadline_contracts import topology
 from leadline_contracts.errors import Permanent, Unavailable
 from leadline_contracts.scoring import LeadsAccepted, LeadsSubmitted, ResultsScored
@@ -485,9 +485,10 @@ async def test_a_message_tells_when_it_was_first_published(broker: Broker) -> No
 
 async def test_what_is_published_goes_on_in_the_present_trace(broker: Broker) -> None:
     """A message without a trace gets that of the work that publishes it, one with a trace keeps its own."""
-    trace, other = continued(None), continued(None)
-    own = replace(submitted("own")[0], headers={"traceparent": other.traceparent})
-    with within(trace):
+    trace, other = f"00-{'1' * 32}-{'2' * 16}-01 vendor=kept,another=too", carried_by(continued(None))
+    work = continued(trace)
+    own = replace(submitted("own")[0], headers={"traceparent": other})
+    with within(work):
         await broker.publish([*submitted("without"), own])
         await broker.send(SUBMISSIONS.name, submitted("sent"))
     await broker.publish(submitted("outside"))
@@ -497,11 +498,12 @@ async def test_what_is_published_goes_on_in_the_present_trace(broker: Broker) ->
         message = (await receive(subscription)).message
         traces[message.id] = message.trace
     assert traces == {
-        "without": trace.traceparent,
-        "own": other.traceparent,
-        "sent": trace.traceparent,
+        "without": carried_by(work),
+        "own": other,
+        "sent": carried_by(work),
         "outside": None,
     }
+    assert carried_by(work).endswith("-01 vendor=kept,another=too")
 
 
 async def test_suspects_come_one_at_a_time(open_broker: OpenBroker) -> None:

@@ -20,7 +20,7 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.embedded.journal import Layout
 from leadline_common.broker.port import Delivery, Message, Subscription
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_common.telemetry.tracing import continued, trace_id_of
+from leadline_common.telemetry.tracing import carried_by, continued, trace_id_of
 from leadline_contracts.errors import Permanent, Transient, Unavailable
 from leadline_contracts.scoring import (
     AiChunkScored,
@@ -638,24 +638,26 @@ async def test_a_message_handled_alone_is_in_its_log_lines_and_its_answers(
     broker: WatchedBroker, consume: Consume
 ) -> None:
     """What a handler logs names the message, its run and its trace; what it answers stays in the trace."""
-    trace = continued(None)
+    trace_id, span_id = "1" * 32, "2" * 16
 
     class Logging(Echo):
         async def handle(self, messages: Sequence[Message]) -> Sequence[Message]:
             structlog.get_logger().info("handling")
             return await super().handle(messages)
 
-    headers = {"run_id": RUN, "workflow_id": "Ada Lovelace", "traceparent": trace.traceparent}
+    trace = {"traceparent": f"00-{trace_id}-{span_id}-01", "tracestate": "vendor=kept"}
+    headers = {"run_id": RUN, "workflow_id": "Ada Lovelace", **trace}
     asked = replace(chunk_of("a"), headers=headers)
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs:
         await broker.publish([asked])
         consume(Logging(), RULES)
         answer = (await (await broker.subscribe(RUN_EVENTS, 1)).receive()).message
     [line] = [entry for entry in logs if entry["event"] == "handling"]
-    assert (line["message_id"], line["run_id"], line["trace_id"]) == (asked.id, RUN, trace.trace_id)
+    assert (line["message_id"], line["run_id"], line["trace_id"]) == (asked.id, RUN, trace_id)
     assert "workflow_id" not in line  # anybody who publishes can put any text there
-    assert line["span_id"] != trace.span_id
-    assert (answer.trace or "").startswith(f"00-{trace.trace_id}-")
+    assert line["span_id"] != span_id
+    assert (answer.trace or "").startswith(f"00-{trace_id}-")
+    assert answer.headers["tracestate"] == "vendor=kept"
 
 
 async def test_messages_handled_together_keep_their_traces_apart(
@@ -670,9 +672,9 @@ async def test_messages_handled_together_keep_their_traces_apart(
             handled.extend(messages)
             return []
 
-    traces = [continued(None) for _ in range(2)]
+    traces = [carried_by(continued(None)) for _ in range(2)]
     asked = [
-        replace(message, headers={"traceparent": trace.traceparent})
+        replace(message, headers={"traceparent": trace})
         for message, trace in zip(submitted("a", "b"), traces, strict=True)
     ]
     with structlog.testing.capture_logs([structlog.contextvars.merge_contextvars]) as logs:
@@ -682,7 +684,7 @@ async def test_messages_handled_together_keep_their_traces_apart(
     [line] = [entry for entry in logs if entry["event"] == "handling"]
     assert not {"trace_id", "message_id"} & line.keys()
     found = [trace_id_of(message.trace) for message in handled]
-    assert found == [trace.trace_id for trace in traces]
+    assert found == [trace_id_of(trace) for trace in traces]
 
 
 async def test_messages_are_counted_and_their_age_is_told(

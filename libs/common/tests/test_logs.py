@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from leadline_common.telemetry.logs import configure_logging
+from leadline_common.telemetry.tracing import continued
 
 
 class Terminal(io.StringIO):
@@ -49,6 +50,15 @@ def test_a_machine_gets_one_json_object_a_line(capsys: pytest.CaptureFixture[str
     )
     assert entry["timestamp"].endswith("Z")
     assert entry["text"] == "two\nlines"
+
+
+def test_a_header_that_is_no_trace_context_is_not_quoted(capsys: pytest.CaptureFixture[str]) -> None:
+    """Anybody can send any text there, which would stand in the log, and as often as it comes."""
+    configure_logging("rules")
+    for state in ("Ada Lovelace, 42", "a" * 600, "ada=1,ada=2"):
+        continued(f"00-{'1' * 32}-{'2' * 16}-01 {state}")
+    continued("x" * 600)
+    assert not lines(capsys)
 
 
 def test_bound_context_is_in_every_line(capsys: pytest.CaptureFixture[str]) -> None:

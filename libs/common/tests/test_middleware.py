@@ -66,11 +66,16 @@ async def published(broker: Broker) -> Message:
 async def test_a_request_s_trace_goes_on_in_what_it_publishes(
     client: httpx.AsyncClient, broker: EmbeddedBroker
 ) -> None:
-    """Whoever reads the message finds the request that led to it, under a span of Leadline's own."""
-    await client.get("/publish/secret", headers=GIVEN)
-    trace = (await published(broker)).trace or ""
-    assert trace.startswith(f"00-{TRACE}-")
-    assert trace != GIVEN["traceparent"]
+    """Whoever reads the message finds the request that led to it, under a span of Leadline's own.
+
+    What others noted in `tracestate`, be it in several headers, goes on with it.
+    """
+    noted = [("tracestate", "first=1"), ("tracestate", "second=2")]
+    await client.get("/publish/secret", headers=[*GIVEN.items(), *noted])
+    headers = (await published(broker)).headers
+    assert headers["traceparent"].startswith(f"00-{TRACE}-")
+    assert headers["traceparent"] != GIVEN["traceparent"]
+    assert headers["tracestate"] == "first=1,second=2"
 
 
 @pytest.mark.parametrize("headers", [{}, {"traceparent": "nonsense"}])

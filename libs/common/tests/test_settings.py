@@ -25,7 +25,7 @@ class ThingSettings(ServiceSettings):
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what a test sets is set."""
-    for name in [name for name in os.environ if name.startswith("LEADLINE_")]:
+    for name in [name for name in os.environ if name.startswith(("LEADLINE_", "OTEL_"))]:
         monkeypatch.delenv(name)
 
 
@@ -68,6 +68,20 @@ def test_a_wrong_setting_is_named_in_one_line(
     assert line.startswith(f"LEADLINE_{name} (")
     assert said in line
     assert "\n" not in line
+
+
+@pytest.mark.parametrize("endpoint", ["collector:4318", "grpc://collector:4317", "http://", "nonsense"])
+def test_an_address_that_takes_no_spans_is_named_as_opentelemetry_does(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    """A variable that is not ours is named as it is, with an address that would be right."""
+    monkeypatch.setenv("LEADLINE_BROKER_URL", AMQP)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    with pytest.raises(SettingsError) as raised:
+        load_settings(ThingSettings)
+    line = str(raised.value)
+    assert line.startswith("OTEL_EXPORTER_OTLP_ENDPOINT (address of a collector")
+    assert "http://collector:4318): String should match pattern" in line
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.0.1", "::1", "localhost"])

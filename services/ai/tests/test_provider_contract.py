@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from leadline_ai.providers.port import Provider, ProviderFailure, Stop, Usage
+from leadline_common.telemetry.tracing import continued, within
 from leadline_contracts.errors import SettingsError
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import Behaviour
@@ -50,6 +51,16 @@ async def test_a_question_is_one_request_with_its_parts_in_order(
     assert request.schema == QUESTION.schema
     assert "700" in str(request.body)
     assert KEY in str(request.headers)
+
+
+async def test_a_provider_is_not_told_of_our_traces(server: ModelServer, provider: Provider) -> None:
+    """Trace ids, and what our callers noted beside them, stay with us, though an SDK may know how to tell."""
+    with within(continued(f"00-{'1' * 32}-{'2' * 16}-01 vendor=noted")):
+        await provider.ask(QUESTION)
+
+    told = str(server.requests[-1].headers)
+    assert "1" * 32 not in told
+    assert "noted" not in told
 
 
 async def test_a_question_without_prefix_is_taken(server: ModelServer, provider: Provider) -> None:

@@ -1,5 +1,6 @@
 """`leadline serve`: the whole of Leadline behind one address."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,7 @@ from leadline_common.http.server import serving
 from leadline_common.process.main import Stop
 from leadline_common.process.settings import check_loopback, load_settings
 from leadline_common.telemetry.logs import configure_logging
+from leadline_common.telemetry.tracing import recorded
 from leadline_ingest.app import build_accounts
 from leadline_standalone.all_routes import TITLE, all_routes
 from leadline_standalone.runtime import embedded
@@ -31,7 +33,9 @@ async def serve(stop: Stop, host: str, port: int, data_dir: Path) -> None:
     assessor, settings = load_settings(AssessorSettings), load_settings(ServeSettings)
     if settings.auth == "open":
         check_loopback(host)
-    async with embedded(data_dir, assessor, DRAIN_SECONDS) as runtime:
+    async with AsyncExitStack() as stack:
+        stack.enter_context(recorded(settings.otel_service_name or "leadline", settings.otlp_endpoint))
+        runtime = await stack.enter_async_context(embedded(data_dir, assessor, DRAIN_SECONDS))
         tokens = Tokens(settings.jwt_secret or [kept_secret(data_dir)])
         accounts = build_accounts(runtime.ingest_store, tokens, settings.token_hours)
         routes = all_routes(runtime, accounts, settings.trusted_proxies)

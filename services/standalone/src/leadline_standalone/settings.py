@@ -1,16 +1,13 @@
 """The settings of `leadline serve` from LEADLINE_* variables, without its assessor's."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from leadline_common.process.settings import PREFIX, AuthMode, JwtSecrets
+from leadline_common.process.settings import AuthMode, JwtSecrets, TracingSettings
 from leadline_ingest.settings import TokenHours, TrustedProxies
 
 
-class ServeSettings(BaseSettings):
-    """Who may use the API. Where no secrets are set, one is kept in the data directory."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+class ServeSettings(TracingSettings):
+    """Who may use the API, and where spans go. Without secrets of its own the data directory gets one."""
 
     auth: AuthMode = Field("open", description="required, or open: no token needed, on loopback only")
     jwt_secret: JwtSecrets = Field(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 from leadline_common.broker.port import Message
-from leadline_common.telemetry.tracing import TRACEPARENT
+from leadline_common.telemetry.tracing import headers_of
 from leadline_contracts.envelope import Contract
 from leadline_contracts.errors import Permanent
 from leadline_contracts.scoring import CHUNK_BYTES, CHUNK_SIZE, ChunkRef, LeadsAccepted
@@ -51,10 +51,10 @@ def cut(items: Iterable[tuple[T, int]]) -> Iterator[list[T]]:
 
 
 def message_of(contract: Contract, message_id: str, trace: str | None = None) -> Message:
-    """Return a contract as a message ready to publish, going on in the trace of the traceparent `trace`."""
+    """Return a contract as a message ready to publish, going on in the trace context `trace`."""
     headers = {name: value for name in NAMED_IDS if (value := getattr(contract, name, None))}
     if trace is not None:
-        headers[TRACEPARENT] = trace
+        headers |= headers_of(trace)
     return Message(type=contract.TYPE, id=message_id, body=contract.encode(), headers=headers)
 
 

@@ -15,6 +15,7 @@ from leadline_common.broker.port import Broker, Delivery, Message
 from leadline_common.broker.work import Work, log_context, work_of
 from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.metrics import Metrics
+from leadline_common.telemetry.tracing import ended, fail
 from leadline_contracts.errors import Permanent, Transient, Unavailable
 from leadline_contracts.topology import MAX_ATTEMPTS, RETRY_DELAYS, Queue
 
@@ -153,8 +154,10 @@ class Consumer:
                 under_way = await self._next_batch(held)
                 self._note_progress()
                 self._note_ages(under_way)
-                with self._metrics.handling.labels(under_way[0].queue.name).time():
-                    await self._process([work_of(delivery) for delivery in under_way])
+                works = [work_of(delivery, self._broker.system) for delivery in under_way]
+                handling = self._metrics.handling.labels(under_way[0].queue.name).time()
+                with handling, ended(*(work.span for work in works)):
+                    await self._process(works)
                 under_way = []
                 del self._progress[asyncio.current_task()]
         finally:
@@ -192,7 +195,7 @@ class Consumer:
         return [True] * len(held) if len(held) >= self._batch and not any(due) else due
 
     async def _process(self, works: list[Work]) -> None:
-        with log_context(works):
+        with log_context(works, self._broker.system):
             error = await self._attempt(works)
             if error is None:
                 return
@@ -242,6 +245,7 @@ class Consumer:
         delivery = work.delivery
         expected = isinstance(error, Transient | Permanent)
         text = str(error) if expected else type(error).__name__
+        fail(work.span, type(error).__name__)
         try:
             outcome = await self._remedy(work, error, text)
         except Exception:  # a fault in `bisect` or `on_dead_letter` must not end the worker

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from leadline_common.broker.port import Message
-from leadline_common.telemetry.tracing import TRACEPARENT, current_traceparent
+from leadline_common.telemetry.tracing import TRACEPARENT, current_trace, headers_of
 from leadline_contracts.topology import DELIVERY_LIMIT, Queue
 
 PREFIX = "leadline-"
@@ -26,8 +26,8 @@ def outgoing(message: Message) -> Message:
     Headers copied from a retried message must not age the new one.
     """
     headers = {name: value for name, value in message.headers.items() if not name.startswith(PREFIX)}
-    if (trace := current_traceparent()) is not None:
-        headers.setdefault(TRACEPARENT, trace)
+    if TRACEPARENT not in headers and (trace := current_trace()) is not None:
+        headers |= headers_of(trace)
     return replace(message, headers=headers, published_at=time.time())
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
-from leadline_common.telemetry.tracing import TRACEPARENT
+from leadline_common.telemetry.tracing import trace_in
 from leadline_contracts.topology import Queue
 
 
@@ -31,8 +31,8 @@ class Message:
 
     @property
     def trace(self) -> str | None:
-        """The W3C traceparent it carries."""
-        return self.headers.get(TRACEPARENT)
+        """The trace context it carries: its traceparent, and after a space its tracestate if it has one."""
+        return trace_in(self.headers)
 
 
 class Delivery(Protocol):
@@ -101,8 +101,13 @@ class Broker(Protocol):
     end the process, that counts against both. A suspect that is settled otherwise is none any more, and
     giving a message back is no death.
 
-    A message published without a `traceparent` gets that of the work that publishes it, where there is one.
+    A message published without a `traceparent` gets it, and the `tracestate`, of the work that publishes it,
+    where there is one. Where spans are recorded, the `traceparent` of each names its publication instead, in
+    the same trace.
     """
+
+    system: ClassVar[str]
+    """What kind of broker it is, `messaging.system` in OpenTelemetry's conventions."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Return once every message is durable in every queue bound to its type.

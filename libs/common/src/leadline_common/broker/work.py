@@ -1,4 +1,4 @@
-"""A message under way: what its handler gets of it, and what log lines about it say."""
+"""A message under way: what its handler gets of it, what log lines about it say, and its span."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,18 @@ import structlog
 from leadline_common.broker.chunks import NAMED_IDS
 from leadline_common.broker.port import Delivery, Message
 from leadline_common.ids import is_id
-from leadline_common.telemetry.tracing import TRACEPARENT, Trace, continued, within
+from leadline_common.telemetry.tracing import (
+    TRACEPARENT,
+    TRACESTATE,
+    Span,
+    begun,
+    carried_by,
+    current,
+    ended,
+    headers_of,
+    records,
+    within,
+)
 
 
 class Work(NamedTuple):
@@ -18,25 +29,70 @@ class Work(NamedTuple):
 
     delivery: Delivery
     message: Message
-    trace: Trace
+    span: Span
 
 
-def work_of(delivery: Delivery) -> Work:
-    """Return the work that a delivery asks for; one without a trace begins one."""
+def work_of(delivery: Delivery, system: str) -> Work:
+    """Return the work that a delivery asks for; one without a trace begins one. Its span is to be ended.
+
+    `system` is Broker.system.
+    """
     message = delivery.message
-    trace = continued(message.trace)
-    headers = {**message.headers, TRACEPARENT: trace.traceparent}
-    return Work(delivery, replace(message, headers=headers, attempt=delivery.attempt), trace)
+    span = begun(_name(delivery), message.trace, "consumer", _of_queue(delivery, system))
+    if span.is_recording():
+        span.set_attributes(_of_message(delivery))
+    own = {name: value for name, value in message.headers.items() if name not in {TRACEPARENT, TRACESTATE}}
+    headers = own | headers_of(carried_by(span))
+    return Work(delivery, replace(message, headers=headers, attempt=delivery.attempt), span)
 
 
 @contextlib.contextmanager
-def log_context(works: Sequence[Work]) -> Iterator[None]:
-    """Log the ids of a message that is handled alone, and publish in its trace; several have their own."""
+def log_context(works: Sequence[Work], system: str) -> Iterator[None]:
+    """Log the ids of a message that is handled alone, and publish in its trace; several have their own.
+
+    What is done for several at once has a span of its own, linked to theirs, where spans are recorded.
+    """
     if len(works) > 1:
-        yield
+        with _batch(works, system) if records() else contextlib.nullcontext():
+            yield
         return
-    _, message, trace = works[0]
-    # Who publishes from outside may put any text there.
-    ids = {name: value for name in NAMED_IDS if is_id(value := message.headers.get(name, ""))}
-    with within(trace), structlog.contextvars.bound_contextvars(message_id=message.id, **ids):
+    _, message, span = works[0]
+    with within(span), structlog.contextvars.bound_contextvars(message_id=message.id, **_ids(message)):
         yield
+
+
+@contextlib.contextmanager
+def _batch(works: Sequence[Work], system: str) -> Iterator[None]:
+    delivery = works[0].delivery
+    attributes = {**_of_queue(delivery, system), "messaging.batch.message_count": len(works)}
+    span = begun(_name(delivery), None, "consumer", attributes, [work.span for work in works])
+    with ended(span), current(span):
+        yield
+
+
+def _name(delivery: Delivery) -> str:
+    return f"process {delivery.queue.name}"
+
+
+def _of_queue(delivery: Delivery, system: str) -> dict[str, str | int]:
+    return {
+        "messaging.system": system,
+        "messaging.operation.type": "process",
+        "messaging.operation.name": "process",
+        "messaging.destination.name": delivery.queue.name,
+    }
+
+
+def _of_message(delivery: Delivery) -> dict[str, str | int]:
+    message = delivery.message
+    return {
+        "messaging.message.id": message.id,
+        "messaging.message.body.size": len(message.body),
+        "leadline.attempt": delivery.attempt,
+        **{f"leadline.{name}": value for name, value in _ids(message).items()},
+    }
+
+
+def _ids(message: Message) -> dict[str, str]:
+    """Return the ids of ours in the headers: who publishes from outside may put any text there."""
+    return {name: value for name in NAMED_IDS if is_id(value := message.headers.get(name, ""))}

@@ -7,7 +7,17 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from leadline_common.telemetry.metrics import Metrics
-from leadline_common.telemetry.tracing import TRACEPARENT, continued, within
+from leadline_common.telemetry.tracing import (
+    TRACEPARENT,
+    TRACESTATE,
+    Span,
+    begun,
+    continued,
+    ended,
+    fail,
+    trace_in,
+    within,
+)
 
 _METHODS = frozenset(method.value for method in HttpMethod)
 _PROBES = ("/health", "/metrics")
@@ -17,7 +27,10 @@ log = structlog.get_logger()
 
 
 def observed(app: ASGIApp, metrics: Metrics) -> ASGIApp:
-    """Answer each request as a span of the trace that its `traceparent` names, or of a new one."""
+    """Answer each request as a span of the trace that its `traceparent` names, or of a new one.
+
+    Probes have a span that is not recorded.
+    """
 
     async def observing(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -31,24 +44,58 @@ def observed(app: ASGIApp, metrics: Metrics) -> ASGIApp:
                 status = message["status"]
             await send(message)
 
-        with within(continued(_traceparent(scope))):
+        span = _span(scope)
+        with ended(span), within(span):
             try:
                 await app(scope, receive, note_status)
             finally:
                 _note(metrics, scope, status, time.perf_counter() - started)
+                _describe(span, scope, status)
 
     return observing
 
 
-def _traceparent(scope: HTTPScope) -> str | None:
-    """Return the header where there is exactly one; of several none can be trusted."""
-    found = [value for name, value in scope["headers"] if name == TRACEPARENT.encode()]
-    return found[0].decode("latin-1") if len(found) == 1 else None
+def _span(scope: HTTPScope) -> Span:
+    trace = _trace(scope)
+    if scope["path"].startswith(_PROBES):
+        return continued(trace)
+    return begun(_method(scope), trace, "server", {"http.request.method": _method(scope)})
+
+
+def _trace(scope: HTTPScope) -> str | None:
+    """Return the trace context of a request with exactly one traceparent; of several none is to be believed.
+
+    Several headers of tracestate are one list (RFC 9110, section 5.3).
+    """
+    found = {
+        name: [value.decode("latin-1") for key, value in scope["headers"] if key == name.encode()]
+        for name in (TRACEPARENT, TRACESTATE)
+    }
+    if len(found[TRACEPARENT]) != 1:
+        return None
+    return trace_in({name: ",".join(values) for name, values in found.items()})
+
+
+def _describe(span: Span, scope: HTTPScope, status: int) -> None:
+    if not span.is_recording():
+        return
+    route = _route(scope)
+    span.update_name(f"{_method(scope)} {route}")
+    span.set_attributes({"http.route": route, "http.response.status_code": status})
+    if status >= 500:
+        fail(span, str(status))
+
+
+def _route(scope: HTTPScope) -> str:
+    return str(scope.get("path_template") or "unknown")
+
+
+def _method(scope: HTTPScope) -> str:
+    return scope["method"] if scope["method"] in _METHODS else "other"
 
 
 def _note(metrics: Metrics, scope: HTTPScope, status: int, seconds: float) -> None:
-    route = str(scope.get("path_template") or "unknown")
-    method = scope["method"] if scope["method"] in _METHODS else "other"
+    route, method = _route(scope), _method(scope)
     metrics.requests.labels(method, route, str(status)).observe(seconds)
     if not route.startswith(_PROBES):
         log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))

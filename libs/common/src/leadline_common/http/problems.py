@@ -10,7 +10,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType
 from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
 
-from leadline_common.telemetry.tracing import current
+from leadline_common.telemetry.tracing import current_trace_id
 from leadline_contracts.errors import (
     Conflict,
     FieldError,
@@ -92,8 +92,8 @@ def render(problem: Problem, headers: Mapping[str, str] | None = None) -> Respon
         "status": problem.status,
         "detail": problem.detail,
     }
-    if (trace := current()) is not None:
-        body["trace_id"] = trace.trace_id
+    if (trace_id := current_trace_id()) is not None:
+        body["trace_id"] = trace_id
     if problem.errors:
         body["errors"] = [{"field": item.field, "message": item.message} for item in problem.errors]
     extra = {} if problem.retry_after is None else {"Retry-After": str(problem.retry_after)}

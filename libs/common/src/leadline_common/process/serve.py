@@ -11,6 +11,7 @@ from leadline_common.process.service import Health, Service, running
 from leadline_common.process.settings import ServiceSettings, load_settings
 from leadline_common.telemetry.logs import configure_logging
 from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_common.telemetry.tracing import recorded
 
 
 class Closeable(Protocol):
@@ -63,6 +64,7 @@ async def serve(stop: Stop, name: str, kind: type[SettingsT], compose: Compose[S
     configure_logging(name, settings.log_level)
     metrics = Metrics(new_registry(name, settings.revision))
     async with Parts() as parts:
+        parts.enter_context(recorded(settings.otel_service_name or name, settings.otlp_endpoint))
         composition = await compose(parts, settings, metrics)
         health = await parts.enter_async_context(running(composition.services, settings.drain_seconds))
         if composition.api is None:

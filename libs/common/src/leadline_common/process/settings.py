@@ -43,10 +43,22 @@ JwtSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_s
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class ServiceSettings(BaseSettings):
-    """What every service of its own process is told."""
+class TracingSettings(BaseSettings):
+    """Where spans go, in OpenTelemetry's own variables; its SDK reads further ones by itself."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://[^/]+",
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="address of a collector that takes OTLP over HTTP, http://collector:4318",
+    )
+    otel_service_name: str | None = Field(None, validation_alias="OTEL_SERVICE_NAME")
+
+
+class ServiceSettings(TracingSettings):
+    """What every service of its own process is told."""
 
     broker_url: str = Field(description="AMQP address of RabbitMQ, amqp://user:password@host:5672/")
     host: str = Field("127.0.0.1", pattern=r"^[\w.:%-]+$", description="address to listen on")
@@ -88,7 +100,9 @@ def load_settings(kind: type[Settings]) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
-        field = kind.model_fields.get(name)
+        fields = {field.validation_alias or key: field for key, field in kind.model_fields.items()}
+        field = fields.get(name)
         purpose = f" ({field.description})" if field and field.description else ""
         said = "is not set" if first["type"] == "missing" else first["msg"].removeprefix("Value error, ")
-        raise SettingsError(f"{PREFIX}{name.upper()}{purpose}: {said}") from None
+        variable = name if field and field.validation_alias else f"{PREFIX}{name.upper()}"
+        raise SettingsError(f"{variable}{purpose}: {said}") from None

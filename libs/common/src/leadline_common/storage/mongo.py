@@ -25,6 +25,7 @@ from pymongo.monitoring import (
 )
 
 from leadline_common.telemetry.metrics import Metrics
+from leadline_common.telemetry.tracing import Span, client_span, fail
 from leadline_contracts.errors import SettingsError, Unavailable
 
 DUPLICATE_KEY = 11000
@@ -67,6 +68,49 @@ class _Timing(CommandListener):
 
     def failed(self, event: CommandFailedEvent) -> None:
         self._operations.labels(event.command_name, "failed").observe(event.duration_micros / 1e6)
+
+
+class _Spans(CommandListener):
+    """Records the commands of one client as spans of the work that they are part of, never what they say."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, Span] = {}
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Begin a span; the driver's thread has the context of whoever asked."""
+        operation, (host, port) = event.command_name, event.connection_id
+        target = event.command.get(operation)
+        collection = {"db.collection.name": target} if isinstance(target, str) else {}
+        span = client_span(
+            " ".join([operation, *collection.values()]),
+            {
+                "db.system.name": "mongodb",
+                "db.namespace": event.database_name,
+                "db.operation.name": operation,
+                "server.address": host,
+                **collection,
+                **({} if port is None else {"server.port": port}),
+            },
+        )
+        if span is not None:
+            self._open[event.request_id] = span
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """End its span."""
+        self._end(event.request_id, None)
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """End its span as failed, by the server's code where it named one."""
+        self._end(
+            event.request_id, str(event.failure.get("code") or event.failure.get("errtype") or "failed")
+        )
+
+    def _end(self, request_id: int, error: str | None) -> None:
+        span = self._open.pop(request_id, None)
+        if span is not None:
+            if error is not None:
+                fail(span, error)
+            span.end()
 
 
 class MongoStore:
@@ -126,7 +170,7 @@ def connect(url: str, application: str, metrics: Metrics | None = None) -> Datab
         client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
             url,
             appname=application,
-            event_listeners=[_Timing(metrics)] if metrics else [],
+            event_listeners=[_Spans(), *([_Timing(metrics)] if metrics else [])],
             tz_aware=True,
             w="majority",
             journal=True,

@@ -12,10 +12,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from leadline_common.telemetry.tracing import calling
 from leadline_contracts.errors import Unavailable
 
 T = TypeVar("T")
@@ -106,8 +108,9 @@ class Database:
         if self._closed:
             raise Unavailable(f"{self.name} is closed")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._jobs.put(_Job(work, future))
-        return await future
+        with self._calling("write"):
+            self._jobs.put(_Job(work, future))
+            return await future
 
     async def read(self, work: Work[T]) -> T:
         """Run `work`, which only reads, beside the writer and on committed data.
@@ -118,7 +121,8 @@ class Database:
             raise Unavailable(f"{self.name} is closed")
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(self._readers, lambda: work(self._reader()))
+            with self._calling("read"):
+                return await loop.run_in_executor(self._readers, lambda: work(self._reader()))
         except sqlite3.Error as error:
             if not _passes(error):
                 raise
@@ -134,6 +138,10 @@ class Database:
         self._readers.shutdown()
         for connection in self._connections:
             connection.close()
+
+    def _calling(self, operation: str) -> AbstractContextManager[object]:
+        named = {"db.system.name": "sqlite", "db.namespace": self.name, "db.operation.name": operation}
+        return calling(f"{operation} {self.name}", named)
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)

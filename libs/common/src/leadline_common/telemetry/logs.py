@@ -43,4 +43,6 @@ def configure_logging(service: str, level: str = "INFO") -> None:
     )
     # It logs every failed attempt to connect, and so do we, in one line of our own.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
+    # It quotes each header of a trace context that cannot be read, and anybody can send those.
+    logging.getLogger("opentelemetry.trace").setLevel(logging.ERROR)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)

@@ -1,78 +1,220 @@
-"""W3C trace context: one trace from a request through every message it leads to, to the result.
+"""Traces, by OpenTelemetry's API: one trace from a request through every message it leads to, to the result.
 
-Nothing is recorded here: the ids go on in the header `traceparent` and stand in each log line, so that
-whatever collects traces and logs can put together what belongs together.
+A trace context is one text here, which is also what is stored: the W3C `traceparent`, and after a space the
+`tracestate` where there is one. In HTTP and AMQP the two are headers. Where spans go nowhere (see `recorded`)
+none is recorded, but each piece of work has ids of its own all the same: log lines carry them and they go on.
 https://www.w3.org/TR/trace-context/
 """
 
-import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import Literal
 
 import structlog
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+    set_span_in_context,
+    use_span,
+)
+from opentelemetry.trace import Span as _Span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-TRACEPARENT = "traceparent"
-"""The header, in HTTP and in AMQP."""
-_FORM = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.DOTALL)
-_SAMPLED = "01"
+TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
+"""The headers, in HTTP and in AMQP."""
 
+Span = _Span
+"""A piece of work; what is noted on one that is not recorded is lost, at next to no cost."""
+Kind = Literal["server", "producer", "consumer", "client", "internal"]
+Attributes = Mapping[str, str | int | float | Sequence[str]]
+"""Names are those of OpenTelemetry's semantic conventions where these have one; values never are lead text.
 
-class Trace(NamedTuple):
-    """Where a piece of work belongs: 32 hex digits of its trace, 16 of its own span, 2 of flags."""
+https://opentelemetry.io/docs/specs/semconv/
+"""
 
-    trace_id: str
-    span_id: str
-    flags: str
-
-    @property
-    def traceparent(self) -> str:
-        """The header with which this work asks others to do theirs."""
-        return f"00-{self.trace_id}-{self.span_id}-{self.flags}"
-
-
-_current: ContextVar[Trace | None] = ContextVar("leadline_trace", default=None)
-
-
-def continued(traceparent: str | None) -> Trace:
-    """Return a new span of the trace that the header names; of a new trace where it names none."""
-    parts = _FORM.fullmatch(traceparent or "")
-    if parts is None or not _valid(*parts.groups()):
-        return Trace(secrets.token_hex(16), secrets.token_hex(8), _SAMPLED)
-    # Of the flags only the first bit has a meaning in the version that is sent on.
-    return Trace(parts[2], secrets.token_hex(8), f"{int(parts[4], 16) & 1:02x}")
-
-
-def current() -> Trace | None:
-    """Return the span of the work that is being done; None outside of any."""
-    return _current.get()
-
-
-def current_traceparent() -> str | None:
-    """Return the header with which the present work asks others to do theirs; None outside of any work."""
-    trace = _current.get()
-    return trace and trace.traceparent
+_propagator = TraceContextTextMapPropagator()
+_tracer: ContextVar[Tracer | None] = ContextVar("leadline_tracer", default=None)
 
 
-def trace_id_of(traceparent: str | None) -> str | None:
-    """Return the id of the trace that a traceparent of ours names."""
-    return traceparent and traceparent.split("-")[1]
+def continued(trace: str | None) -> Span:
+    """Return a span of the trace context's trace, of a new trace where it names none; it is not recorded."""
+    parent = _parent(trace)
+    known = parent.is_valid
+    return NonRecordingSpan(
+        SpanContext(
+            parent.trace_id if known else secrets.randbits(128) or 1,
+            secrets.randbits(64) or 1,
+            is_remote=False,
+            # Of the flags only the first bit has a meaning in the version that is sent on.
+            trace_flags=TraceFlags(parent.trace_flags & TraceFlags.SAMPLED if known else TraceFlags.SAMPLED),
+            trace_state=parent.trace_state,
+        )
+    )
+
+
+def begun(
+    name: str,
+    trace: str | None,
+    kind: Kind = "internal",
+    attributes: Attributes | None = None,
+    links: Iterable[Span] = (),
+) -> Span:
+    """Return a span as `continued` does, to be recorded where spans are; whoever begins it has to end it."""
+    tracer = _tracer.get()
+    if tracer is None:
+        return continued(trace)
+    return tracer.start_span(
+        name,
+        set_span_in_context(NonRecordingSpan(_parent(trace)), Context()),
+        SpanKind[kind.upper()],
+        attributes,
+        [Link(span.get_span_context()) for span in links],
+    )
+
+
+def records() -> bool:
+    """Tell whether spans that are begun here are recorded."""
+    return _tracer.get() is not None
+
+
+def current_trace() -> str | None:
+    """Return the trace context with which the present work asks others for theirs; None outside of any."""
+    span = get_current_span()
+    return carried_by(span) if span.get_span_context().is_valid else None
+
+
+def current_trace_id() -> str | None:
+    """Return the id of the present work's trace; None outside of any work."""
+    return trace_id_of(current_trace())
+
+
+def carried_by(span: Span) -> str:
+    """Return the trace context with which a span's work asks others for theirs."""
+    headers: dict[str, str] = {}
+    _propagator.inject(headers, set_span_in_context(span, Context()))
+    return " ".join(headers[name] for name in (TRACEPARENT, TRACESTATE) if name in headers)
+
+
+def trace_in(headers: Mapping[str, str]) -> str | None:
+    """Return the trace context that headers carry, unchecked; None where they carry none."""
+    traceparent, tracestate = headers.get(TRACEPARENT), headers.get(TRACESTATE)
+    return f"{traceparent} {tracestate}" if traceparent is not None and tracestate else traceparent
+
+
+def headers_of(trace: str) -> dict[str, str]:
+    """Return the headers that carry a trace context."""
+    traceparent, _, tracestate = trace.partition(" ")
+    return {TRACEPARENT: traceparent, TRACESTATE: tracestate} if tracestate else {TRACEPARENT: traceparent}
+
+
+def trace_id_of(trace: str | None) -> str | None:
+    """Return the id of the trace that a trace context of ours names, 32 hex digits."""
+    return trace and trace.split("-")[1]
 
 
 @contextmanager
-def within(trace: Trace) -> Iterator[None]:
+def within(span: Span) -> Iterator[None]:
     """Do what follows as this span: log lines carry its ids, and published messages go on in its trace."""
-    token = _current.set(trace)
+    ids = span.get_span_context()
+    with (
+        current(span),
+        structlog.contextvars.bound_contextvars(
+            trace_id=format_trace_id(ids.trace_id), span_id=format_span_id(ids.span_id)
+        ),
+    ):
+        yield
+
+
+@contextmanager
+def current(span: Span) -> Iterator[None]:
+    """Do what follows as this span, of which log lines say nothing."""
+    # What an exception says may hold a lead's text.
+    with use_span(span, record_exception=False, set_status_on_exception=False):
+        yield
+
+
+@contextmanager
+def ended(*spans: Span) -> Iterator[None]:
+    """End the spans on leaving, as failed where something is raised."""
     try:
-        with structlog.contextvars.bound_contextvars(trace_id=trace.trace_id, span_id=trace.span_id):
-            yield
+        yield
+    except BaseException as error:
+        for span in spans:
+            fail(span, type(error).__name__)
+        raise
     finally:
-        _current.reset(token)
+        for span in spans:
+            span.end()
 
 
-def _valid(version: str, trace_id: str, span_id: str, _flags: str, rest: str | None) -> bool:
-    """Later versions may say more behind the flags, this one may not; ids of nothing but zeros are none."""
-    known = version != "ff" and (version != "00" or rest is None)
-    return known and bool(trace_id.strip("0")) and bool(span_id.strip("0"))
+@contextmanager
+def working(name: str, trace: str | None) -> Iterator[None]:
+    """Do what follows as a span of the trace context's trace."""
+    span = begun(name, trace)
+    with ended(span), within(span):
+        yield
+
+
+@contextmanager
+def calling(name: str, attributes: Attributes) -> Iterator[Span]:
+    """Call another system as part of the present work; recorded where that is."""
+    span = client_span(name, attributes)
+    if span is None:
+        yield INVALID_SPAN
+        return
+    with ended(span), current(span):
+        yield span
+
+
+def client_span(name: str, attributes: Attributes) -> Span | None:
+    """Begin a call to another system as part of the present work; None where that is not recorded."""
+    tracer = _tracer.get()
+    if tracer is None or not get_current_span().is_recording():
+        return None
+    return tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
+
+
+def fail(span: Span, error: str) -> None:
+    """Mark a span as failed by this kind of error, a name out of few."""
+    span.set_attribute("error.type", error)
+    span.set_status(Status(StatusCode.ERROR))
+
+
+@contextmanager
+def recorded(service: str, endpoint: str | None) -> Iterator[None]:
+    """Record the spans that are begun inside and send them to the OTLP endpoint; nothing where it is None.
+
+    `service` is the name under which they are found. On leaving, what is left is sent, for three seconds at
+    most. Raises SettingsError where an OTEL_… variable has a value that cannot be used.
+    """
+    if endpoint is None:
+        yield
+        return
+    # Loaded where it is needed: it takes start-up time and memory.
+    from leadline_common.telemetry.otlp import exporting  # noqa: PLC0415
+
+    with exporting(service, endpoint) as tracer:
+        token = _tracer.set(tracer)
+        try:
+            yield
+        finally:
+            _tracer.reset(token)
+
+
+def _parent(trace: str | None) -> SpanContext:
+    """Return what the text says; the invalid context where it is no trace context."""
+    context = _propagator.extract(headers_of(trace), Context()) if trace else Context()
+    return get_current_span(context).get_span_context()

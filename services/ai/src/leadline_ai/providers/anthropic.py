@@ -58,7 +58,14 @@ class AnthropicProvider:
         key, http = usable_key(api_key, KEY_VARIABLE), DefaultAioHttpClient(timeout=None)
         self.model, self.endpoint = model, base_url or ""
         self._failures = HttpFailures("Anthropic", model, KEY_VARIABLE, "ANTHROPIC_BASE_URL")
-        self._sdk = AsyncAnthropic(api_key=key, base_url=base_url, max_retries=0, http_client=http)
+        self._sdk = AsyncAnthropic(
+            api_key=key,
+            base_url=base_url,
+            max_retries=0,
+            http_client=http,
+            # By itself it tells Anthropic the ids of our traces, and may record what leads say.
+            open_telemetry={"propagation": False, "traces": False},
+        )
 
     async def ask(self, question: Question) -> Reply:
         # A text block that is empty makes the whole request invalid.

@@ -13,8 +13,12 @@ from leadline_ai.limiter.adaptive import AdaptiveLimiter
 from leadline_ai.limiter.breaker import CallNotPermitted
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.port import Provider, ProviderFailure, Question, Reply, Stop, Usage
+from leadline_common.telemetry.tracing import Attributes, calling
 
 T = TypeVar("T")
+
+_NAMES = {"gemini": "gcp.gemini"}
+"""Of providers that have another name in OpenTelemetry's conventions."""
 
 MESSAGE_SECONDS = 150.0
 """Seconds after which no call for a message begins; the longest call then still ends in a message's time."""
@@ -74,19 +78,40 @@ class Asker:
             ) from None
 
     async def _call(self, question: Question) -> Reply:
-        started = time.monotonic()
-        outcome = "cancelled"
-        try:
-            async with asyncio.timeout(self.call_seconds):
-                reply = await self.provider.ask(question)
-            outcome = reply.stop.value
-        except TimeoutError:
-            outcome = "unavailable"
-            said = f"{self.provider.name} gave no answer within {self.call_seconds:g} s"
-            raise ProviderFailure("unavailable", said, charged=True) from None
-        except ProviderFailure as failure:
-            outcome = failure.kind
-            raise
-        finally:
-            self.metrics.count_call(self.provider.model, outcome, time.monotonic() - started)
+        with calling(f"chat {self.provider.model}", self._attributes(question)) as span:
+            started = time.monotonic()
+            outcome = "cancelled"
+            try:
+                async with asyncio.timeout(self.call_seconds):
+                    reply = await self.provider.ask(question)
+                outcome = reply.stop.value
+                span.set_attributes(_attributes_of(reply))
+            except TimeoutError:
+                outcome = "unavailable"
+                said = f"{self.provider.name} gave no answer within {self.call_seconds:g} s"
+                raise ProviderFailure("unavailable", said, charged=True) from None
+            except ProviderFailure as failure:
+                outcome = failure.kind
+                raise
+            finally:
+                self.metrics.count_call(self.provider.model, outcome, time.monotonic() - started)
+                span.set_attribute("leadline.outcome", outcome)
         return reply
+
+    def _attributes(self, question: Question) -> Attributes:
+        """Return what a span tells of a call, which is nothing of what is asked."""
+        return {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": _NAMES.get(self.provider.name, self.provider.name),
+            "gen_ai.request.model": self.provider.model,
+            "gen_ai.request.max_tokens": question.max_tokens,
+        }
+
+
+def _attributes_of(reply: Reply) -> Attributes:
+    usage = reply.usage
+    return {
+        "gen_ai.response.finish_reasons": [reply.stop.value],
+        "gen_ai.usage.input_tokens": usage.input_tokens + usage.cache_read_tokens + usage.cache_write_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+    }

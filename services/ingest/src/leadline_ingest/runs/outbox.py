@@ -11,7 +11,7 @@ from leadline_common.broker.port import Broker, Message
 from leadline_common.clock import Clock
 from leadline_common.process.periodic import every
 from leadline_common.process.tasks import end_tasks, start_task
-from leadline_common.telemetry.tracing import continued, within
+from leadline_common.telemetry.tracing import working
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import Lead, LeadsAccepted, RunPublished, RunStarted, lead_bytes
 from leadline_ingest.metrics import IngestMetrics
@@ -90,7 +90,7 @@ class Outbox:
         lease = await self._store.lease_run(run_id, now, now + LEASE)
         if lease is None:
             return
-        with within(continued(lease.run.trace)):
+        with working("publish run", lease.run.trace):
             await self._publish(lease)
 
     async def _publish(self, lease: Lease) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from leadline_common.ids import new_id
-from leadline_common.telemetry.tracing import current_traceparent
+from leadline_common.telemetry.tracing import current_trace
 from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import Conflict, Invalid
 from leadline_contracts.scoring import ModelName, Offer
@@ -87,7 +87,7 @@ class Runs:
             upload_id=upload.id if upload else None,
             refresh=request.refresh,
             foreground=foreground,
-            trace=current_traceparent(),
+            trace=current_trace(),
         )
         await self._store.add_run(run)
         self._outbox.start(run.id)

@@ -39,7 +39,7 @@ class RunRequest(Wire):
     A `refresh` run also scores again what is held by runs that were finished when it was stored.
     A `foreground` run belongs to the command that started it. Nobody else was promised that it finishes, so
     later processes leave it alone unless they are asked to resume it.
-    `trace` is the W3C traceparent of the request or message that started it, None where that had none.
+    `trace` is the trace context of the request or message that started it, None where that had none.
     `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are the counts
     that results last published.
     """

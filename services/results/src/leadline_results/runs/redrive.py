@@ -11,7 +11,7 @@ from leadline_common.broker.chunks import ChunkCutter, chunk_message
 from leadline_common.broker.port import Broker
 from leadline_common.clock import Clock
 from leadline_common.process.periodic import every
-from leadline_common.telemetry.tracing import continued, within
+from leadline_common.telemetry.tracing import working
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import (
     AiChunkScored,
@@ -94,7 +94,7 @@ class Redrive:
         if stalled:
             layers = [layer for layer in _QUEUES if await self._idle(layer)]
             for run in stalled:
-                with within(continued(run.trace)):
+                with working("redrive run", run.trace):
                     await self._redrive(run, layers)
 
     def _stalled(self, runs: list[Run]) -> list[Run]:

@@ -11,7 +11,7 @@ from leadline_common.broker.chunks import message_of
 from leadline_common.broker.port import Broker
 from leadline_common.clock import Clock
 from leadline_common.ids import made_at
-from leadline_common.telemetry.tracing import continued, within
+from leadline_common.telemetry.tracing import working
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import RunFinished, RunProgressed, RunPublished, RunStarted
 from leadline_results.runs.metrics import ResultMetrics
@@ -40,7 +40,7 @@ class Tracker:
     async def register(self, event: RunStarted | RunPublished, trace: str | None = None) -> None:
         """Store that the run exists, or how many leads it has; events may come in any order and repeatedly.
 
-        The run's own events continue the trace of the traceparent `trace`.
+        The run's own events continue that trace context.
         """
         now = self._clock()
         run = Run(
@@ -101,7 +101,7 @@ class Tracker:
         run = await self._store.run(run_id)
         if run is None:
             return
-        with within(continued(run.trace)):
+        with working("follow run", run.trace):
             if run.finished_at is None and not await self._count_or_finish(run):
                 return
             await self._publish_end(run_id)

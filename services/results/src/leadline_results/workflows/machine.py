@@ -99,7 +99,7 @@ class Event(Wire):
 class Workflow(Wire):
     """One message's workflow. `input` is as it came; `history` keeps the newest MAX_HISTORY events.
 
-    `trace` is the traceparent of the request or message that brought it.
+    `trace` is the trace context of the request or message that brought it.
     `category`, `queue` and `priority` repeat what the steps have found. `sweep_at` is when the timeout of the
     step under way is checked, None after the end. `revision` counts writes, 0 before the first; conditional
     writes compare it.

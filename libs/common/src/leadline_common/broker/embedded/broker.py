@@ -9,10 +9,10 @@ from pathlib import Path
 
 import structlog
 
-from leadline_common.broker import headers
 from leadline_common.broker.delivery import MovableDelivery
 from leadline_common.broker.embedded import journal
 from leadline_common.broker.port import Broker, Delivery, Message, Subscription
+from leadline_common.broker.publication import publication
 from leadline_common.process.tasks import start_task
 from leadline_common.storage.sqlite import Database, Work
 from leadline_contracts.errors import Unavailable
@@ -31,6 +31,8 @@ class EmbeddedBroker(Broker):
     Only crashes count towards DELIVERY_LIMIT; what a consumer gives back, or a clean `close`, does not.
     """
 
+    system = "leadline"
+
     def __init__(self, path: Path, topology: Topology = LEADLINE) -> None:
         """Open the journal, inside the running loop. Raises Unavailable where the file cannot be opened."""
         self.closed = False
@@ -47,14 +49,15 @@ class EmbeddedBroker(Broker):
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Journal every message in each queue bound to its type, in one transaction."""
-        sent = map(headers.outgoing, messages)
-        await self._insert([(queue.name, m) for m in sent for queue in self._topology.queues_for(m.type)])
+        with publication(messages, self.system) as sent:
+            await self._insert([(queue.name, m) for m in sent for queue in self._topology.queues_for(m.type)])
 
     async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
         """Journal the messages in the queue of that name, in one transaction."""
         if must_exist:
             self.layout.require(queue)
-        await self._insert([(queue, m) for m in map(headers.outgoing, messages) if queue in self.layout])
+        with publication(messages, self.system) as sent:
+            await self._insert([(queue, m) for m in sent if queue in self.layout])
 
     async def subscribe(self, queue: Queue, prefetch: int) -> Subscription:
         """Start to receive from a queue."""

@@ -11,8 +11,8 @@ from aio_pika.abc import AbstractExchange, AbstractRobustConnection
 from aio_pika.connection import make_url
 from aio_pika.exceptions import ChannelNotFoundEntity
 
-from leadline_common.broker.headers import outgoing
 from leadline_common.broker.port import Broker, Message, Subscription
+from leadline_common.broker.publication import publication
 from leadline_common.broker.rabbitmq import topology as rabbitmq_topology
 from leadline_common.broker.rabbitmq.channels import (
     TIMEOUT,
@@ -43,6 +43,8 @@ class RabbitBroker(Broker):
     a suspect is moved to `queue.suspects`, some milliseconds after it was delivered. A process that dies
     within these still counts against all it held; after DELIVERY_LIMIT times the server dead-letters it.
     """
+
+    system = "rabbitmq"
 
     def __init__(self, connection: AbstractRobustConnection, topology: Topology) -> None:
         self._connection = connection
@@ -84,13 +86,14 @@ class RabbitBroker(Broker):
         """Publish to the exchange by type, several unconfirmed at once."""
         channel = await self._publisher()
         exchange = await channel.get_exchange(self._topology.exchange, ensure=False)
-        routed = [(m.type, m, m.type in self._routed_types) for m in map(outgoing, messages)]
-        await self._put(exchange, routed)
+        with publication(messages, self.system) as sent:
+            await self._put(exchange, [(m.type, m, m.type in self._routed_types) for m in sent])
 
     async def send(self, queue: str, messages: Sequence[Message], *, must_exist: bool = True) -> None:
         """Publish to one queue by its name."""
         channel = await self._publisher()
-        await self._put(channel.default_exchange, [(queue, m, must_exist) for m in map(outgoing, messages)])
+        with publication(messages, self.system) as sent:
+            await self._put(channel.default_exchange, [(queue, m, must_exist) for m in sent])
 
     async def move(self, queue: str, marked: Message) -> None:
         """Put a message with our own headers into the queue of that name, durable on return."""
