@@ -59,7 +59,9 @@ def _span(scope: HTTPScope) -> Span:
     trace = _trace(scope)
     if scope["path"].startswith(_PROBES):
         return continued(trace)
-    return begun(_method(scope), trace, "server", {"http.request.method": _method(scope)})
+    known = scope["method"] in _METHODS
+    method = {"http.request.method": scope["method"] if known else "_OTHER"}
+    return begun(scope["method"] if known else "HTTP", trace, "server", method)
 
 
 def _trace(scope: HTTPScope) -> str | None:
@@ -77,25 +79,17 @@ def _trace(scope: HTTPScope) -> str | None:
 
 
 def _describe(span: Span, scope: HTTPScope, status: int) -> None:
-    if not span.is_recording():
-        return
-    route = _route(scope)
-    span.update_name(f"{_method(scope)} {route}")
-    span.set_attributes({"http.route": route, "http.response.status_code": status})
+    if route := scope.get("path_template"):
+        span.update_name(f"{scope['method']} {route}")
+        span.set_attribute("http.route", route)
+    span.set_attribute("http.response.status_code", status)
     if status >= 500:
         fail(span, str(status))
 
 
-def _route(scope: HTTPScope) -> str:
-    return str(scope.get("path_template") or "unknown")
-
-
-def _method(scope: HTTPScope) -> str:
-    return scope["method"] if scope["method"] in _METHODS else "other"
-
-
 def _note(metrics: Metrics, scope: HTTPScope, status: int, seconds: float) -> None:
-    route, method = _route(scope), _method(scope)
+    route = str(scope.get("path_template") or "unknown")
+    method = scope["method"] if scope["method"] in _METHODS else "other"
     metrics.requests.labels(method, route, str(status)).observe(seconds)
     if not route.startswith(_PROBES):
         log.info("request", method=method, route=route, status=status, seconds=round(seconds, 4))
