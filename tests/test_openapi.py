@@ -1,6 +1,8 @@
 """The one OpenAPI document of all services."""
 
 import json
+import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,6 +23,26 @@ def test_it_names_every_route_once_and_no_metrics() -> None:
     ids = [operation["operationId"] for path in paths.values() for operation in path.values()]
     assert len(ids) == len(set(ids)) >= len(ROUTES)
     assert "/metrics" not in paths
+
+
+@pytest.mark.parametrize("path", ["/results", "/leads", "/runs/{run_id}"])
+def test_the_page_on_the_api_names_the_limits_that_hold(path: str) -> None:
+    """Who asks for as much as the page allows is not refused."""
+    pages = (Path(__file__).parents[1] / "docs/api.md").read_text(encoding="utf-8").split("\n## ")
+    [page] = [page for page in pages if page.startswith(f"GET {path}\n")]
+    told = {
+        name: int(most.replace(",", ""))
+        for name, most in re.findall(r"`(\w+)`.*?(?:\d to|at most) ([\d,]+)", page)
+    }
+    operation = json.loads(openapi.TARGET.read_text(encoding="utf-8"))["paths"][path]["get"]
+    holding = {
+        parameter["name"]: schema["maximum"]
+        for parameter in operation["parameters"]
+        for schema in [parameter["schema"], *parameter["schema"].get("oneOf", ())]
+        if "maximum" in schema
+    }
+    assert holding
+    assert {name: told.get(name) for name in holding} == holding
 
 
 @pytest.mark.servers

@@ -26,7 +26,7 @@ OPEN_PATHS = [
     *("/schema", "/schema/openapi.json", "/schema/assets/swagger-ui.css"),
 ]
 CLOSED_PATHS = [
-    *("/me", "/me/", "/api/me", "/api/me/", "/api//me", "/me?public=1"),
+    *("/me", "/me/", "/api/me", "/api/me/", "/api//me"),
     *("/named/health", "/named/metrics", "/named/schema", "/named/door", "/health/more/me", "/doorway"),
 ]
 

@@ -161,6 +161,8 @@ class TestOffer:
             ({**OFFER, "ideal_use_cases": {"a": 1}}, "ideal_use_cases"),
             ({**OFFER, "icp": {"roles": 5}}, "icp.roles"),
             ({**OFFER, "icp": "SaaS"}, "icp"),
+            ({"name": "x", "ideal_use_case": ["SaaS"]}, "ideal_use_case"),
+            ({**OFFER, "icp": {"role": ["CTO"]}}, "icp.role"),
             ([OFFER], "body"),
             (None, "body"),
         ],
@@ -325,7 +327,7 @@ class TestScore:
         first = await offered(client)
         await offered(client)
         await uploaded(client, 2)
-        body = {"model": "graded"} if path else {"model": "graded", "offer_id": first}
+        body = {"model": "Graded"} if path else {"model": "GRADED", "offer_id": first}
         response = await client.post((path or "/score").format(first), json=body)
         assert response.json()["queued"] == 2
         chunk = LeadsAccepted.decode((await drained(service.broker))[0].body)

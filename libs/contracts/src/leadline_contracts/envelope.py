@@ -5,9 +5,9 @@ fields that they do not know, so that an older consumer survives a newer produce
 reader would misread gets a new version in its type.
 """
 
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints, ValidationError
 
 from leadline_contracts.errors import Permanent
 
@@ -16,6 +16,14 @@ LOCAL_OWNER = "local"
 
 OwnerName = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f]+$")]
 """Whose leads and messages they are. No control characters: derived ids use one as a separator."""
+
+
+def any_case(literal: Any) -> BeforeValidator:
+    """Read the texts of a Literal in upper and lower case alike; for what people write."""
+    spelling = {text.casefold(): text for text in get_args(literal)}
+    return BeforeValidator(
+        lambda text: spelling.get(text.casefold(), text) if isinstance(text, str) else text
+    )
 
 
 class Wire(BaseModel):

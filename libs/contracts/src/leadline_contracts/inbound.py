@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from leadline_contracts.envelope import LOCAL_OWNER, Contract, OwnerName, Wire
+from leadline_contracts.envelope import LOCAL_OWNER, Contract, OwnerName, Wire, any_case
 
 MAX_MESSAGE = 20_000
 """Characters of an inbound message."""
@@ -60,7 +60,7 @@ class MessageSpec(Wire):
     """An inbound message as it is sent in."""
 
     name: str | None = Field(None, max_length=500)
-    contact_channel: Channel
+    contact_channel: Annotated[Channel, any_case(Channel)]
     message: Annotated[str, StringConstraints(max_length=MAX_MESSAGE), AfterValidator(_say_something)]
     external_message_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 

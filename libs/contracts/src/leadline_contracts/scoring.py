@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from leadline_contracts.envelope import LOCAL_OWNER, Contract, OwnerName, Wire
+from leadline_contracts.envelope import LOCAL_OWNER, Contract, OwnerName, Wire, any_case
 
 CHUNK_SIZE = 50
 """Leads of a chunk at most."""
@@ -23,6 +23,8 @@ MAX_SUBMITTED_LEADS = 500
 
 Intent = Literal["High", "Medium", "Low"]
 ModelName = Literal["standard", "graded"]
+WantedModel = Annotated[ModelName, any_case(ModelName)]
+"""A model as people ask for it, in any case."""
 LEAD_FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 
 
@@ -132,7 +134,7 @@ class LeadsSubmitted(Wire):
     owner: OwnerName = LOCAL_OWNER
     offer: OfferSpec | None = None
     offer_id: str | None = None
-    model: ModelName = "standard"
+    model: WantedModel = "standard"
     leads: list[object] = Field(min_length=1, max_length=MAX_SUBMITTED_LEADS)
 
 

@@ -1,10 +1,11 @@
 """The application around a service's routes: who asks, health, metrics, schema page, problems, /api alias."""
 
 from collections.abc import Sequence
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from litestar import Litestar, Request, Response, Router, get
+from litestar import Litestar, Response, Router, get
 from litestar.connection import ASGIConnection
 from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
@@ -19,10 +20,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from leadline_common import __version__
 from leadline_common.http.auth import Authentication, Tokens
+from leadline_common.http.bodies import StrictBodies
 from leadline_common.http.cross_site import guarded
 from leadline_common.http.middleware import observed
 from leadline_common.http.openapi import ASSETS, Document, pages
 from leadline_common.http.problems import PROBLEM_RESPONSE, exception_handlers, missing_page
+from leadline_common.http.query import check_query, parameters_of
 from leadline_common.http.requests import ApiRequest
 from leadline_common.process.service import Health
 from leadline_common.telemetry.metrics import Metrics, new_registry
@@ -99,6 +102,7 @@ def _application(
             ),
             render_plugins=pages(document),
         ),
+        plugins=[StrictBodies()],
         request_class=ApiRequest,
         request_max_body_size=MAX_BODY,
         logging_config=None,
@@ -108,11 +112,16 @@ def _application(
 
 
 def _guard(authentication: Authentication) -> Guard:
+    parameters = cache(parameters_of)
+
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        scope = connection.scope
         # To OPTIONS Litestar itself answers, with the methods of the path.
-        options = isinstance(connection, Request) and connection.method == HttpMethod.OPTIONS
-        if not options and not _is_public(handler):
-            connection.scope["user"] = authentication.owner_of(connection.headers.getall("authorization", []))
+        if scope["type"] != ScopeType.HTTP or scope["method"] == HttpMethod.OPTIONS:
+            return
+        if not _is_public(handler):
+            scope["user"] = authentication.owner_of(connection.headers.getall("authorization", []))
+        check_query(scope, parameters(handler))
 
     return guard
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, InternalServerException, ValidationException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Schema
 from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
@@ -72,13 +72,14 @@ log = structlog.get_logger()
 def invalid(error: ValidationError) -> Problem:
     """Turn a validation error into a problem with one entry a wrong field, never quoting what was sent."""
     errors = [
-        FieldError(".".join(str(part) for part in item["loc"]) or "body", _said(item["msg"]))
+        FieldError(".".join(str(part) for part in item["loc"]) or "body", said(item["msg"]))
         for item in error.errors(include_url=False, include_input=False, include_context=False)
     ]
-    return _correct(errors)
+    return wrong_fields(errors)
 
 
-def _correct(errors: Sequence[FieldError]) -> Problem:
+def wrong_fields(errors: Sequence[FieldError]) -> Problem:
+    """Return the refusal of a request for these faults."""
     return Problem(
         422, _TITLES[422], "Correct the fields named in `errors` and send it again.", errors=errors
     )
@@ -123,40 +124,29 @@ def _on_invalid(_: Request[Any, Any, Any], error: ValidationError) -> Response[d
 
 def _on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[dict[str, Any]]:
     if isinstance(error, ValidationException):
-        return render(_wrong_fields(error))
+        return render(_unreadable(error))
     if error.detail == _CLIENT_GONE:
         return render(Problem(400, "Incomplete body", "The connection ended before the body did."))
-    if isinstance(error, InternalServerException) and (wrong := getattr(error.__cause__, "errors", None)):
-        return render(_misnamed_fields(wrong))
     if error.status_code >= 500:
         return _on_unexpected(request, error)
     title = _TITLES.get(error.status_code, "Request refused")
     return render(Problem(error.status_code, title, _advice(request, error)), headers=error.headers)
 
 
-def _wrong_fields(error: ValidationException) -> Problem:
+def _unreadable(error: ValidationException) -> Problem:
     extra = error.extra if isinstance(error.extra, list) else []
     errors = [_field_error(str(item.get("key", "body")), str(item.get("message", ""))) for item in extra]
     detail = "Correct the fields named in `errors` and send it again." if errors else error.detail
     return Problem(422, _TITLES[422], detail, errors=errors)
 
 
-def _misnamed_fields(wrong: Sequence[Mapping[str, Any]]) -> Problem:
-    """Report wrong fields with the name of a dependency of ours, which Litestar takes for a server error."""
-    errors = [
-        FieldError(".".join(map(str, item.get("loc", ()))) or "body", _said(str(item.get("msg", ""))))
-        for item in wrong
-    ]
-    return _correct(errors)
-
-
 def _field_error(key: str, message: str) -> FieldError:
     if message == repr(key):  # the text of the KeyError that a missing argument ends in
         message = "Field required"
-    return FieldError("body" if key == "data" else key, _said(message))
+    return FieldError("body" if key == "data" else key, said(message))
 
 
-def _said(message: str) -> str:
+def said(message: str) -> str:
     """Return a validator's own words without the kind of error that pydantic puts before them."""
     return message.removeprefix("Value error, ")
 

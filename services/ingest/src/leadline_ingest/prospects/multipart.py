@@ -5,10 +5,13 @@ from contextlib import contextmanager
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
+from leadline_common.http.names import not_known
+from leadline_common.http.problems import wrong_fields
 from leadline_contracts.errors import Problem
 from leadline_ingest.prospects.upload_request import NAMES
 
 _MAX_FIELD = 16_384
+_FIELDS = ("file", *NAMES)
 _HOW = "Send it as a form: curl -F file=@leads.csv ADDRESS"
 
 
@@ -57,6 +60,8 @@ class UploadForm:
         self._name = segment.name
         is_file = segment.name == "file"
         self._field = None if is_file else bytearray()
+        if segment.filename is None and segment.name not in _FIELDS:
+            raise wrong_fields([not_known(segment.name, _FIELDS)])
         if segment.filename is not None and not is_file:
             raise Problem(422, "No file", f"The file must be in a form part named `file`. {_HOW}")
         if is_file and self.has_file:

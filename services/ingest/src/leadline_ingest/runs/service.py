@@ -10,7 +10,7 @@ from leadline_common.ids import new_id
 from leadline_common.telemetry.tracing import current_trace
 from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import Conflict, Invalid
-from leadline_contracts.scoring import ModelName, Offer
+from leadline_contracts.scoring import Offer, WantedModel
 from leadline_ingest.prospects.offers import known_offer, known_upload
 from leadline_ingest.prospects.store import Upload
 from leadline_ingest.runs.outbox import Outbox
@@ -38,7 +38,7 @@ class ScoreRequest(Wire):
 
     offer_id: str | None = None
     upload_id: str | None = None
-    model: ModelName = "standard"
+    model: WantedModel = "standard"
     refresh: _TrueOrFalse = Field(
         default=False,
         description="score once more what was scored before, with new AI answers, which cost anew; "

@@ -12,7 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from leadline_common.clock import Clock
 from leadline_common.http.pagination import next_link
-from leadline_contracts.errors import FieldError, Problem
+from leadline_contracts.errors import Problem
 from leadline_contracts.scoring import Intent
 from leadline_results.runs.export import ExportFormat, export
 from leadline_results.runs.pagination import read_page, read_position, write_position
@@ -26,7 +26,7 @@ RunId = Annotated[
     str | None, QueryParameter(min_length=1, description="the results of this run instead of the newest ones")
 ]
 UploadId = Annotated[str | None, QueryParameter(min_length=1, description="only prospects of this upload")]
-# Text, so that the refusal of another value can name the choices; Litestar's own does not.
+# Texts, of which the choices are checked, whatever their case, before a route is called.
 OfIntent = Annotated[
     str | None, QueryParameter(description="only this intent", schema_extra={"enum": list(get_args(Intent))})
 ]
@@ -82,7 +82,7 @@ def results_routes(store: ResultStore, clock: Clock) -> list[ControllerRouterHan
         named: Format = None,
     ) -> Stream:
         """All results the filters leave, best first; the format also by the Accept header, else CSV."""
-        kind = _accepted_format(request) if named is None else _named_format(named)
+        kind = _accepted_format(request) if named is None else ExportFormat(named)
         pieces = export(store.stream(wanted), kind)
         first = await anext(pieces, "")  # before the status is sent, so that an outage can still be told
         return Stream(
@@ -147,16 +147,6 @@ async def _resumed(first: str, rest: AsyncIterator[str]) -> AsyncIterator[str]:
     yield first
     async for piece in rest:
         yield piece
-
-
-def _named_format(name: str) -> ExportFormat:
-    try:
-        return ExportFormat(name)
-    except ValueError:
-        wrong = FieldError("format", f"Input should be one of {', '.join(ExportFormat)}")
-        raise Problem(
-            422, "Invalid fields", "Correct the fields named in `errors` and send it again.", errors=[wrong]
-        ) from None
 
 
 def _accepted_format(request: Request[Any, Any, Any]) -> ExportFormat:

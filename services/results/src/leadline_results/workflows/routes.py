@@ -30,7 +30,7 @@ from leadline_results.workflows.views import (
 
 log = structlog.get_logger()
 
-# Text, so that the refusal of another value can name the choices; Litestar's own does not.
+# Texts, of which the choices are checked, whatever their case, before a route is called.
 OfStatus = Annotated[
     str | None, QueryParameter(description="only this status", schema_extra={"enum": list(WorkflowStatus)})
 ]
