@@ -255,7 +255,7 @@ def assert_problem(response: http.client.HTTPResponse, status: int) -> None:
     problem = json.loads(response.read())
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.status == problem["status"] == status
-    assert problem["type"] == "about:blank"
+    assert problem["type"] == f"urn:leadline:problem:{problem['code']}"
     assert problem["title"]
     assert problem["detail"]
 

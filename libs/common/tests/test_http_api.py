@@ -137,8 +137,9 @@ def problem(response: httpx.Response, status: int) -> dict[str, Any]:
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = response.json()
-    assert (body["type"], body["status"]) == ("about:blank", status)
-    assert body["title"]
+    assert body["status"] == status
+    assert body["type"] == f"urn:leadline:problem:{body['code']}"
+    assert body["code"] == body["title"].lower().replace(" ", "_").replace("-", "_")
     assert body["detail"]
     return body
 
@@ -332,9 +333,10 @@ async def test_a_problem_keeps_all_it_says(client: httpx.AsyncClient) -> None:
     told = problem(await client.get("/raise/problem"), 409)
     assert re.fullmatch("[0-9a-f]{32}", told.pop("trace_id"))
     assert told == {
-        "type": "about:blank",
+        "type": "urn:leadline:problem:no_offer",
         "title": "No offer",
         "status": 409,
+        "code": "no_offer",
         "detail": "Call POST /offer first.",
         "errors": [{"field": "id", "message": "unknown"}],
     }

@@ -1,5 +1,6 @@
 """Every error Leadline raises on purpose, in one tree."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,19 @@ class FieldError:
 
     field: str
     message: str
+
+
+def code_of(title: str) -> str:
+    """Return the code of the kind of problem with this title, as programs know it: "No offer" is `no_offer`.
+
+    Codes are public: a title may not be reworded.
+    """
+    return re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_")
+
+
+def type_of(code: str) -> str:
+    """Return the URI of a kind of problem, which is a name and leads nowhere (RFC 9457, section 3.1.1)."""
+    return f"urn:leadline:problem:{code}"
 
 
 class Problem(LeadlineError):

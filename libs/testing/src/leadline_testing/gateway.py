@@ -1,5 +1,6 @@
 """A small gateway for one machine: one address in front of the services, streaming both ways."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 
 import httpx
@@ -8,11 +9,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from leadline_common.http.api import without_api_prefix
 from leadline_common.http.service_map import service_for
+from leadline_contracts.errors import code_of, type_of
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"upgrade", b"te", b"trailer"}
 # The server in front of the gateway writes these two itself.
 _OWN = {b"date", b"server"}
-_PROBLEM = b'{"type":"about:blank","title":"%s","status":%d,"detail":"%s"}'
 
 
 class _ClientGone(Exception):
@@ -79,7 +80,9 @@ async def _pass_on(response: httpx.Response, send: Send) -> None:
 
 
 async def _refuse(send: Send, status: int, title: str, detail: str) -> None:
-    body = _PROBLEM % (title.encode(), status, detail.encode())
+    code = code_of(title)
+    problem = {"type": type_of(code), "title": title, "status": status, "code": code, "detail": detail}
+    body = json.dumps(problem).encode()
     headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -22,10 +22,12 @@ from leadline_contracts.errors import (
     Refused,
     TooMany,
     Unavailable,
+    code_of,
+    type_of,
 )
 
 MEDIA_TYPE = "application/problem+json"
-_TITLES = {
+TITLES = {
     400: "Bad request",
     401: "Not authenticated",
     404: "Not found",
@@ -34,6 +36,7 @@ _TITLES = {
     415: "Unsupported media type",
     422: "Invalid fields",
 }
+OTHER_TITLE = "Request refused"
 _STATUS: dict[type[Refused], int] = {
     NotAuthenticated: 401,
     Conflict: 409,
@@ -51,11 +54,12 @@ PROBLEM_RESPONSE = OpenAPIResponse(
         MEDIA_TYPE: OpenAPIMediaType(
             schema=Schema(
                 type=OpenAPIType.OBJECT,
-                required=["type", "title", "status", "detail"],
+                required=["type", "title", "status", "code", "detail"],
                 properties={
                     "type": _TEXT,
                     "title": _TEXT,
                     "status": Schema(type=OpenAPIType.INTEGER),
+                    "code": _TEXT,
                     "detail": _TEXT,
                     "trace_id": _TEXT,
                     "errors": Schema(type=OpenAPIType.ARRAY, items=_FIELD_ERROR),
@@ -80,17 +84,17 @@ def invalid(error: ValidationError) -> Problem:
 
 def wrong_fields(errors: Sequence[FieldError]) -> Problem:
     """Return the refusal of a request for these faults."""
-    return Problem(
-        422, _TITLES[422], "Correct the fields named in `errors` and send it again.", errors=errors
-    )
+    return Problem(422, TITLES[422], "Correct the fields named in `errors` and send it again.", errors=errors)
 
 
 def render(problem: Problem, headers: Mapping[str, str] | None = None) -> Response[dict[str, Any]]:
     """Write a problem as a response."""
+    code = code_of(problem.title)
     body: dict[str, Any] = {
-        "type": "about:blank",
+        "type": type_of(code),
         "title": problem.title,
         "status": problem.status,
+        "code": code,
         "detail": problem.detail,
     }
     if (trace_id := current_trace_id()) is not None:
@@ -129,7 +133,7 @@ def _on_http(request: Request[Any, Any, Any], error: HTTPException) -> Response[
         return render(Problem(400, "Incomplete body", "The connection ended before the body did."))
     if error.status_code >= 500:
         return _on_unexpected(request, error)
-    title = _TITLES.get(error.status_code, "Request refused")
+    title = TITLES.get(error.status_code, OTHER_TITLE)
     return render(Problem(error.status_code, title, _advice(request, error)), headers=error.headers)
 
 
@@ -137,7 +141,7 @@ def _unreadable(error: ValidationException) -> Problem:
     extra = error.extra if isinstance(error.extra, list) else []
     errors = [_field_error(str(item.get("key", "body")), str(item.get("message", ""))) for item in extra]
     detail = "Correct the fields named in `errors` and send it again." if errors else error.detail
-    return Problem(422, _TITLES[422], detail, errors=errors)
+    return Problem(422, TITLES[422], detail, errors=errors)
 
 
 def _field_error(key: str, message: str) -> FieldError:
@@ -189,7 +193,7 @@ async def missing_page(response: Response[Any]) -> Response[Any]:
     """Return the response, or a problem in place of the HTML that Litestar answers for an unknown page."""
     if response.status_code != 404:
         return response
-    return render(Problem(404, _TITLES[404], "There is no such page; GET /schema lists what there is."))
+    return render(Problem(404, TITLES[404], "There is no such page; GET /schema lists what there is."))
 
 
 def exception_handlers() -> ExceptionHandlersMap:

@@ -15,6 +15,7 @@ from leadline_common import __version__
 from leadline_common.process.listening import address_of, listen
 from leadline_common.process.service import Health
 from leadline_common.process.tasks import start_task
+from leadline_contracts.errors import code_of, type_of
 
 _ANSWER_SECONDS = 5.0
 """Time the event loop has to answer a probe."""
@@ -82,7 +83,14 @@ def _answers(health: Health, registry: CollectorRegistry) -> type[BaseHTTPReques
         def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
             """Write every refusal, the base class's own among them, as RFC 9457 problem details."""
             title = HTTPStatus(code).phrase
-            body = {"type": "about:blank", "title": title, "status": code, "detail": message or title}
+            kind = code_of(title)
+            body = {
+                "type": type_of(kind),
+                "title": title,
+                "status": code,
+                "code": kind,
+                "detail": message or title,
+            }
             self._answer(code, "application/problem+json", json.dumps(body).encode())
 
         def log_message(self, *_: object) -> None:
