@@ -25,6 +25,27 @@ def leadline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         yield running
 
 
+def test_answers_are_as_http_clients_expect(leadline: Leadline) -> None:
+    """HEAD, tags, compression and the way from the root work in one process and through a gateway alike."""
+    http, upload_id = leadline.client.http, leadline.client.upload_new(make_csv(numbered("Tagged", 300)))
+    run_id = leadline.client.score(upload_id=upload_id)["run_id"]
+    answer = http.get(f"/runs/{run_id}")
+    tag = answer.headers["ETag"]
+    assert http.get(f"/runs/{run_id}", headers={"If-None-Match": tag}).status_code == 304
+    export = {"run_id": run_id, "format": "csv"}
+    packed = http.get("/results/export", params=export)
+    plain = http.get("/results/export", params=export, headers={"Accept-Encoding": "identity"})
+    assert (packed.headers["Content-Encoding"], packed.content) == ("gzip", plain.content)
+    assert "Content-Encoding" not in plain.headers
+    head = http.head("/results/export", params=export)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["Content-Disposition"] == packed.headers["Content-Disposition"]
+    assert (http.get("/").status_code, http.get("/").headers["Location"]) == (307, "/schema")
+    for path in ("/results", f"/runs/{run_id}", "/nothing"):
+        headers = http.get(path).headers
+        assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
 def test_the_documented_calls_lead_to_ranked_results(leadline: Leadline) -> None:
     """Offer, upload, score, results and export work one after the other with nothing waited for by hand."""
     http = leadline.client.http

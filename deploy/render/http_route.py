@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from leadline_common.http.api import ALIASES
-from leadline_common.http.service_map import ROUTES, SHARED, service_for
+from leadline_common.http.service_map import HOME, ROUTES, SHARED, service_for
 
 TARGET = Path(__file__).parents[1] / "k8s" / "components" / "gateway" / "http-route.yaml"
 
@@ -71,8 +71,9 @@ def _places() -> Iterator[Place]:
     paths = [route.path for route in ROUTES] + [f"{path}/*" for path in SHARED]
     starts = dict.fromkeys(path.partition("/*")[0] for path in paths if "*" in path)
     below = [Place("PathPrefix", start, f"{start}/any") for start in starts]
+    home = [Place("Exact", HOME, HOME)]
     exact = [place for path in dict.fromkeys(paths) if "*" not in path for place in _exactly(path, path)]
-    for place in (*below, *(place for place in exact if not _covered(place, below))):
+    for place in (*below, *home, *(place for place in exact if not _covered(place, below))):
         yield place
         yield place._replace(path=f"/api{place.path}")
     for alias, path in ALIASES.items():

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leadline_common.http.api import ALIASES
-from leadline_common.http.service_map import ROUTES, SHARED, SHARED_BY
+from leadline_common.http.service_map import HOME, ROUTES, SHARED, SHARED_BY
 
 TARGET = Path(__file__).parents[1] / "gateway" / "routes.conf"
 _HEAD = """\
@@ -24,6 +24,7 @@ def render() -> str:
 
 def _rows() -> Iterator[tuple[str, str]]:
     """What every service has, then each route by its method, then each path for all other methods."""
+    yield f"{_ANY_METHOD} {_under_api(HOME)}$", SHARED_BY
     for path in SHARED:
         yield f"{_ANY_METHOD} {_under_api(path)}(?:/|$)", SHARED_BY
     for route in ROUTES:

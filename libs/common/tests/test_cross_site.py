@@ -162,6 +162,7 @@ def test_programs_and_our_own_page_are_taken(method: str, headers: list[tuple[st
 
 def test_a_link_opens_the_schema_page_alone() -> None:
     """A click elsewhere may show the page to the user: whole, and nothing that has data or does something."""
+    assert status(asked(HERE, *LINK, path="/")) is None
     assert [status(asked(HERE, *LINK, path=path)) for path in ("/schema", "/schema/")] == [None, None]
     assert status(asked(HERE, *LINK, path="/schema", method="POST")) == 403
     for path in (
@@ -202,5 +203,5 @@ async def test_a_refusal_is_a_problem_whatever_is_asked(path: str, token: dict[s
         answer = await client.post(path, headers={"Origin": "https://example.com", **token})
     assert (answer.status_code, answer.headers["content-type"]) == (403, "application/problem+json")
     problem = answer.json()
-    assert problem.keys() == {"type", "title", "status", "detail", "trace_id"}
+    assert problem.keys() == {"type", "title", "status", "code", "detail", "trace_id"}
     assert "'https://example.com'" in problem["detail"]

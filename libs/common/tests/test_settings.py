@@ -170,6 +170,29 @@ def run(body: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "app.example.com",
+        "https://app.example.com/",
+        "https://a.example/x",
+        "ftp://a.example",
+        "https://",
+    ],
+)
+def test_an_origin_that_no_browser_sends_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    """A page would never be let in by it, or every page; the line says how one is written."""
+    for name, value in {"BROKER_URL": "amqp://mq/", "JWT_SECRET": "s" * 40}.items():
+        monkeypatch.setenv(f"LEADLINE_{name}", value)
+    monkeypatch.setenv("LEADLINE_CORS_ORIGINS", " https://App.example.com:8443 ,http://[::1]:3000,")
+    assert load_settings(ApiSettings).cors_origins == ("https://app.example.com:8443", "http://[::1]:3000")
+    monkeypatch.setenv("LEADLINE_CORS_ORIGINS", f"https://a.example,{origin}")
+    with pytest.raises(SettingsError, match=r"LEADLINE_CORS_ORIGINS.*like https://app\.example\.com"):
+        load_settings(ApiSettings)
+
+
+@pytest.mark.parametrize(
     ("body", "code", "line"),
     [
         ("load_settings(ServiceSettings)", 2, "leadline: LEADLINE_BROKER_URL (AMQP address"),

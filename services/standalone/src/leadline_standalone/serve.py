@@ -40,7 +40,14 @@ async def serve(stop: Stop, host: str, port: int, data_dir: Path) -> None:
         accounts = build_accounts(runtime.ingest_store, tokens, settings.token_hours)
         routes = all_routes(runtime, accounts, settings.trusted_proxies)
         authentication = Authentication(tokens, open_to_all=settings.auth == "open")
-        app = build_app(TITLE, routes, runtime.health, runtime.metrics, authentication)
+        app = build_app(
+            TITLE,
+            routes,
+            runtime.health,
+            runtime.metrics,
+            authentication,
+            cors_origins=settings.cors_origins,
+        )
         console = Console(stderr=True)
         for line in notices(runtime.left_alone, data_dir):
             console.print(Text(f"leadline: {line}", style="yellow"), soft_wrap=True)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from leadline_common.process.settings import AuthMode, JwtSecrets, TracingSettings
+from leadline_common.process.settings import AuthMode, CorsOrigins, JwtSecrets, TracingSettings
 from leadline_ingest.settings import TokenHours, TrustedProxies
 
 
@@ -12,6 +12,9 @@ class ServeSettings(TracingSettings):
     auth: AuthMode = Field("open", description="required, or open: no token needed, on loopback only")
     jwt_secret: JwtSecrets = Field(
         (), description="secrets that sign tokens, instead of the data directory's"
+    )
+    cors_origins: CorsOrigins = Field(
+        (), description="origins of pages of other sites that may call, comma separated"
     )
     token_hours: TokenHours = 12.0
     trusted_proxies: TrustedProxies = 0

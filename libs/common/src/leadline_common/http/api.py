@@ -1,6 +1,6 @@
 """The application around a service's routes: who asks, health, metrics, schema page, problems, /api alias."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -12,6 +12,7 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, SecurityRequirement, SecurityScheme
+from litestar.response import Redirect
 from litestar.routes import HTTPRoute
 from litestar.serialization import decode_json, encode_json, get_serializer
 from litestar.static_files import create_static_files_router
@@ -21,12 +22,17 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from leadline_common import __version__
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.bodies import StrictBodies
+from leadline_common.http.compression import compressed
+from leadline_common.http.cors import shared
 from leadline_common.http.cross_site import guarded
+from leadline_common.http.head import with_head
 from leadline_common.http.middleware import observed
 from leadline_common.http.openapi import ASSETS, Document, pages
 from leadline_common.http.problems import PROBLEM_RESPONSE, exception_handlers, missing_page
 from leadline_common.http.query import check_query, parameters_of
 from leadline_common.http.requests import ApiRequest
+from leadline_common.http.responses import finished
+from leadline_common.http.service_map import HOME
 from leadline_common.process.service import Health
 from leadline_common.telemetry.metrics import Metrics, new_registry
 
@@ -47,15 +53,19 @@ def build_app(
     authentication: Authentication,
     *,
     document: Document | None = None,
+    cors_origins: Collection[str] = (),
 ) -> ASGIApp:
     """Return the ASGI application that serves the routes and what every service has beside them.
 
     Routes have a dependency `owner`, the id of the user who asks. Each is refused without one, before its
-    body is read, unless it is `PUBLIC`. Where all are let in, other hosts' names and pages are not.
+    body is read, unless it is `PUBLIC`. Where all are let in, other hosts' names and pages are not, save
+    pages of the `cors_origins`.
     /schema shows the `document`, by default that of these routes.
     """
     app = _application(title, routes, health, metrics, authentication, document=document)
-    return without_api_prefix(observed(guarded(app, open_to_all=authentication.open_to_all), metrics))
+    known = frozenset(cors_origins)
+    answers = compressed(finished(guarded(app, open_to_all=authentication.open_to_all, origins=known)))
+    return without_api_prefix(observed(shared(with_head(answers), known), metrics))
 
 
 def describe(title: str, routes: Sequence[ControllerRouterHandler]) -> Document:
@@ -163,7 +173,11 @@ def _operations(health: Health, metrics: Metrics) -> list[ControllerRouterHandle
     def exposition() -> bytes:
         return generate_latest(metrics.registry)
 
-    return [live, ready, exposition]
+    @get(HOME, include_in_schema=False, opt=PUBLIC)
+    async def home() -> Redirect:
+        return Redirect("/schema", status_code=307)
+
+    return [live, ready, exposition, home]
 
 
 def _schema_assets() -> ControllerRouterHandler:

@@ -1,12 +1,11 @@
 """JSON bodies against the models that routes declare: fields that no model knows are refused."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from litestar.plugins.pydantic import PydanticInitPlugin
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from leadline_common.http.names import not_known
 from leadline_common.http.problems import said, wrong_fields
@@ -43,7 +42,7 @@ def _read(model: type[BaseModel], value: Any) -> BaseModel:
         raise wrong_fields([_told(model, detail) for detail in details]) from None
 
 
-def _told(model: type[BaseModel], detail: ErrorDetails) -> FieldError:
+def _told(model: type[BaseModel], detail: Mapping[str, Any]) -> FieldError:
     path = detail["loc"]
     field = ".".join(str(part)[:_SHOWN] for part in path) or "body"
     if detail["type"] == "extra_forbidden":

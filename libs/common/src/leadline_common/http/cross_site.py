@@ -8,6 +8,7 @@ not come from a page of another origin. Browsers say where a request comes from 
 """
 
 import re
+from collections.abc import Collection
 
 from litestar import Request
 from litestar.datastructures import Headers
@@ -20,18 +21,20 @@ from leadline_contracts.errors import Problem
 
 _PROBES = frozenset({"/health", "/health/live", "/health/ready"})
 """Load balancers request these under any host name, in HTTP/1.0 under none. They show a state and no data."""
-_PAGE = "/schema"
-"""What a link on another site may open: the page holds no data, and opening it changes nothing."""
+_PAGES = frozenset({"", "/schema"})
+"""What a link on another site may open: the page, and what leads to it, hold no data and do nothing."""
 _HOST = re.compile(r"(\[[^\]]*\]|[^:]*)((?::\d+)?)")
 _SHOWN = 100
 """Characters of a header that an answer quotes."""
 
 
-def guarded(app: ASGIApp, *, open_to_all: bool) -> ASGIApp:
+def guarded(app: ASGIApp, *, open_to_all: bool, origins: Collection[str] = ()) -> ASGIApp:
     """Answer requests that `refusal` refuses before a route or the body is read; pass on all others."""
 
     async def guarding(scope: Scope, receive: Receive, send: Send) -> None:
-        problem = refusal(scope, open_to_all=open_to_all) if scope["type"] == ScopeType.HTTP else None
+        problem = None
+        if scope["type"] == ScopeType.HTTP:
+            problem = refusal(scope, open_to_all=open_to_all, origins=origins)
         if problem is None:
             await app(scope, receive, send)
         else:
@@ -40,12 +43,12 @@ def guarded(app: ASGIApp, *, open_to_all: bool) -> ASGIApp:
     return guarding
 
 
-def refusal(scope: HTTPScope, *, open_to_all: bool) -> Problem | None:
+def refusal(scope: HTTPScope, *, open_to_all: bool, origins: Collection[str] = ()) -> Problem | None:
     """Return why a request is refused, None where it is not.
 
     That is 400 where it names no host or several, and, `open_to_all`, 421 where the host is not this machine
-    and 403 where a web page of another origin sends it. A token changes nothing: it is not verified here,
-    and public routes do not look at it.
+    and 403 where a web page of another origin sends it, unless that is one of the `origins`. A token changes
+    nothing: it is not verified here, and public routes do not look at it.
     """
     headers = Headers.from_scope(scope)
     hosts = headers.getall("host", [])
@@ -57,7 +60,7 @@ def refusal(scope: HTTPScope, *, open_to_all: bool) -> Problem | None:
     if not open_to_all:
         return None
     host = hosts[0] if hosts else ""
-    return (None if probed else _foreign_host(host)) or _other_page(scope, headers, host)
+    return (None if probed else _foreign_host(host)) or _other_page(scope, headers, host, origins)
 
 
 def _foreign_host(host: str) -> Problem | None:
@@ -74,9 +77,12 @@ def _foreign_host(host: str) -> Problem | None:
     )
 
 
-def _other_page(scope: HTTPScope, headers: Headers, host: str) -> Problem | None:
+def _other_page(scope: HTTPScope, headers: Headers, host: str, known: Collection[str]) -> Problem | None:
     # A proxy on this machine may take https and send http.
     own = {f"http://{host}".lower(), f"https://{host}".lower()}
+    sent = [origin.lower() for origin in headers.getall("origin", [])]
+    if len(sent) == 1 and sent[0] in known:
+        return None
     origins = [origin for origin in headers.getall("origin", []) if origin.lower() not in own]
     sites = [site for site in headers.getall("sec-fetch-site", []) if site not in {"same-origin", "none"}]
     if not origins and (not sites or _follows_link(scope, headers)):
@@ -88,14 +94,14 @@ def _other_page(scope: HTTPScope, headers: Headers, host: str) -> Problem | None
         f"A browser sent this for a page of another site ({name} is {value[:_SHOWN]!r}). This Leadline asks "
         "nobody for a token, so a browser reaches it from its own page /schema or by an address typed in "
         "alone. Call it from a program, such as curl; a page of your own needs LEADLINE_AUTH=required and "
-        "the same address as Leadline, behind one gateway.",
+        "the same address as Leadline, behind one gateway; or its origin in LEADLINE_CORS_ORIGINS.",
     )
 
 
 def _follows_link(scope: HTTPScope, headers: Headers) -> bool:
     return (
         scope["method"] == "GET"
-        and scope["path"].rstrip("/") == _PAGE
+        and scope["path"].rstrip("/") in _PAGES
         and headers.get("sec-fetch-mode") == "navigate"
         and headers.get("sec-fetch-dest") == "document"
     )

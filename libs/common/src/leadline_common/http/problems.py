@@ -10,6 +10,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType
 from litestar.types import ExceptionHandlersMap
 from pydantic import ValidationError
 
+from leadline_common.http.head import allowed
 from leadline_common.telemetry.tracing import current_trace_id
 from leadline_contracts.errors import (
     Conflict,
@@ -160,8 +161,8 @@ def _advice(request: Request[Any, Any, Any], error: HTTPException) -> str:
     if error.status_code == 404:
         return f"There is nothing at {path}; GET /schema lists what there is."
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("allow", "")
-        return f"{request.method} is not possible on {path}; it takes {allowed}."
+        methods = allowed((error.headers or {}).get("allow", "").split(","))
+        return f"{request.method} is not possible on {path}; it takes {methods}."
     if error.status_code == 413:
         limit = request.route_handler.resolve_request_max_body_size()
         return f"The body is over the {limit} bytes that {path} takes; send less at a time."

@@ -74,5 +74,13 @@ def serving_api(
 ) -> contextlib.AbstractAsyncContextManager[str]:
     """Serve a service's part of the API where and to whom its settings say, as `serving` does."""
     authentication = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
-    app = build_app(title, routes, health, metrics, authentication, document=whole_document())
+    app = build_app(
+        title,
+        routes,
+        health,
+        metrics,
+        authentication,
+        document=whole_document(),
+        cors_origins=settings.cors_origins,
+    )
     return serving(app, settings.host, settings.port, settings.drain_seconds, health)

@@ -40,6 +40,8 @@ SHARED = ("/health", "/schema")
 
 `/metrics` is not among them: Prometheus asks each process itself, and nobody else is to.
 """
+HOME = "/"
+"""What leads to the page of the schema, in every service too, with nothing below it."""
 SHARED_BY = "ingest"
 
 
@@ -51,7 +53,7 @@ def service_for(method: str, path: str) -> str | None:
     """
     wanted = "GET" if method == "HEAD" else method
     plain = path.rstrip("/") or "/"
-    if any(plain == shared or plain.startswith(f"{shared}/") for shared in SHARED):
+    if path == HOME or any(plain == shared or plain.startswith(f"{shared}/") for shared in SHARED):
         return SHARED_BY
     matching = [route for route in ROUTES if _matches(route.path, plain)]
     exact = [route for route in matching if route.method == wanted]

@@ -1,5 +1,6 @@
 """Settings from LEADLINE_* variables, with one clear line for whatever is missing or wrong."""
 
+import re
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -10,6 +11,7 @@ from leadline_common.process.listening import is_loopback
 from leadline_contracts.errors import SettingsError
 
 PREFIX = "LEADLINE_"
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?")
 _MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(48))"'
 
 
@@ -36,10 +38,26 @@ def _split_secrets(value: object) -> object:
     return secrets
 
 
+def _read_origins(value: object) -> object:
+    """Return the origins of a comma-separated text. Raises ValueError for one that no browser would send."""
+    if not isinstance(value, str):
+        return value
+    origins = [origin.strip().lower() for origin in value.split(",") if origin.strip()]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                f"{origin[:100]!r} is no origin; write scheme, host and port as a browser sends them, "
+                "like https://app.example.com, without a path, a slash at the end or *"
+            )
+    return origins
+
+
 AuthMode = Literal["required", "open"]
 """Whether a request needs a token, or without one is the owner `local`."""
 JwtSecrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split_secrets)]
 """Comma separated; the first signs tokens, all of them verify."""
+CorsOrigins = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_read_origins)]
+"""Comma separated origins of pages that may call, each as a browser sends it."""
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -74,6 +92,10 @@ class ApiSettings(ServiceSettings):
     auth: AuthMode = Field("required", description="required, or open: no token needed, on loopback only")
     jwt_secret: JwtSecrets = Field(
         description=f"secret that signs tokens, the same for all services; make one with {_MAKE_ONE}"
+    )
+
+    cors_origins: CorsOrigins = Field(
+        (), description="origins of pages of other sites that may call, comma separated"
     )
 
     @field_validator("auth")
