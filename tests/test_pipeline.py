@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import re
+import uuid
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -44,6 +46,34 @@ def test_answers_are_as_http_clients_expect(leadline: Leadline) -> None:
     for path in ("/results", f"/runs/{run_id}", "/nothing"):
         headers = http.get(path).headers
         assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == ("no-store", "nosniff")
+
+
+def test_a_request_with_a_key_is_done_once(leadline: Leadline) -> None:
+    """Offers, files and runs that a client sends again come back as they were, in both modes."""
+    http, key = leadline.client.http, f"key of {uuid.uuid4()}"
+
+    def twice(path: str, **request: Any) -> dict[str, Any]:
+        headers = {"Idempotency-Key": f"{key} {path}", "Prefer": "wait=30"}
+        first, again = [http.post(path, headers=headers, **request) for _ in range(2)]
+        assert first.is_success, first.text
+        assert (again.status_code, again.json()) == (first.status_code, first.json())
+        assert again.headers.get("Location") == first.headers.get("Location")
+        assert again.headers["Idempotent-Replayed"] == "true"
+        body: dict[str, Any] = first.json()
+        return body
+
+    offer = twice("/offer", json={"name": "Once"})
+    file = {
+        "files": {"file": ("leads.csv", make_csv(numbered("Once", 7)))},
+        "data": {"offer_id": offer["id"]},
+    }
+    upload = twice("/leads/upload", **file)
+    run = twice("/score", json={"upload_id": upload["upload_id"]})
+    assert run["queued"] == 7
+    assert http.get("/results", params={"upload_id": upload["upload_id"]}).headers["X-Total-Count"] == "7"
+    twice("/leads", json={"contact_channel": "email", "message": f"Hello, {key}"})
+    other = http.post("/offer", json={"name": "Twice"}, headers={"Idempotency-Key": f"{key} /offer"})
+    assert (other.status_code, other.json()["code"]) == (422, "key_of_another_request")
 
 
 def test_the_documented_calls_lead_to_ranked_results(leadline: Leadline) -> None:

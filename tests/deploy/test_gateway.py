@@ -255,6 +255,8 @@ def assert_problem(response: http.client.HTTPResponse, status: int) -> None:
     problem = json.loads(response.read())
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.status == problem["status"] == status
+    assert response.headers.get_all("Cache-Control") == ["no-store"]
+    assert response.headers.get_all("X-Content-Type-Options") == ["nosniff"]
     assert problem["type"] == f"urn:leadline:problem:{problem['code']}"
     assert problem["title"]
     assert problem["detail"]

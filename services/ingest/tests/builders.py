@@ -111,7 +111,7 @@ async def house(
             *run_routes(ingest.runs),
             *message_routes(ingest.messages),
         ]
-        app = build_app("Leadline ingest", routes, health, metrics, authentication)
+        app = build_app("Leadline ingest", routes, health, metrics, authentication, idempotency=store)
         yield House(store, broker, ingest, app, metrics)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from motor.motor_asyncio import AsyncIOMotorClient
 
+from leadline_common.idempotency.store import KeyRecord, StoredAnswer
 from leadline_common.ids import new_id
 from leadline_contracts.errors import SettingsError, Unavailable
 from leadline_contracts.inbound import MessageAccepted, MessageSpec
@@ -44,6 +45,7 @@ def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
     upload, lease = Upload(id=new_id(), owner="ann"), Lease(run, 1)
     spec = MessageSpec(name=None, contact_channel="email", message="Hello")
     message = MessageAccepted(owner="ann", workflow_id=new_id(), input=spec, received_at=NOW)
+    record = KeyRecord(object_id=new_id(), token="token", leased_until=NOW, expires_at=NOW)
 
     async def claim() -> None:
         await claimed(store, run, upload, 2, 9)
@@ -72,6 +74,10 @@ def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
         store.note_progress(run.id, 1, 0, finished=True),
         store.release(run.id, run.claim_key, [new_id()]),
         store.first_message(new_id(), message),
+        store.take_key("a", record, NOW),
+        store.hold_key("a", "token", NOW),
+        store.keep_answer("a", "token", StoredAnswer(status=201, headers={}, body="")),
+        store.free_key("a", "token", NOW, forget=True),
         store.ping(),
     ]
 

@@ -55,7 +55,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
     metrics, health = Metrics(new_registry()), Health([])
     retries = build_workflows(broker, store, metrics).retries
     routes = workflow_routes(store, retries, lambda: health.stopping)
-    app: Any = build_app("Results", routes, health, metrics, OPEN)
+    app: Any = build_app("Results", routes, health, metrics, OPEN, idempotency=store)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://localhost", timeout=30) as client:
         yield Served(client, store, broker, health, app)
     await broker.close()
@@ -283,6 +283,16 @@ async def test_a_failed_workflow_is_tried_again(served: Served) -> None:
     [message] = await drained(served.broker, AI_EXTRACT)
     assert (asked(message).step, asked(message).epoch) == (StepName.EXTRACT, 2)
     problem(await served.client.post(f"/leads/{workflow.workflow_id}/retry"), 409)
+
+
+async def test_a_retry_with_a_key_is_answered_again(served: Served) -> None:
+    """Who lost the answer gets it, where without the key it would be told that nothing failed any more."""
+    workflow = await put(served, failed(StepName.EXTRACT))
+    path, key = f"/leads/{workflow.workflow_id}/retry", {"Idempotency-Key": "again"}
+    first, again = [await served.client.post(path, headers=key) for _ in range(2)]
+    assert (again.status_code, again.json()) == (first.status_code, first.json()) == (202, first.json())
+    assert again.headers["idempotent-replayed"] == "true"
+    assert len(await drained(served.broker, AI_EXTRACT)) == 1
 
 
 async def test_of_two_retries_at_once_one_counts(served: Served) -> None:

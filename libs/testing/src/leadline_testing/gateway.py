@@ -83,6 +83,11 @@ async def _refuse(send: Send, status: int, title: str, detail: str) -> None:
     code = code_of(title)
     problem = {"type": type_of(code), "title": title, "status": status, "code": code, "detail": detail}
     body = json.dumps(problem).encode()
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+        (b"x-content-type-options", b"nosniff"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -116,5 +116,6 @@ async def compose(parts: Parts, settings: IngestSettings, metrics: Metrics) -> C
         *message_routes(ingest.messages),
     ]
     return Composition(
-        [ingest.service], lambda health: serving_api("Leadline ingest", routes, health, metrics, settings)
+        [ingest.service],
+        lambda health: serving_api("Leadline ingest", routes, health, metrics, settings, store),
     )

@@ -47,6 +47,7 @@ async def serve(stop: Stop, host: str, port: int, data_dir: Path) -> None:
             runtime.metrics,
             authentication,
             cors_origins=settings.cors_origins,
+            idempotency=runtime.ingest_store,
         )
         console = Console(stderr=True)
         for line in notices(runtime.left_alone, data_dir):

@@ -20,12 +20,20 @@ from litestar.types import ASGIApp, ControllerRouterHandler, Guard, Receive, Sco
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from leadline_common import __version__
+from leadline_common.clock import now
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.bodies import StrictBodies
 from leadline_common.http.compression import compressed
 from leadline_common.http.cors import shared
 from leadline_common.http.cross_site import guarded
 from leadline_common.http.head import with_head
+from leadline_common.http.idempotency import (
+    KEY_PARAMETER,
+    Idempotency,
+    Replayed,
+    current_attempt,
+    replay,
+)
 from leadline_common.http.middleware import observed
 from leadline_common.http.openapi import ASSETS, Document, pages
 from leadline_common.http.problems import PROBLEM_RESPONSE, exception_handlers, missing_page
@@ -33,6 +41,7 @@ from leadline_common.http.query import check_query, parameters_of
 from leadline_common.http.requests import ApiRequest
 from leadline_common.http.responses import finished
 from leadline_common.http.service_map import HOME
+from leadline_common.idempotency.store import IdempotencyStore
 from leadline_common.process.service import Health
 from leadline_common.telemetry.metrics import Metrics, new_registry
 
@@ -54,15 +63,19 @@ def build_app(
     *,
     document: Document | None = None,
     cors_origins: Collection[str] = (),
+    idempotency: IdempotencyStore | None = None,
 ) -> ASGIApp:
     """Return the ASGI application that serves the routes and what every service has beside them.
 
     Routes have a dependency `owner`, the id of the user who asks. Each is refused without one, before its
     body is read, unless it is `PUBLIC`. Where all are let in, other hosts' names and pages are not, save
-    pages of the `cors_origins`.
+    pages of the `cors_origins`. With a store for idempotency keys a POST that has one is done once; what it
+    makes gets the id of the dependency `attempt`.
     /schema shows the `document`, by default that of these routes.
     """
-    app = _application(title, routes, health, metrics, authentication, document=document)
+    app = _application(
+        title, routes, health, metrics, authentication, document=document, idempotency=idempotency
+    )
     known = frozenset(cors_origins)
     answers = compressed(finished(guarded(app, open_to_all=authentication.open_to_all, origins=known)))
     return without_api_prefix(observed(shared(with_head(answers), known), metrics))
@@ -88,12 +101,14 @@ def _application(
     authentication: Authentication,
     *,
     document: Document | None = None,
+    idempotency: IdempotencyStore | None = None,
 ) -> Litestar:
     app = Litestar(
         route_handlers=[*routes, *_operations(health, metrics), _schema_assets()],
         guards=[_guard(authentication)],
-        dependencies={"owner": Provide(_owner)},
-        exception_handlers=exception_handlers(),
+        middleware=[Idempotency(idempotency, authentication, now)] if idempotency else [],
+        dependencies={"owner": Provide(_owner), "attempt": Provide(current_attempt)},
+        exception_handlers={**exception_handlers(), Replayed: replay},  # type: ignore[dict-item, unused-ignore]
         openapi_config=OpenAPIConfig(
             title=title,
             version="1",
@@ -203,6 +218,8 @@ def _document(app: Litestar, authentication: Authentication) -> None:
                 operation.security = [] if _is_public(handler) else needed
                 operation.responses.pop("400", None)
                 operation.responses["default"] = PROBLEM_RESPONSE
+                if method == HttpMethod.POST and not _is_public(handler):
+                    operation.parameters = [*(operation.parameters or []), KEY_PARAMETER]
 
 
 def without_api_prefix(app: ASGIApp) -> ASGIApp:

@@ -13,6 +13,7 @@ from uvicorn._types import ASGIApplication
 from leadline_common.http.api import build_app
 from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.openapi import whole_document
+from leadline_common.idempotency.store import IdempotencyStore
 from leadline_common.process.listening import address_of, listen
 from leadline_common.process.service import Health
 from leadline_common.process.settings import ApiSettings
@@ -71,8 +72,12 @@ def serving_api(
     health: Health,
     metrics: Metrics,
     settings: ApiSettings,
+    idempotency: IdempotencyStore,
 ) -> contextlib.AbstractAsyncContextManager[str]:
-    """Serve a service's part of the API where and to whom its settings say, as `serving` does."""
+    """Serve a service's part of the API where and to whom its settings say, as `serving` does.
+
+    The store keeps the answers to requests with an Idempotency-Key.
+    """
     authentication = Authentication(Tokens(settings.jwt_secret), open_to_all=settings.auth == "open")
     app = build_app(
         title,
@@ -82,5 +87,6 @@ def serving_api(
         authentication,
         document=whole_document(),
         cors_origins=settings.cors_origins,
+        idempotency=idempotency,
     )
     return serving(app, settings.host, settings.port, settings.drain_seconds, health)

@@ -9,6 +9,7 @@ from litestar.params import JSONBody
 from litestar.types import ControllerRouterHandler
 from pydantic import ConfigDict
 
+from leadline_common.http.idempotency import RequestAttempt
 from leadline_contracts.envelope import Wire
 from leadline_contracts.inbound import MessageSpec
 from leadline_ingest.inbound.service import Messages, external_key
@@ -46,7 +47,7 @@ def message_routes(messages: Messages) -> list[ControllerRouterHandler]:
         ],
     )
     async def submit_message(
-        data: JSONBody[MessageRequest], owner: NamedDependency[str]
+        data: JSONBody[MessageRequest], owner: NamedDependency[str], attempt: NamedDependency[RequestAttempt]
     ) -> Response[MessageTaken]:
         """A text that came in by WhatsApp, web chat or email; it is kept as it came.
 
@@ -55,7 +56,9 @@ def message_routes(messages: Messages) -> list[ControllerRouterHandler]:
         the first answer, needs no case of its own. How far the workflow is by then, GET /leads/{id} tells.
         """
         spec = MessageSpec.model_construct(**vars(data))
-        workflow_id = await messages.accept(owner, spec, external_key(owner, spec))
+        workflow_id = await messages.accept(
+            owner, spec, external_key(owner, spec), workflow_id=attempt.object_id
+        )
         return Response(
             MessageTaken(id=workflow_id), status_code=202, headers={"Location": f"/leads/{workflow_id}"}
         )

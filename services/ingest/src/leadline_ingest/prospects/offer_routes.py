@@ -8,8 +8,8 @@ from litestar.params import FromPath, JSONBody, QueryParameter
 from litestar.types import ControllerRouterHandler
 from pydantic import TypeAdapter
 
+from leadline_common.http.idempotency import RequestAttempt
 from leadline_common.http.pagination import next_link, read_cursor, write_cursor
-from leadline_common.ids import new_id
 from leadline_contracts.envelope import Wire
 from leadline_contracts.scoring import Offer, OfferSpec
 from leadline_ingest.prospects.offers import known_offer
@@ -75,12 +75,14 @@ def offer_routes(store: ProspectStore) -> list[ControllerRouterHandler]:
     """Return the routes for offers."""
 
     @post("/offer", summary="Create an offer", tags=["offers"])
-    async def create_offer(data: JSONBody[OfferSpec], owner: NamedDependency[str]) -> OfferView:
+    async def create_offer(
+        data: JSONBody[OfferSpec], owner: NamedDependency[str], attempt: NamedDependency[RequestAttempt]
+    ) -> OfferView:
         """What is sold, why, and for whom; the newest offer is what POST /score scores against.
 
         The answer says what was read out of it.
         """
-        offer = Offer(id=new_id(), **data.model_dump())
+        offer = Offer(id=attempt.object_id, **data.model_dump())
         await store.add_offer(owner, offer, inline=False)
         return offer_view(offer)
 

@@ -1,9 +1,11 @@
 """Uploads over HTTP."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 from litestar import Request, Response, get, post
@@ -15,6 +17,7 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from leadline_common.clock import Clock
+from leadline_common.http.idempotency import STREAMED, RequestAttempt, digest_of
 from leadline_common.ids import made_at
 from leadline_contracts.errors import Problem
 from leadline_ingest.metrics import IngestMetrics
@@ -79,9 +82,13 @@ def upload_routes(
         tags=["prospects"],
         request_max_body_size=MAX_UPLOAD,
         operation_class=_UploadOperation,
+        opt={STREAMED: True},
     )
     async def upload_leads(
-        request: Request[Any, Any, Any], owner: NamedDependency[str], for_offer: FromPath[str | None] = None
+        request: Request[Any, Any, Any],
+        owner: NamedDependency[str],
+        attempt: NamedDependency[RequestAttempt],
+        for_offer: FromPath[str | None] = None,
     ) -> UploadReport:
         """A CSV in the form field `file`.
 
@@ -90,21 +97,29 @@ def upload_routes(
         form = UploadForm(request.headers.get("content-type", ""))
         if for_offer is not None:
             await known_offer(store, owner, for_offer)
+        file = sha256()
         async with spooled(room) as spool:
 
             async def take(piece: bytes) -> None:
+                file.update(piece)
                 await spool.write(piece)
                 with _refusals():
                     refuse_other_signatures(spool.head)
 
             await form.read(request.stream(), take)
             await spool.flush()
+            content = json.dumps([form.fields, file.hexdigest()], sort_keys=True)
+            await attempt.bind(digest_of(request.scope, content.encode()))
+            if attempt.repeated and (before := await _left_by_first(store, owner, attempt.object_id)):
+                return before
             options = read_options({**request.query_params, **form.fields})
             offer_id = one_offer(for_offer, options.offer_id)
             if offer_id is not None:
                 await known_offer(store, owner, offer_id)
             options = replace(options, offer_id=offer_id)
-            async with receiving(UploadReceiver(store, owner, clock, memory, options)) as receiver:
+            async with receiving(
+                UploadReceiver(store, owner, clock, memory, options, upload_id=attempt.object_id)
+            ) as receiver:
                 with _refusals():
                     async for piece in spool.pieces():
                         await receiver.feed(piece)
@@ -141,6 +156,13 @@ def upload_routes(
         )
 
     return [upload_leads, list_uploads, show_upload, rejected_rows]
+
+
+async def _left_by_first(store: ProspectStore, owner: str, upload_id: str) -> UploadReport | None:
+    """Return what an earlier attempt at this upload made ready; forget what another left behind."""
+    await store.drop_upload(upload_id)
+    upload = await store.upload(owner, upload_id)
+    return upload.report if upload else None
 
 
 class UploadView(UploadReport):

@@ -92,12 +92,14 @@ class UploadReceiver:
         clock: Clock,
         memory: UploadMemory,
         options: UploadOptions | None = None,
+        *,
+        upload_id: str | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._memory = memory
         self._options = options or UploadOptions()
-        self._upload = Upload(id=new_id(), owner=owner, offer_id=self._options.offer_id)
+        self._upload = Upload(id=upload_id or new_id(), owner=owner, offer_id=self._options.offer_id)
         self._scope = f"{owner}\x1f{self._options.offer_id or ''}"
         self._reader = CsvReader(self._options.mapped)
         self._duplicates = Duplicates(store, self._upload.id)
@@ -259,7 +261,7 @@ class UploadReceiver:
             self._rejected_cells.append(RejectedCells(*astuple(rejection)))
 
     async def _open(self) -> None:
-        if not self._opened:
+        if not (self._opened or self._kept):
             self._opened = True  # before the store is asked: cut short, it may have opened the upload
             await self._store.open_upload(self._upload, self._clock())
 
@@ -292,6 +294,12 @@ class _Listed(Generic[T]):
         self.count += 1
         if len(self.first) < ROWS_SHOWN:
             self.first.append(item)
+
+
+async def left_by_first(store: ProspectStore, owner: str, upload_id: str) -> bool:
+    """Tell whether an earlier attempt at this upload has made it ready; forget what another left behind."""
+    await store.drop_upload(upload_id)
+    return await store.upload(owner, upload_id) is not None
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from litestar.openapi.spec import Operation, RequestBody
 from litestar.params import FromPath, JSONBody
 from litestar.types import ControllerRouterHandler
 
+from leadline_common.http.idempotency import RequestAttempt
 from leadline_ingest.prospects.offers import one_offer
 from leadline_ingest.runs.service import RunProgress, Runs, ScoreRequest
 
@@ -41,6 +42,7 @@ def run_routes(runs: Runs) -> list[ControllerRouterHandler]:
     async def score(
         request: Request[Any, Any, Any],
         owner: NamedDependency[str],
+        attempt: NamedDependency[RequestAttempt],
         data: JSONBody[ScoreRequest | None] = None,
         for_offer: FromPath[str | None] = None,
     ) -> Response[RunProgress]:
@@ -50,7 +52,7 @@ def run_routes(runs: Runs) -> list[ControllerRouterHandler]:
         """
         wanted = data or ScoreRequest()
         wanted = wanted.model_copy(update={"offer_id": one_offer(for_offer, wanted.offer_id)})
-        run = await runs.start(owner, wanted)
+        run = await runs.start(owner, wanted, run_id=attempt.object_id)
         preferences = ", ".join(request.headers.getall("prefer", []))
         progress, finished = await runs.wait(run, _wait_seconds(preferences))
         return Response(

@@ -62,10 +62,13 @@ class Runs:
         self._store = store
         self._outbox = outbox
 
-    async def start(self, owner: str, request: ScoreRequest, *, foreground: bool = False) -> RunRequest:
+    async def start(
+        self, owner: str, request: ScoreRequest, *, run_id: str | None = None, foreground: bool = False
+    ) -> RunRequest:
         """Store a run, which is from then on certain to be published, and begin.
 
-        A `foreground` run is published by this process alone, see `RunRequest`.
+        A `foreground` run is published by this process alone, see `RunRequest`. One of the same `run_id` that
+        was stored before is begun anew where it was left.
 
         Raises NotFound for an offer or upload that is not this owner's, Conflict where there is no
         offer or no prospect yet, Invalid where the upload belongs to another offer.
@@ -80,7 +83,7 @@ class Runs:
         if not await self._store.has_prospects(owner):
             raise Conflict("No prospects", "Upload a CSV with POST /leads/upload first, then score it.")
         run = RunRequest(
-            id=new_id(),
+            id=run_id or new_id(),
             owner=owner,
             offer=offer,
             model=request.model,

@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo import IndexModel
 
+from leadline_common.idempotency.mongo import KEY_INDEXES
 from leadline_common.storage.mongo import Database, Document, MongoStore
 from leadline_contracts.scoring import LEAD_FIELDS, Lead
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import RunRequest
 
+KEY_COLLECTION = "ingest_idempotency_keys"
+"""Named for the service, since others may keep theirs in the same database."""
 _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "offers": [IndexModel(["owner", "_id"], name="newest", partialFilterExpression={"inline": False})],
     "uploads": [
@@ -38,6 +41,7 @@ _INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "users": [IndexModel(["email_key"], name="email", unique=True)],
     # Deleted later than the count's end, since the server's clock may be ahead of the services'.
     "attempts": [IndexModel(["until"], name="ended", expireAfterSeconds=3600)],
+    KEY_COLLECTION: KEY_INDEXES,
 }
 
 

@@ -8,7 +8,8 @@ from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReplaceOne
 from pymongo.errors import BulkWriteError
 
-from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, MongoStore, reaching_mongo
+from leadline_common.idempotency.mongo import KEY_INDEXES, MongoIdempotency
+from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, reaching_mongo
 from leadline_results.workflows.machine import Workflow
 from leadline_results.workflows.store import WorkflowQuery
 
@@ -27,11 +28,12 @@ _INDEXES = [
 ]
 
 
-class MongoWorkflowStore(MongoStore):
-    """Collection `workflows`; needs a replica set, one node is enough."""
+class MongoWorkflowStore(MongoIdempotency):
+    """Collections `workflows` and `results_idempotency_keys`; needs a replica set, one node is enough."""
 
     application = "leadline-results"
-    indexes = {"workflows": _INDEXES}
+    key_collection = "results_idempotency_keys"
+    indexes = {"workflows": _INDEXES, key_collection: KEY_INDEXES}
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from leadline_common.storage.sqlite import Database, SqliteStore
+from leadline_common.idempotency.sqlite import KEY_TABLE, SqliteIdempotency
+from leadline_common.storage.sqlite import Database
 from leadline_results.workflows.machine import Workflow
 from leadline_results.workflows.store import WorkflowQuery
 
@@ -43,12 +44,12 @@ _LOAD = "SELECT body FROM workflows WHERE workflow_id IN (SELECT value FROM json
 _DUE = "SELECT body FROM workflows INDEXED BY due WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?"
 
 
-class SqliteWorkflowStore(SqliteStore):
+class SqliteWorkflowStore(SqliteIdempotency):
     """Workflows in one file: each one's JSON, beside the columns that queries need."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises Unavailable where that cannot be done."""
-        super().__init__(Database(path, _SCHEMA))
+        super().__init__(Database(path, _SCHEMA + KEY_TABLE))
 
     async def insert(self, workflows: Sequence[Workflow]) -> set[str]:
         return await self._write(_INSERT, [_row(workflow, 1) for workflow in workflows])

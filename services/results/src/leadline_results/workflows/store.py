@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator
 
+from leadline_common.idempotency.store import IdempotencyStore
 from leadline_contracts.envelope import Wire
 from leadline_contracts.inbound import Category, Priority, RouteQueue
 from leadline_results.workflows.machine import Workflow, WorkflowStatus
@@ -40,8 +41,10 @@ class WorkflowQuery(Wire):
         return f"{digits[:8]}-{digits[8:]}"
 
 
-class WorkflowStore(Protocol):
-    """Durable and shared by every replica of the service.
+class WorkflowStore(IdempotencyStore, Protocol):
+    """Workflows, and the idempotency keys of what is asked of them.
+
+    Durable and shared by every replica of the service.
 
     Writes have been acknowledged by a majority where the store is replicated. Every method raises
     Unavailable where the store does not answer; a write may then have happened or not, and doing it again
