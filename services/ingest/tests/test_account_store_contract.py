@@ -91,6 +91,16 @@ async def test_no_more_than_the_limit_are_counted_at_the_same_time(
     assert sum(await asyncio.gather(*burst)) == 10
 
 
+async def test_counted_attempts_can_be_asked_for(store: IngestStore, replica: IngestStore) -> None:
+    """Each attempt learns how many there are by then, and asking counts nothing."""
+    assert await store.attempts("ann", NOW) == 0
+    counts = [(await each.count_attempt("ann", 2, NOW, WINDOW)).total for each in (store, replica, store)]
+    assert counts == [1, 2, 2]
+    assert [await each.attempts("ann", NOW) for each in (store, replica)] == [2, 2]
+    assert await store.attempts("bob", NOW) == 0
+    assert await store.attempts("ann", NOW + WINDOW) == 0
+
+
 async def test_a_count_ends_with_its_window(store: IngestStore) -> None:
     """The window begins with the first attempt and refusals do not lengthen it; then all begins anew."""
     assert await counted(store, "ann", 2)

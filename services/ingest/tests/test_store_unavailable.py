@@ -74,6 +74,7 @@ def every_use(store: IngestStore) -> Sequence[Awaitable[object]]:
         store.note_progress(run.id, 1, 0, finished=True),
         store.release(run.id, run.claim_key, [new_id()]),
         store.first_message(new_id(), message),
+        store.attempts("ann", NOW),
         store.take_key("a", record, NOW),
         store.hold_key("a", "token", NOW),
         store.keep_answer("a", "token", StoredAnswer(status=201, headers={}, body="")),

@@ -117,5 +117,5 @@ async def compose(parts: Parts, settings: IngestSettings, metrics: Metrics) -> C
     ]
     return Composition(
         [ingest.service],
-        lambda health: serving_api("Leadline ingest", routes, health, metrics, settings, store),
+        lambda health: serving_api("Leadline ingest", routes, health, metrics, settings, idempotency=store),
     )

@@ -137,6 +137,6 @@ async def compose(parts: Parts, settings: ResultsSettings, metrics: Metrics) -> 
             *results_routes(store, now),
             *workflow_routes(workflow_store, workflows.retries, lambda: health.stopping),
         ]
-        return serving_api("Leadline results", routes, health, metrics, settings, workflow_store)
+        return serving_api("Leadline results", routes, health, metrics, settings, idempotency=workflow_store)
 
     return Composition([build(broker, store, metrics), workflows.service], api)

@@ -72,6 +72,7 @@ def serving_api(
     health: Health,
     metrics: Metrics,
     settings: ApiSettings,
+    *,
     idempotency: IdempotencyStore,
 ) -> contextlib.AbstractAsyncContextManager[str]:
     """Serve a service's part of the API where and to whom its settings say, as `serving` does.

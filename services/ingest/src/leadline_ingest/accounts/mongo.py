@@ -42,7 +42,12 @@ class MongoAccounts(Collections):
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
             )
-        return Attempt(count["counted"], count["until"])
+        return Attempt(count["counted"], count["until"], count["count"])
+
+    async def attempts(self, key: str, now: datetime) -> int:
+        with reaching_mongo():
+            found = await self._attempts.find_one({"_id": key, "until": {"$gt": now}})
+        return int(found["count"]) if found else 0
 
     async def uncount_attempt(self, key: str, attempt: Attempt) -> None:
         with reaching_mongo():

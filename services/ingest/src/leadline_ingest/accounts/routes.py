@@ -28,7 +28,7 @@ def account_routes(accounts: Accounts, trusted_proxies: int) -> list[ControllerR
     async def log_in(request: Request[Any, Any, Any], data: JSONBody[LogIn]) -> Response[Session]:
         """The token goes into other requests as `Authorization: Bearer TOKEN`, until it expires.
 
-        After ten failures in a quarter of an hour it answers 429, and in Retry-After when to come again.
+        After five failures from an address it answers 429 for a while, and in Retry-After when to come again.
         """
         return _kept_by_nobody(await accounts.log_in(data, address_of(request)), 200)
 

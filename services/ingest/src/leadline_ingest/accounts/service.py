@@ -15,11 +15,10 @@ from leadline_contracts.errors import Conflict, NotAuthenticated
 from leadline_ingest.accounts.passwords import Passwords
 from leadline_ingest.accounts.store import AccountStore, User
 from leadline_ingest.accounts.throttle import (
-    LOGINS_FROM_ADDRESS,
-    LOGINS_OF_EMAIL,
     SIGNUPS_FROM_ADDRESS,
     count,
-    uncount,
+    count_login,
+    note_login,
 )
 
 log = structlog.get_logger()
@@ -126,8 +125,7 @@ class Accounts:
         Raises NotAuthenticated where email or password is wrong, TooMany where too many attempts failed.
         """
         key, now = email_key(given.email), self._clock()
-        from_address = await count(self._store, LOGINS_FROM_ADDRESS, address, now)
-        of_email = await count(self._store, LOGINS_OF_EMAIL, key, now)
+        taken = await count_login(self._store, key, address, now)
         user = await self._store.user_by_email(key)
         checked = await self._passwords.check(given.password, user.password_hash if user else None)
         if user is None or not checked.right:
@@ -135,8 +133,7 @@ class Accounts:
                 "Not authenticated",
                 "Email or password is wrong. Correct them, or make an account with POST /auth/signup.",
             )
-        await uncount(self._store, LOGINS_FROM_ADDRESS, address, from_address)
-        await uncount(self._store, LOGINS_OF_EMAIL, key, of_email)
+        await note_login(self._store, key, address, taken, now)
         if checked.new_hash is not None:
             await self._store.replace_hash(user.id, user.password_hash, checked.new_hash)
         return self._session(user)

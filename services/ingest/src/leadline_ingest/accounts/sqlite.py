@@ -39,10 +39,14 @@ class SqliteAccounts(Tables):
         def work(connection: sqlite3.Connection) -> Attempt:
             connection.execute("DELETE FROM attempts WHERE until <= ?", (now.timestamp(),))
             counted = connection.execute(_COUNT_ATTEMPT, (key, (now + window).timestamp(), limit)).rowcount
-            [until] = connection.execute("SELECT until FROM attempts WHERE key = ?", (key,)).fetchone()
-            return Attempt(counted > 0, datetime.fromtimestamp(until, UTC))
+            found = connection.execute("SELECT until, count FROM attempts WHERE key = ?", (key,)).fetchone()
+            return Attempt(counted > 0, datetime.fromtimestamp(found["until"], UTC), found["count"])
 
         return await self._database.write(work)
+
+    async def attempts(self, key: str, now: datetime) -> int:
+        row = await self._one("SELECT count FROM attempts WHERE key = ? AND until > ?", key, now.timestamp())
+        return int(row["count"]) if row else 0
 
     async def uncount_attempt(self, key: str, attempt: Attempt) -> None:
         uncount = "UPDATE attempts SET count = count - 1 WHERE key = ? AND until = ?"

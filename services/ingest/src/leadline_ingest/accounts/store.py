@@ -22,10 +22,14 @@ class User(Wire):
 
 
 class Attempt(NamedTuple):
-    """One attempt: whether it was within the limit and counted, and when its count ends."""
+    """One try: whether it was within the limit and counted, and when the count ends and starts anew.
+
+    `total` is how many are counted by then, this one among them where it is.
+    """
 
     counted: bool
     until: datetime
+    total: int
 
 
 class AccountStore(Protocol):
@@ -50,5 +54,8 @@ class AccountStore(Protocol):
         However many calls come at the same time, no more than the limit are counted.
         """
 
+    async def attempts(self, key: str, now: datetime) -> int:
+        """Return how many attempts are counted under the key; 0 where its count has ended."""
+
     async def uncount_attempt(self, key: str, attempt: Attempt) -> None:
-        """Take a counted attempt out of its count; does nothing where that count has ended."""
+        """Count a counted attempt no longer; nothing happens where its count has ended."""
