@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -163,3 +164,18 @@ def test_json_is_called_json(client: httpx.Client, path: str, kind: str | None) 
     headers = {"Content-Type": kind} if kind else {}
     detail = refused(client.post(path, content=b'{"name": "x"}', headers=headers), 415)
     assert "-H 'Content-Type: application/json'" in detail
+
+
+def test_a_page_that_is_named_calls(tmp_path: Path) -> None:
+    """With its origin in LEADLINE_CORS_ORIGINS a page's scripts send and read; no other page's do."""
+    settings = {"LEADLINE_AI": "offline", "LEADLINE_CORS_ORIGINS": PAGE}
+    script = {**SCRIPT, **JSON, "Sec-Fetch-Mode": "cors"}
+    with (
+        standalone(tmp_path / "data", settings, tmp_path / "log") as process,
+        httpx.Client(base_url=process.address, timeout=30, trust_env=False) as http,
+    ):
+        asked = http.options("/offer", headers={**script, "Access-Control-Request-Method": "POST"})
+        assert (asked.status_code, asked.headers["access-control-allow-origin"]) == (204, PAGE)
+        made = http.post("/offer", content=OFFER, headers=script)
+        assert (made.status_code, made.headers["access-control-allow-origin"]) == (201, PAGE)
+        refused(http.post("/offer", content=OFFER, headers={**script, "Origin": f"{PAGE}:8443"}), 403)

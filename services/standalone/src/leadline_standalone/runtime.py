@@ -80,6 +80,7 @@ async def embedded(
             ai_store = parts.keep(SqliteAiStore(data_dir / "ai.db"))
             ingest_store = parts.keep(SqliteIngestStore(data_dir / "ingest.db"))
             await ingest_store.end_leases()
+            await ingest_store.end_key_leases()
             result_store = parts.keep(SqliteResultStore(data_dir / "results.db"))
             workflow_store = parts.keep(SqliteWorkflowStore(data_dir / "workflows.db"))
             unfinished = await _unfinished_runs(ingest_store, result_store)

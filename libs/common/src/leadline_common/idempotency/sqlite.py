@@ -62,6 +62,10 @@ class SqliteIdempotency(SqliteStore):
         else:
             await self._run(_HOLD, now.timestamp(), None, key, token)
 
+    async def end_key_leases(self) -> None:
+        """End every lease; for the one process that holds the file, at its start."""
+        await self._database.write(lambda file: file.execute("UPDATE idempotency_keys SET leased_until = 0"))
+
     async def _run(self, statement: str, *values: str | float | None) -> bool:
         return await self._database.write(lambda file: file.execute(statement, values).rowcount) > 0
 
