@@ -1,8 +1,9 @@
 """A POST with an Idempotency-Key, sent again: nothing is done twice, and the first answer comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -168,45 +169,55 @@ async def test_a_long_upload_is_under_way(service: House, client: AsyncClient) -
     assert await prospects(service) == 4
 
 
+async def test_an_attempt_that_was_frozen_takes_no_more(
+    service: House, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its lease has ended another attempt may have the key, so it adds nothing to what that one does."""
+    monkeypatch.setattr(idempotency, "_LEASE", timedelta(seconds=-1))
+    assert_refused(await upload(client, csv_of(3)), 409, "under_way")
+    assert await prospects(service) == 0
+
+
 @pytest.fixture
 def forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the process died when all was done and before the answer was kept; its lease has ended."""
+    """As if the process died when all was done and before the answer was kept."""
 
     async def dies(*_: object) -> bool:
         raise Unavailable("the process is gone")
 
     monkeypatch.setattr(SqliteIngestStore, "keep_answer", dies)
-    monkeypatch.setattr(idempotency, "_LEASE", timedelta(0))
+
+
+async def twice(service: House, send: Callable[[], Awaitable[Response]]) -> tuple[Response, Response]:
+    """Send it, and once more when the lease of the first has ended."""
+    first = await send()
+    await service.store.end_key_leases()
+    return first, await send()
 
 
 @pytest.mark.usefixtures("forgetful")
 async def test_what_was_done_before_a_crash_is_found(service: House, client: AsyncClient) -> None:
     """Each thing is made under the same id, so that doing it again makes no second one."""
-    await client.post("/offer", json=OFFER)
-    for path, body, name in [
-        ("/offer", OFFER, "id"),
-        ("/leads", MESSAGE, "id"),
-    ]:
+    requests: list[tuple[str, object]] = [("/offer", OFFER), ("/leads", MESSAGE)]
+    for path, body in requests:
         headers = {"Idempotency-Key": path}
-        first, again = [await client.post(path, json=body, headers=headers) for _ in range(2)]
+        first, again = await twice(service, partial(client.post, path, json=body, headers=headers))
         assert first.is_success
         assert again.json() == first.json(), path
-        assert again.json()[name]
     messages = service.broker.heard_at(MessageAccepted.TYPE)
     assert len({(message.id, MessageAccepted.decode(message.body).workflow_id) for message in messages}) == 1
-    first, again = [
-        await upload(client, csv_of(5) + b"Ada,CTO,Acme,SaaS,Berlin,bio,more\n") for _ in range(2)
-    ]
+
+    file = csv_of(5) + b"Ada,CTO,Acme,SaaS,Berlin,bio,more\n"
+    first, again = await twice(service, partial(upload, client, file))
     assert (first.json()["inserted"], first.json()["rejected_count"]) == (5, 1)
     assert again.json() == first.json()
-    assert await prospects(service) == 5
-    runs = [
-        await client.post("/score", headers={"Idempotency-Key": "run", "Prefer": "respond-async"})
-        for _ in range(2)
-    ]
-    assert runs[0].json()["run_id"] == runs[1].json()["run_id"]
+    await service.store.end_key_leases()
     assert_refused(await upload(client, csv_of(6)), 422, "key_of_another_request")
     assert await prospects(service) == 5
+
+    headers = {"Idempotency-Key": "run", "Prefer": "respond-async"}
+    first, again = await twice(service, partial(client.post, "/score", headers=headers))
+    assert first.json()["run_id"] == again.json()["run_id"]
 
 
 @pytest.mark.usefixtures("forgetful")

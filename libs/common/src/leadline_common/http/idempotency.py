@@ -75,15 +75,26 @@ class _KeyedAttempt(RequestAttempt):
         self._clock = clock
         self._key = key
         self._record = record
+        self._until = record.leased_until
 
     async def bind(self, request: str) -> None:
         if self._record.request not in {None, request}:
             raise _another_request()
         if self._record.answer is not None:
             raise Replayed(self._record.answer)
-        until = self._clock() + _LEASE
-        if not await self._store.hold_key(self._key, self._record.token, until, request):
+        if not await self._hold(request):
             raise _under_way()
+
+    def receiving(self, receive: Receive) -> Receive:
+        """Return what reads the body while no other attempt can have the key: a process may be frozen."""
+
+        async def receive_while_held() -> Any:
+            message = await receive()
+            if self._clock() > self._until:
+                raise _under_way()
+            return message
+
+        return receive_while_held
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
@@ -100,7 +111,14 @@ class _KeyedAttempt(RequestAttempt):
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
             with suppress(Unavailable):  # the lease goes on for two more of these
-                await self._store.hold_key(self._key, self._record.token, self._clock() + _LEASE)
+                await self._hold()
+
+    async def _hold(self, request: str | None = None) -> bool:
+        until = self._clock() + _LEASE
+        held = await self._store.hold_key(self._key, self._record.token, until, request)
+        if held:
+            self._until = until
+        return held
 
     async def end(self, answer: StoredAnswer) -> None:
         """Keep the answer, or let the key be used again where it is no success."""
@@ -187,7 +205,7 @@ class Idempotency:
         if request is not None and (record.answer or record.request != request):
             await self._refuse_or_replay(attempt, request, key, token)
         async with attempt.held():
-            await app(scope, receive, _Keep(attempt, send))
+            await app(scope, attempt.receiving(receive), _Keep(attempt, send))
 
     async def _refuse_or_replay(self, attempt: RequestAttempt, request: str, key: str, token: str) -> None:
         try:
