@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.support import EXAMPLES, Leadline, embedded, make_csv, numbered
 
-from leadline_common.http.service_map import ROUTES
+from leadline_common.http.service_map import ROUTES, Route
 from leadline_contracts import topology
 
 JSON = {"Content-Type": "application/json"}
@@ -74,6 +74,15 @@ def test_a_request_with_a_key_is_done_once(leadline: Leadline) -> None:
     twice("/leads", json={"contact_channel": "email", "message": f"Hello, {key}"})
     other = http.post("/offer", json={"name": "Twice"}, headers={"Idempotency-Key": f"{key} /offer"})
     assert (other.status_code, other.json()["code"]) == (422, "key_of_another_request")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_no_route_passes_over_a_parameter(leadline: Leadline, route: Route) -> None:
+    """A parameter that is misspelt is refused on every path, in both modes, before anything is done."""
+    path = route.path.replace("*", "any")
+    answer = leadline.client.http.request(route.method, path, params={"nonsense": "1"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_fields")
+    assert [error["field"] for error in answer.json()["errors"]] == ["nonsense"]
 
 
 def test_the_documented_calls_lead_to_ranked_results(leadline: Leadline) -> None:
