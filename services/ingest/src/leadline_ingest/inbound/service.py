@@ -30,7 +30,7 @@ class Messages:
         """
         now = self._clock()  # before the id is made: `since` goes by the id's time
         if workflow_id is not None:
-            now -= timedelta(seconds=max(0.0, age_of(workflow_id, now.timestamp())))
+            now -= timedelta(seconds=max(0.0, age_of(workflow_id, now)))
         message = MessageAccepted(
             owner=owner, workflow_id=workflow_id or new_id(), input=spec, received_at=now
         )

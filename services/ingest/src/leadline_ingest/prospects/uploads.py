@@ -261,7 +261,7 @@ class UploadReceiver:
             self._rejected_cells.append(RejectedCells(*astuple(rejection)))
 
     async def _open(self) -> None:
-        if not (self._opened or self._kept):
+        if not self._opened:
             self._opened = True  # before the store is asked: cut short, it may have opened the upload
             await self._store.open_upload(self._upload, self._clock())
 
