@@ -19,6 +19,7 @@ from leadline_contracts.scoring import LEAD_FIELDS, AiScored, Intent, Lead, Offe
 from leadline_testing.model_behaviour import OBEDIENT, OK
 from leadline_testing.model_request import Body, leads_in
 from leadline_testing.model_server import ModelServer
+from leadline_text.visible import visible
 
 from .lead_cases import OFFER, cache_of, chunk, lead_replica, leads, sizes
 
@@ -139,7 +140,7 @@ async def test_it_is_the_escaping_that_holds(
 
 
 async def test_the_model_reads_what_was_written(server: ModelServer, store: SqliteAiStore) -> None:
-    """Fencing loses nothing: each bio arrives as it is, in its own lead, which stands alone in its tag."""
+    """Fencing loses nothing that is seen: each bio arrives in its own lead, which stands alone in its tag."""
     some = [hostile(text) for text in HOSTILE.values()]
     some = [lead.model_copy(update={"id": str(n)}) for n, lead in enumerate(some)]
     async with lead_replica(server, store, ai_leads_per_request=50) as policy:
@@ -147,7 +148,9 @@ async def test_the_model_reads_what_was_written(server: ModelServer, store: Sqli
 
     told = server.requests[0].leads
     assert [number for number, _ in told] == [str(n + 1) for n in range(len(some))]
-    assert [json.loads(data)["linkedin_bio"] for _, data in told] == [t.strip() for t in HOSTILE.values()]
+    assert [json.loads(data)["linkedin_bio"] for _, data in told] == [
+        visible(t).strip() for t in HOSTILE.values()
+    ]
 
 
 @pytest.mark.parametrize("by_model", [True, False], ids=["model", "offline"])

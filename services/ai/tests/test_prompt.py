@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from leadline_ai.leads.answers import MAX_REASONING, Answer
 from leadline_ai.leads.prompt import ANSWER_SCHEMA, Prompt, Reading, lead_data, load_prompt, read_answers
 from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead, Offer
+from leadline_text.visible import visible
 
 IDS = ["ava", "ben", "cleo"]
 REASON = "Zzyzx Quxley runs the growth of Fnordmetrics."
@@ -54,12 +55,12 @@ def parts_of(answer: Any) -> set[str]:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("field", LEAD_FIELDS)
 def test_lead_text_stays_in_its_tag(prompt: Prompt, text: str, field: str) -> None:
-    """No text opens or closes a tag, takes another's place or is lost: it arrives as JSON, as written."""
+    """No text opens or closes a tag, takes another's place or is lost: it arrives as JSON, as it is seen."""
     leads = [Lead.model_validate({"id": "x", field: text}), Lead(id="y", role="CTO")]
     body = prompt.body(leads)
     assert TAG.findall(body) == ['<lead id="1">', "</lead>", '<lead id="2">', "</lead>"]
     told = [json.loads(data) for data in re.findall(r"<lead[^>]*>(.*?)</lead>", body, re.DOTALL)]
-    assert told == [{field: text.strip()}, {"role": "CTO"}]
+    assert told == [{field: visible(text).strip()}, {"role": "CTO"}]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -76,7 +77,8 @@ def test_no_text_gets_out_of_its_tag(text: str) -> None:
     """Whatever a lead holds, what stands between the tags is its data alone."""
     data = lead_data(Lead(id="x", linkedin_bio=text))
     assert not set("<>\n") & set(data)
-    assert json.loads(data) == ({"linkedin_bio": text.strip()} if text.strip() else {})
+    seen = visible(text).strip()
+    assert json.loads(data) == ({"linkedin_bio": seen} if seen else {})
 
 
 def test_fields_are_bounded_and_blank_ones_left_out() -> None:
@@ -305,3 +307,10 @@ def test_the_schema_asks_for_what_is_held_to() -> None:
     properties: Any = ANSWER_SCHEMA["properties"]
     assert set(properties["answers"]["items"]["required"]) == entry(1).keys()
     assert set(properties["answers"]["items"]["properties"]) == entry(1).keys()
+
+
+def test_a_model_is_not_shown_what_nobody_sees() -> None:
+    """A zero-width space splits no word that a model reads, and is no field by itself."""
+    assert lead_data(Lead(id="x", role="C\u200bEO", company="\ufeff", location="São\u00a0Paulo")) == (
+        '{"role": "CEO", "location": "São Paulo"}'
+    )

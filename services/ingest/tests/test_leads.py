@@ -53,3 +53,10 @@ def test_a_lead_may_hold_so_many_bytes_of_text() -> None:
     assert "65,537" in refused.message
     assert "65,536" in refused.message
     assert "shorten name" in refused.message
+
+
+def test_a_lead_that_nobody_sees_is_empty() -> None:
+    """A zero-width space is no lead, as a blank is none."""
+    refused = check_lead(LeadSpec(name="\u200b", role=" "))
+    assert refused is not None
+    assert "is empty" in refused.message

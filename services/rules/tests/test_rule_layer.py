@@ -45,6 +45,16 @@ def test_a_perfect_lead_gets_all_fifty_with_evidence() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "hidden", ["\u200b", "\u00ad", "\u2060", "\ufeff", "\u200e", "\u200d", "\ufe0f"], ids=ascii
+)
+def test_what_nobody_sees_changes_no_points(hidden: str) -> None:
+    """A hidden character in a role or an industry earns what the plain word earns, alone it is nothing."""
+    seen = points("standard", role="CEO", industry="SaaS", location="")
+    unseen = {"role": f"C{hidden}EO", "industry": f"Sa{hidden}aS", "location": hidden}
+    assert points("standard", **unseen) == seen
+
+
 def test_no_points_have_a_reason_too() -> None:
     """A lead of nothing scores 0, and each factor says what is missing."""
     nothing = Lead(id="1", role=" ")

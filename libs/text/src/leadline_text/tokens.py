@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
+from leadline_text.visible import visible
+
 SEPARATORS = frozenset({"and", ",", "/", "-", "(", ")", "|"})
 """What separates two statements of a field."""
 SENTENCE_ENDS = frozenset({".", "!", "?", "\n", ";"})
@@ -109,7 +111,7 @@ def _field_word(raw: str) -> str:
 
 
 def _composed(text: str) -> str:
-    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return text if text.isascii() else unicodedata.normalize("NFKC", visible(text))
 
 
 FIELDS = Tokeniser(
@@ -139,7 +141,6 @@ def read_text(text: str) -> Text:
 
 
 _PIECE = 256  # a long run of combining marks takes quadratic time to normalise
-_HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _STRETCHED = re.compile(r"([^\W\d])\1{2,}")
 _SIGNS = {"!": "!", "?": "?", "\n": "\n", "\u2013": "-", "\u2014": "-", "\u2026": "."}
 
@@ -147,9 +148,10 @@ _SIGNS = {"!": "!", "?": "?", "\n": "\n", "\u2013": "-", "\u2014": "-", "\u2026"
 def plain_prose(text: str) -> str:
     """`text` in one spelling: compatibility forms as their letters, nothing hidden, "\\n" ends a line."""
     if not text.isascii():
+        text = visible(text)
         pieces = range(0, len(text), _PIECE)
         text = "".join(unicodedata.normalize("NFKC", text[at : at + _PIECE]) for at in pieces)
-        text = _HIDDEN.sub("", text).replace("\u0130", "I")
+        text = text.replace("\u0130", "I")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 

@@ -15,6 +15,7 @@ from leadline_scoring.industries import match_industry
 from leadline_scoring.models import FitPoints, ScoringModel, SeniorityPoints, TitleKeywordPoints
 from leadline_scoring.titles import Seniority, title_words
 from leadline_text.tokens import read_text
+from leadline_text.visible import visible
 
 _READ = 300
 """Characters of a title or an industry that are read, and that a cache entry is known by."""
@@ -92,7 +93,7 @@ def _industry(model: ScoringModel, icp: Icp, industry: str) -> Factor:
     if not hits:
         missing = f"{excerpt(industry)}: no keyword of the model {model.name}"
         return _factor(
-            "industry", 0, model.industry.max, missing if industry.strip() else "no industry given"
+            "industry", 0, model.industry.max, missing if visible(industry).strip() else "no industry given"
         )
     best = max(hits, key=attrgetter("value"))
     evidence = f'{excerpt(industry)}: "{text.quote(best.start, best.stop)}"'
@@ -101,7 +102,7 @@ def _industry(model: ScoringModel, icp: Icp, industry: str) -> Factor:
 
 def _completeness(model: ScoringModel, lead: LeadLike) -> Factor:
     rule = model.completeness
-    missing = [field for field in rule.fields if not _text(lead, field).strip()]
+    missing = [field for field in rule.fields if not visible(_text(lead, field)).strip()]
     total = len(rule.fields)
     evidence = f"{total - len(missing)} of {total} fields, missing: {', '.join(missing)}"
     points = rule.of(total - len(missing))

@@ -19,6 +19,7 @@ from leadline_ai.leads.answers import MAX_REASONING, Answer
 from leadline_ai.prompt_text import fence, first_fault, one_line
 from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead, Offer
 from leadline_text.clip import clip
+from leadline_text.visible import visible
 
 PROMPT_VERSION = "intent.v2"
 
@@ -90,7 +91,7 @@ def load_prompt(version: str = PROMPT_VERSION) -> Prompt:
 def lead_data(lead: Lead) -> str:
     """Return all of a lead that goes into a prompt, as JSON fit to stand in a tag."""
     limits = {name: _BIO_LIMIT if name == "linkedin_bio" else _FIELD_LIMIT for name in LEAD_FIELDS}
-    given = {name: getattr(lead, name).strip() for name in LEAD_FIELDS}
+    given = {name: visible(getattr(lead, name)).strip() for name in LEAD_FIELDS}
     return fence({name: clip(text, limits[name]) for name, text in given.items() if text})
 
 

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from leadline_contracts.errors import FieldError
 from leadline_contracts.scoring import EXTRA_BYTES, LEAD_BYTES, LEAD_FIELDS, LeadSpec, extra_bytes, text_bytes
+from leadline_text.visible import visible
 
 _NUL = "\x00"
 
@@ -24,7 +25,7 @@ def check_lead(spec: LeadSpec) -> FieldError | None:
             f"holds {size:,} bytes of text and may hold {LEAD_BYTES:,}, all fields together; "
             f"shorten {longest}, the longest",
         )
-    if not any(getattr(spec, field).strip() for field in LEAD_FIELDS):
+    if not any(visible(getattr(spec, field)).strip() for field in LEAD_FIELDS):
         return FieldError("lead", f"is empty; give at least one of {', '.join(LEAD_FIELDS)}")
     if (size := extra_bytes(spec.extra)) > EXTRA_BYTES:
         return FieldError(
