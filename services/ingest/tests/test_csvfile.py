@@ -1,10 +1,8 @@
 """The CSV reader on small files, one behaviour each."""
 
 import codecs
-import gzip
-import io
 import tracemalloc
-import zipfile
+from contextlib import closing
 
 import pytest
 
@@ -16,7 +14,8 @@ FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 
 def read(data: bytes) -> tuple[list[ProspectRow], list[Rejection], list[str]]:
     reader = CsvReader()
-    found = reader.feed(data) + reader.finish()
+    with closing(reader.file):
+        found = [item for items in (*reader.feed(data), *reader.finish()) for item in items]
     rows = [item for item in found if isinstance(item, ProspectRow)]
     rejected = [item for item in found if isinstance(item, Rejection)]
     return rows, rejected, reader.warnings
@@ -160,7 +159,7 @@ def test_german_file_with_decimal_commas() -> None:
     assert prospects(data) == [("Acme", "Handel, Groß"), ("Beta", "Bau, Hoch, Tief")]
 
 
-@pytest.mark.parametrize("hint", [b"sep=;\r\n", b'"sep=;"\n', b"SEP=;\r", b"\nsep=;\n"])
+@pytest.mark.parametrize("hint", [b"sep=;\r\n", b'"sep=;"\n', b"SEP=;\r", b"\n \nsep=;\n"])
 def test_excels_delimiter_hint(hint: bytes) -> None:
     """Excel's first line "sep=;" names the delimiter and is not counted as a row."""
     rows, _, _ = read(hint + b"role;company, industry\nCTO;x\n")
@@ -169,11 +168,11 @@ def test_excels_delimiter_hint(hint: bytes) -> None:
 
 def test_excels_hint_may_name_another_delimiter() -> None:
     """A delimiter that is not tried by itself is taken from the hint."""
-    assert prospects(b"sep=|\nrole|company\nCTO|a,b\n") == [("CTO", "a,b")]
+    assert prospects(b"sep=^\nrole^company\nCTO^a,b|c\n") == [("CTO", "a,b|c")]
 
 
 def test_blank_lines() -> None:
-    """Blank lines and empty rows count, above the header and below it, as they do in a spreadsheet."""
+    """Rows are numbered as a spreadsheet shows them: blank lines and empty rows count, at the top too."""
     rows, rejected, _ = read(b'\n \r\n,,\nrole,company\n\na,b\n  \n,\n"",""\nc,d\n')
     assert [(row.row, row.role) for row in rows] == [(6, "a"), (10, "c")]
     assert rejected == []
@@ -284,24 +283,24 @@ def test_reasons_never_quote_the_row() -> None:
 
 
 def test_windows_1252() -> None:
-    """The first byte that UTF-8 cannot read, after ASCII alone, means Windows-1252, with a warning."""
+    """What is no UTF-8 is read by its letters; where they leave no doubt, nobody is asked to look."""
     rows, rejected, warnings = read(b"role,company\nCTO,M\xfcller\nCEO,\x80 Caf\xe9\n")
     assert [row.company for row in rows] == ["Müller", "€ Café"]
     assert rejected == []
-    assert any("Windows-1252" in warning for warning in warnings)
+    assert not any("windows" in warning for warning in warnings)
 
 
 def test_windows_1252_begins_late() -> None:
     """A hundred thousand ASCII rows before the first umlaut change nothing."""
-    rows, _, warnings = read(b"role,company\n" + b"CTO,Acme\n" * 100_000 + b"CEO,M\xfcller\n")
-    assert rows[-1].company == "Müller"
-    assert any("Windows-1252" in warning for warning in warnings)
+    rows, _, _ = read(b"role,company\n" + b"CTO,Acme\n" * 100_000 + b"CEO,M\xfcller\n")
+    assert (rows[-1].row, rows[-1].company) == (100_002, "Müller")
 
 
 def test_a_byte_that_windows_1252_lacks() -> None:
     """Windows-1252 has holes; a byte in one costs its row."""
-    rows, rejected, _ = read(b"role,company\n\xe9,a\nb,\x81\nc,d\n")
-    assert [row.role for row in rows] == ["é", "c"]
+    names = b"J\xfcrgen Sch\xe4fer,a\nK\xe4the M\xfcller,\x81\nBj\xf6rn Gro\xdf,d\n"
+    rows, rejected, _ = read(b"role,company\n" + names)
+    assert [row.role for row in rows] == ["Jürgen Schäfer", "Björn Groß"]
     assert [(item.row, item.column) for item in rejected] == [(3, "company")]
 
 
@@ -309,54 +308,42 @@ def test_a_marked_file_is_never_windows_1252() -> None:
     """A byte order mark settles that the file is UTF-8, so a damaged byte costs its row."""
     rows, rejected, warnings = read(codecs.BOM_UTF8 + b"role,company\na,\xfc\nb,c\n")
     assert ([row.row for row in rows], [item.row for item in rejected]) == ([3], [2])
-    assert not any("Windows-1252" in warning for warning in warnings)
-
-
-def workbook(*names: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in names:
-            archive.writestr(zipfile.ZipInfo(name), "role,company\nCTO,Acme\n")
-    return buffer.getvalue()
+    assert not any("windows-1252" in warning for warning in warnings)
 
 
 @pytest.mark.parametrize(
-    ("data", "word"),
+    ("data", "status", "word"),
     [
-        (workbook("docProps/app.xml", "xl/workbook.xml", "[Content_Types].xml"), "(.xlsx)"),
-        (workbook("leads.csv"), "ZIP"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "(.xls)"),
-        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
-        (gzip.compress(b"role,company\nCTO,Acme\n", mtime=0), "gzip"),
-        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "image"),
-        (b"\xff\xd8\xff\xe0\0\x10JFIF", "image"),
-        (b"GIF89a", "image"),
-        (b"\n <!DOCTYPE html><html>", "web page"),
-        (b"<html lang=en>", "web page"),
-        ("<!doctype html>".encode("utf-16"), "web page"),
-        (b'<?xml version="1.0"?><Workbook>', "XML"),
-        (b'{"role": "CTO"}', "JSON"),
-        (b'[{"role": "CTO"}]', "JSON"),
-        (b"\x7fELF\x02\x01\x01" + bytes(100), "binary"),
-        (bytes(range(256)) * 4, "binary"),
-        ("role,company\nCTO,Acme\n".encode("utf-16-le"), "byte order mark"),
-        ("role,company\nCTO,Acme\n".encode("utf-16-be"), "byte order mark"),
-        ("role,company\nCTO,Acme\n".encode("utf-32"), "UTF-32"),
-        ("role,company\nCTO,Acme\n".encode("utf-16") + b"x", "damaged"),
-        (codecs.BOM_UTF16_LE + b"\0\xdc,\0", "damaged"),
-        (b"", "empty"),
-        (codecs.BOM_UTF8, "empty"),
-        (codecs.BOM_UTF16_LE, "empty"),
-        (b"\r\n \n,,\n", "empty"),
-        (b"sep=;\n", "empty"),
-        (b"role" * 500_000, "header"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), 415, "(.xls)"),
+        (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", 415, "PDF"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 415, "image"),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF", 415, "image"),
+        (b"GIF89a", 415, "image"),
+        (b"7z\xbc\xaf'\x1c" + bytes(9), 415, "archive"),
+        (b"\n <!DOCTYPE html><html>", 415, "web page"),
+        (b"<html lang=en>", 415, "web page"),
+        (b"<table><tr><td>role</td></tr></table>", 415, "web page"),
+        ("<!doctype html>".encode("utf-16"), 415, "web page"),
+        (b'<?xml version="1.0"?><Workbook>', 415, "XML"),
+        (b'{"role": "CTO"}', 415, "JSON"),
+        (b'[{"role": "CTO"}]', 415, "JSON"),
+        (b"\x7fELF\x02\x01\x01" + bytes(100), 415, "binary"),
+        (bytes(range(256)) * 4, 415, "binary"),
+        ("role,company\nCTO,Acme\n".encode("utf-16") + b"x", 400, "damaged"),
+        (codecs.BOM_UTF16_LE + b"\0\xdc,\0", 400, "damaged"),
+        (b"", 400, "empty"),
+        (codecs.BOM_UTF8, 400, "empty"),
+        (codecs.BOM_UTF16_LE, 400, "empty"),
+        (b"\r\n \n,,\n", 400, "empty"),
+        (b"sep=;\n", 400, "empty"),
+        (b"role" * 500_000, 400, "header"),
     ],
     ids=lambda value: repr(value[:16]) if isinstance(value, bytes) else None,
 )
-def test_what_is_no_csv(data: bytes, word: str) -> None:
-    """Each other kind of file is refused with 400 and a sentence of its own."""
+def test_what_is_no_csv(data: bytes, status: int, word: str) -> None:
+    """Another kind of file is refused with 415, a damaged or empty one with 400, each in its own words."""
     refused = refusal(data)
-    assert refused.status == 400
+    assert refused.status == status
     assert word in refused.reason
 
 
@@ -367,7 +354,6 @@ def test_what_is_no_csv(data: bytes, word: str) -> None:
         (b"role,company", "no rows"),
         (b"role,company\n\n,\n", "no rows"),
         (b"name,location\nAnn,Rome\n", "role, company or industry"),
-        (b"who^what\nAnn^CTO\n", "has: who^what."),
         (b'"role,company\nCTO,Acme\n', "header is not closed"),
         (b"role" + b",x" * 1000 + b"\nCTO\n", "1,001 columns"),
     ],
@@ -394,11 +380,12 @@ def test_one_nul_near_the_top_is_a_bad_row() -> None:
 def test_memory_does_not_grow_with_the_file() -> None:
     """Of thirty megabytes without a line end, at most one record's worth is held."""
     reader = CsvReader()
-    reader.feed(HEADER)
+    assert [*reader.feed(HEADER)] == []
     megabyte = b"x" * 1_000_000
     tracemalloc.start()
     try:
-        found = [item for _ in range(30) for item in reader.feed(megabyte)] + reader.finish()
+        found = [item for _ in range(30) for items in reader.feed(megabyte) for item in items]
+        found += [item for items in reader.finish() for item in items]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

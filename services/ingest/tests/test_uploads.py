@@ -11,13 +11,8 @@ from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import NotFound, Overloaded, Unavailable
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.store import Prospect, Upload
-from leadline_ingest.prospects.uploads import (
-    ABANDONED_AFTER,
-    UploadMemory,
-    UploadReceiver,
-    receiving,
-    sweep_uploads,
-)
+from leadline_ingest.prospects.upload_memory import UploadMemory
+from leadline_ingest.prospects.uploads import ABANDONED_AFTER, UploadReceiver, receiving, sweep_uploads
 from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.stores.sqlite import SqliteIngestStore
 

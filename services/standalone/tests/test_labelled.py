@@ -1,5 +1,7 @@
 """How a labelled file is read."""
 
+from contextlib import closing
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,7 +57,7 @@ def test_the_same_row_twice_is_two_leads() -> None:
         ("role,company\nCEO,Acme\n", "no column intent"),
         ("name,intent\nAnn,High\n", "No column was recognised as role, company or industry"),
         ("", "empty"),
-        ("PK\x03\x04", "ZIP archive"),
+        ("PK\x03\x04", "archive is damaged"),
     ],
 )
 def test_a_file_of_no_use_is_refused(text: str, said: str) -> None:
@@ -71,7 +73,9 @@ def test_a_labelled_file_is_read_as_an_upload_is(cells: list[tuple[str, str]], d
     quoted = [delimiter.join('"' + cell.replace('"', '""') + '"' for cell in line) for line in lines]
     data = "\r\n".join(quoted).encode("utf-8", "replace")
     reader = CsvReader()
-    uploaded = [row for row in [*reader.feed(data), *reader.finish()] if isinstance(row, ProspectRow)]
+    with closing(reader.file):
+        rows = [row for rows in [*reader.feed(data), *reader.finish()] for row in rows]
+    uploaded = [row for row in rows if isinstance(row, ProspectRow)]
     found = {row.row: (row.lead.role, row.lead.company) for row in read_labelled(data).rows}
     assert found == {row.row: (row.role, row.company) for row in uploaded if row.role or row.company}
 

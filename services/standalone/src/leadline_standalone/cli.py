@@ -18,7 +18,7 @@ from leadline_common.process.main import Stop, run_until_told, spare_collector
 from leadline_common.telemetry.logs import configure_logging
 from leadline_contracts.errors import LeadlineError, NotFound, SettingsError
 from leadline_contracts.scoring import Intent, ModelName, OfferSpec
-from leadline_ingest.prospects.uploads import UploadOptions
+from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_standalone import __version__
 from leadline_standalone.all_routes import whole_document
 from leadline_standalone.approval import approve
@@ -49,6 +49,14 @@ OfferFile = Annotated[
 ScoringModel = Annotated[
     ModelName,
     typer.Option("--model", help="The scoring model; `graded` grades roles and industries finer."),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding",
+        metavar="NAME",
+        help="The encoding of a text that is not UTF-8, such as windows-1251; without it, it is guessed.",
+    ),
 ]
 DataDir = Annotated[
     Path | None,
@@ -82,9 +90,15 @@ def leadline(
 
 @app.command()
 def score(
-    leads: Annotated[Path, typer.Argument(metavar="LEADS.csv", help="The prospects, one a row.")],
+    leads: Annotated[
+        Path,
+        typer.Argument(
+            metavar="LEADS.csv", help="The prospects, one a row: CSV, also as .csv.gz or .zip, or .xlsx."
+        ),
+    ],
     offer: OfferFile,
     *,
+    encoding: Encoding = None,
     model: ScoringModel = "standard",
     output: Output = None,
     data_dir: DataDir = None,
@@ -132,7 +146,9 @@ def score(
     """
     with _one_line_errors() as errors:
         spec = read_offer(offer)
-        options = UploadOptions(mapped=read_mapping(mapped or []), keep_duplicates=duplicates == "keep")
+        options = UploadOptions(
+            mapped=read_mapping(mapped or []), encoding=encoding, keep_duplicates=duplicates == "keep"
+        )
         if estimate:
             _estimate(leads, spec, options, data_dir, errors)
             return
@@ -162,6 +178,7 @@ def evaluate(
     ],
     offer: OfferFile,
     *,
+    encoding: Encoding = None,
     model: ScoringModel = "standard",
     min_accuracy: Annotated[
         float | None,
@@ -187,7 +204,14 @@ def evaluate(
     not taken or not scored in full, 4 the accuracy is below --min-accuracy, 130 interrupted.
     """
     with _one_line_errors() as errors:
-        task = Task(labelled=labelled, offer=read_offer(offer), model=model, runs=runs, data_dir=data_dir)
+        task = Task(
+            labelled=labelled,
+            encoding=encoding,
+            offer=read_offer(offer),
+            model=model,
+            runs=runs,
+            data_dir=data_dir,
+        )
         evaluation = _run(errors, lambda progress: evaluate_file(task, progress))
     show_evaluation(evaluation, Console())
     accuracy = evaluation.accuracy.value

@@ -14,7 +14,7 @@ from leadline_common.process.settings import load_settings
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import Lead, Offer, OfferSpec, lead_bytes
 from leadline_ingest.prospects.report import UploadReport
-from leadline_ingest.prospects.uploads import UploadOptions
+from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.runs.store import RunRequest
 from leadline_ingest.store import IngestStore
 from leadline_standalone.inputs import upload

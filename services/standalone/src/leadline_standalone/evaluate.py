@@ -35,6 +35,7 @@ class Task:
     """What is to be evaluated, how often, and where the data is kept (None: nowhere)."""
 
     labelled: Path
+    encoding: str | None
     offer: OfferSpec
     model: ModelName
     runs: int
@@ -92,7 +93,7 @@ async def evaluate_file(task: Task, progress: Progress) -> Evaluation:
 
     Raises BadFile where the file cannot be used, SettingsError where a setting is wrong, Unavailable.
     """
-    labelled = _read(task.labelled)
+    labelled = _read(task.labelled, task.encoding)
     if not labelled.rows:
         return Evaluation(labelled, [])
     async with session(task.data_dir, progress) as current:
@@ -107,9 +108,9 @@ async def evaluate_file(task: Task, progress: Progress) -> Evaluation:
         return Evaluation(labelled, runs)
 
 
-def _read(path: Path) -> Labelled:
+def _read(path: Path, encoding: str | None) -> Labelled:
     try:
-        return read_labelled(path.read_bytes())
+        return read_labelled(path.read_bytes(), encoding)
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror}") from None
     except CsvRefused as refused:

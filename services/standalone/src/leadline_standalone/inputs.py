@@ -15,9 +15,12 @@ from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import LEAD_FIELDS, OfferSpec
 from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.report import UploadReport
-from leadline_ingest.prospects.uploads import UploadMemory, UploadOptions, UploadReceiver, receiving
+from leadline_ingest.prospects.upload_memory import UploadMemory
+from leadline_ingest.prospects.upload_request import UploadOptions
+from leadline_ingest.prospects.uploads import UploadReceiver, receiving
 from leadline_ingest.store import IngestStore
 from leadline_results.runs.export import ExportFormat
+from leadline_text.clip import clip, printable
 
 STDOUT = Path("-")
 """What names standard output in place of a file."""
@@ -83,8 +86,18 @@ async def upload(store: IngestStore, path: Path, options: UploadOptions, progres
                 while piece := await asyncio.to_thread(file.read, _PIECE):
                     await receiver.feed(piece)
                     progress.advance(task, len(piece))
-                return await receiver.commit()
+                report = await receiver.commit()
+            progress.update(task, description=f"Reading {_taken(report)}")
+            return report
     except OSError as error:
         raise BadFile(f"{path}: {error.strerror}") from None
     except CsvRefused as refused:
         raise BadFile(f"{path}: {refused.reason}") from None
+
+
+def _taken(report: UploadReport) -> str:
+    """How a file was read: "windows-1251, ';'", or the sheet of a workbook."""
+    if report.sheet is not None:
+        return f"sheet {clip(printable(report.sheet), 30)}"
+    delimiter = "tab" if report.delimiter == "\t" else f"'{report.delimiter}'"
+    return f"{report.encoding}, {delimiter}"

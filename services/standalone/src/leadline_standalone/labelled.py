@@ -1,5 +1,6 @@
 """A CSV of leads that a person has labelled: the columns of an upload, and `intent`."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,13 +34,14 @@ class Labelled:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_labelled(data: bytes) -> Labelled:
+def read_labelled(data: bytes, encoding: str | None = None) -> Labelled:
     """Read a whole file, whose columns may be named as in an upload.
 
     Raises CsvRefused where it is no CSV, has no rows, or nowhere says `intent`.
     """
-    reader = CsvReader()
-    found = reader.feed(data) + reader.finish()
+    reader = CsvReader(encoding=encoding)
+    with closing(reader.file):
+        found = [row for rows in (*reader.feed(data), *reader.finish()) for row in rows]
     title = next((title for title in reader.rows.columns.titles if words_of(title) == [_LABEL]), None)
     if title is None:
         raise CsvRefused(422, _NO_COLUMN)

@@ -14,7 +14,7 @@ from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import AiSpend, Intent, ModelName, OfferSpec
 from leadline_ingest.prospects.report import UploadReport
-from leadline_ingest.prospects.uploads import UploadOptions
+from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_results.runs.export import ExportFormat, export
 from leadline_results.runs.record import Record, Status

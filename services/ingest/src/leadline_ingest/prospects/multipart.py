@@ -16,7 +16,10 @@ _HOW = "Send it as a form: curl -F file=@leads.csv ADDRESS"
 
 
 class UploadForm:
-    """A form with one file part named `file` and maybe fields, before or after the file."""
+    """A form with one file part named `file` and maybe fields, before or after the file.
+
+    `charset` is what the Content-Type of the file part says.
+    """
 
     def __init__(self, content_type: str) -> None:
         """Raise Problem (415) where the body is no such form."""
@@ -28,6 +31,7 @@ class UploadForm:
         self._field: bytearray | None = None
         self._name = ""
         self.fields: dict[str, str] = {}
+        self.charset: str | None = None
         self.has_file = False
 
     async def read(self, body: AsyncIterator[bytes], take: Callable[[bytes], Awaitable[None]]) -> None:
@@ -66,7 +70,9 @@ class UploadForm:
             raise Problem(422, "No file", f"The file must be in a form part named `file`. {_HOW}")
         if is_file and self.has_file:
             raise Problem(422, "Two files", "The form has more than one file; upload them one by one.")
-        self.has_file = self.has_file or is_file
+        if is_file:
+            self.has_file = True
+            self.charset = segment.charset
 
     def _gather(self, piece: bytearray) -> None:
         if self._field is not None:

@@ -34,7 +34,8 @@ class UploadReport(Wire):
     `rows` counts those below the header; `blank` those that hold no prospect: empty ones, lines of dashes,
     headers again, footers of reports. `rejected` and `duplicate_rows` list the first 1,000 of each.
     `columns` says for each field which column was taken for it, joined ones with " + ". `encoding` and
-    `delimiter` are how the file was read. With `dry_run` nothing was stored, and there is no `upload_id`.
+    `delimiter` are those that a text was read by, `sheet` is the one of a workbook. With `dry_run` nothing
+    was stored, and there is no `upload_id`.
     With `duplicates=keep`, duplicates are counted in `inserted`, and `duplicates` is 0.
     """
 
@@ -48,4 +49,7 @@ class UploadReport(Wire):
     rejected: list[RejectedRow]
     duplicate_rows: list[DuplicateRow] = []
     warnings: list[str]
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
     dry_run: bool = False

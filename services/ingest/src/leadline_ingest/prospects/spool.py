@@ -13,7 +13,7 @@ from typing import IO
 
 from leadline_contracts.errors import Overloaded
 
-_SPOOLED_BYTES = 4_294_967_296
+_SPOOLED_BYTES = 4_000_000_000
 """Of all files that a process holds at once."""
 _PIECE = 1_048_576
 _HEAD = 4_096
@@ -30,7 +30,7 @@ class SpoolRoom:
     def take(self, size: int) -> None:
         """Take room for so many bytes. Raises Overloaded where there is none."""
         if self._taken + size > self._limit:
-            raise _full()
+            raise no_room()
         self._taken += size
 
     def give_back(self, size: int) -> None:
@@ -66,7 +66,7 @@ class Spool:
             await asyncio.to_thread(self._append, written)
         except OSError as error:
             if error.errno in _NO_ROOM:
-                raise _full() from None
+                raise no_room() from None
             raise
 
     def _append(self, data: bytearray) -> None:
@@ -91,7 +91,8 @@ async def spooled(room: SpoolRoom) -> AsyncIterator[Spool]:
             room.give_back(spool.size)
 
 
-def _full() -> Overloaded:
+def no_room() -> Overloaded:
+    """Return the refusal of a file that there is no room for now."""
     return Overloaded(
         "No room for the file",
         "Other large files are being uploaded, or the disk is full. Send the file again in a minute.",

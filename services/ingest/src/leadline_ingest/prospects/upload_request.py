@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from leadline_contracts.errors import FieldError, Problem
 from leadline_contracts.scoring import LEAD_FIELDS
-from leadline_ingest.prospects.uploads import UploadOptions
+from leadline_ingest.prospects.csv.matching import Mapped
 
 NAMES = ("offer_id", "map", "encoding", "duplicates", "dry_run")
 """What may stand beside the file."""
@@ -13,6 +14,23 @@ _YES, _NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no"
 _HOW_TO_MAP = (
     'an object of fields and column titles, as in {"role": "Current Job", "name": ["First", "Last"]}'
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadOptions:
+    """How a file is to be taken.
+
+    `offer_id` is the only offer its prospects are for, `mapped` which columns hold a field, `encoding` the
+    one that the sender names and `charset` what a Content-Type says, `keep_duplicates` whether prospects that
+    are known are stored again, `dry_run` whether nothing is stored at all.
+    """
+
+    offer_id: str | None = None
+    mapped: Mapped = field(default_factory=dict)
+    encoding: str | None = None
+    charset: str | None = None
+    keep_duplicates: bool = False
+    dry_run: bool = False
 
 
 def read_options(given: Mapping[str, str]) -> UploadOptions:
@@ -35,6 +53,7 @@ def read_options(given: Mapping[str, str]) -> UploadOptions:
     return UploadOptions(
         offer_id=given.get("offer_id", "").strip() or None,
         mapped=mapped,
+        encoding=given.get("encoding", "").strip() or None,
         keep_duplicates=duplicates == "keep",
         dry_run=dry_run in _YES,
     )
@@ -51,12 +70,12 @@ def _mapped(text: str, errors: list[FieldError]) -> dict[str, list[str]]:
         errors.append(FieldError("map", f"must be JSON: {_HOW_TO_MAP}"))
         return {}
     mapped: dict[str, list[str]] = {}
-    for field, named in value.items():
+    for name, named in value.items():
         titles = [] if named is None else [named] if isinstance(named, str) else named
-        if field not in LEAD_FIELDS:
-            errors.append(FieldError(f"map.{field}", f"is no field; the fields are {', '.join(LEAD_FIELDS)}"))
+        if name not in LEAD_FIELDS:
+            errors.append(FieldError(f"map.{name}", f"is no field; the fields are {', '.join(LEAD_FIELDS)}"))
         elif not isinstance(titles, list) or not all(isinstance(title, str) for title in titles):
-            errors.append(FieldError(f"map.{field}", "must be a column title, several to join, or null"))
+            errors.append(FieldError(f"map.{name}", "must be a column title, several to join, or null"))
         else:
-            mapped[field] = [title for title in titles if title.strip()]
+            mapped[name] = [title for title in titles if title.strip()]
     return mapped

@@ -30,8 +30,9 @@ from leadline_ingest.prospects.rejected_rows import rejected_csv
 from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.prospects.spool import SpoolRoom, spooled
 from leadline_ingest.prospects.store import ProspectStore, Upload
+from leadline_ingest.prospects.upload_memory import UploadMemory
 from leadline_ingest.prospects.upload_request import read_options
-from leadline_ingest.prospects.uploads import UploadMemory, UploadReceiver, receiving
+from leadline_ingest.prospects.uploads import UploadReceiver, receiving
 
 MAX_UPLOAD = 2_000_000_000
 """Bytes of an upload; about ten million rows."""
@@ -39,8 +40,13 @@ _UPLOAD_FORM = Schema(
     type=OpenAPIType.OBJECT,
     required=["file"],
     properties={
-        "file": Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="the CSV"),
+        "file": Schema(
+            type=OpenAPIType.STRING,
+            format=OpenAPIFormat.BINARY,
+            description="a CSV, alone or in gzip or ZIP, or .xlsx",
+        ),
         "offer_id": Schema(type=OpenAPIType.STRING, description="score these against this offer only"),
+        "encoding": Schema(type=OpenAPIType.STRING, description="of a text, such as windows-1251"),
         "map": Schema(
             type=OpenAPIType.STRING,
             description="which columns hold a field, as JSON; whatever is left out is guessed",
@@ -116,7 +122,7 @@ def upload_routes(
             offer_id = one_offer(for_offer, options.offer_id)
             if offer_id is not None:
                 await known_offer(store, owner, offer_id)
-            options = replace(options, offer_id=offer_id)
+            options = replace(options, offer_id=offer_id, charset=form.charset)
             async with receiving(
                 UploadReceiver(store, owner, clock, memory, options, upload_id=attempt.object_id)
             ) as receiver:

@@ -1,10 +1,11 @@
 """Uploads of a file of prospects, piece by piece: all of it becomes ready at once, or nothing of it stays."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import astuple, dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from dataclasses import astuple
 from datetime import timedelta
+from errno import ENOSPC
 from typing import Generic, TypeVar
 
 import structlog
@@ -15,11 +16,13 @@ from leadline_common.process.periodic import every
 from leadline_contracts.errors import LeadlineError, Overloaded
 from leadline_contracts.scoring import EXTRA_BYTES, Lead, SourceColumn, extra_bytes, lead_bytes
 from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
-from leadline_ingest.prospects.csv.matching import Mapped
 from leadline_ingest.prospects.duplicates import Duplicates
 from leadline_ingest.prospects.identity import identity_of
 from leadline_ingest.prospects.report import ROWS_SHOWN, DuplicateRow, RejectedRow, UploadReport
+from leadline_ingest.prospects.spool import no_room
 from leadline_ingest.prospects.store import Prospect, ProspectStore, RejectedCells, Upload
+from leadline_ingest.prospects.upload_memory import UploadMemory
+from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.prospects.validation import check_lead
 
 ABANDONED_AFTER = timedelta(minutes=10)
@@ -28,10 +31,8 @@ _BATCH_ROWS = 1_000
 _BATCH_BYTES = 1_048_576
 _ROW_OVERHEAD = 1_500
 """Bytes that a row takes in memory besides its text, about."""
-_UPLOADS_BYTES = 48 * 1_048_576
-_LONG_RECORD = 262_144
+_LONG_RECORD = 524_288
 """Bytes of one record; who holds more has to stop first where memory is short."""
-_FLUSHES_AT_ONCE = 4
 _TURN_BYTES = 65_536
 """Read without a pause: some milliseconds of work, after which other requests get their turn."""
 _SWEEP_SECONDS = 60.0
@@ -42,41 +43,6 @@ _CUT_ROWS_SHOWN = 10
 T = TypeVar("T")
 
 log = structlog.get_logger()
-
-
-class UploadMemory:
-    """The bytes that all uploads of a process hold in memory; where it is short, they store rows early."""
-
-    def __init__(self, limit: int = _UPLOADS_BYTES) -> None:
-        self._limit = limit
-        self._held: dict[str, int] = {}
-        self.flushes = asyncio.Semaphore(_FLUSHES_AT_ONCE)
-
-    def note(self, upload_id: str, held: int) -> None:
-        """Note how many bytes an upload holds by now; 0 once it has ended."""
-        if held:
-            self._held[upload_id] = held
-        else:
-            self._held.pop(upload_id, None)
-
-    @property
-    def short(self) -> bool:
-        """Whether the uploads hold more than they may."""
-        return sum(self._held.values()) > self._limit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UploadOptions:
-    """How a file is to be taken.
-
-    `offer_id` is the only offer its prospects are for, `mapped` which columns hold a field, `keep_duplicates`
-    whether prospects that are known are stored again, `dry_run` whether nothing is stored at all.
-    """
-
-    offer_id: str | None = None
-    mapped: Mapped = field(default_factory=dict)
-    keep_duplicates: bool = False
-    dry_run: bool = False
 
 
 class UploadReceiver:
@@ -101,7 +67,7 @@ class UploadReceiver:
         self._options = options or UploadOptions()
         self._upload = Upload(id=upload_id or new_id(), owner=owner, offer_id=self._options.offer_id)
         self._scope = f"{owner}\x1f{self._options.offer_id or ''}"
-        self._reader = CsvReader(self._options.mapped)
+        self._reader = CsvReader(self._options.mapped, self._options.encoding, self._options.charset)
         self._duplicates = Duplicates(store, self._upload.id)
         self._batch: list[Prospect] = []
         self._batch_bytes = 0
@@ -116,17 +82,21 @@ class UploadReceiver:
     async def feed(self, data: bytes) -> None:
         """Take a piece of the file.
 
-        Raises CsvRefused where the file is of no use, Overloaded where its record is so long that it does
-        not fit beside the other uploads, Unavailable.
+        Raises CsvRefused where the file is of no use, Overloaded where there is no room for it, or for so
+        long a record, beside the other uploads, Unavailable.
         """
-        for start in range(0, len(data), _TURN_BYTES):
-            await self._take(self._reader.feed(data[start : start + _TURN_BYTES]))
-            await self._spare_memory()
-            await asyncio.sleep(0)
+        with _disk_may_be_full():
+            for start in range(0, len(data), _TURN_BYTES):
+                for rows in self._reader.feed(data[start : start + _TURN_BYTES]):
+                    await self._take(rows)
+                    await self._spare_memory()
+                    await asyncio.sleep(0)
+                await self._spare_memory()
+                await asyncio.sleep(0)
 
     async def commit(self) -> UploadReport:
-        """Make the upload ready. Raises CsvRefused where the file is of no use, Unavailable."""
-        await self._take(self._reader.finish())
+        """Make the upload ready. Raises what `feed` raises."""
+        await self._finish()
         await self._flush()
         report = self._report()
         if not self._options.dry_run:
@@ -162,8 +132,22 @@ class UploadReceiver:
             log.warning("upload_not_dropped", upload_id=self._upload.id, error=str(error))
 
     def _end(self) -> None:
-        self._memory.note(self._upload.id, 0)
+        self._memory.forget(self._upload.id)
+        self._reader.file.close()
         self._duplicates.close()
+
+    async def _finish(self) -> None:
+        """Take what is left, piece by piece in a thread: of a packed file that is all of it."""
+        pieces = self._reader.finish()
+
+        def piece() -> list[ProspectRow | Rejection] | None:
+            return next(pieces, None)
+
+        with _disk_may_be_full():
+            async with self._memory.stored_files if self._reader.file.stored else nullcontext():
+                while (rows := await asyncio.to_thread(piece)) is not None:
+                    await self._take(rows)
+                    await self._spare_memory()
 
     def _report(self) -> UploadReport:
         rows = self._reader.rows
@@ -178,6 +162,9 @@ class UploadReceiver:
             rejected=self._rejected.first,
             duplicate_rows=self._known.first,
             warnings=[*self._reader.warnings, *self._cut_warnings()],
+            encoding=self._reader.file.found.encoding,
+            delimiter=self._reader.file.found.delimiter,
+            sheet=self._reader.file.found.sheet,
             dry_run=self._options.dry_run,
         )
 
@@ -209,7 +196,8 @@ class UploadReceiver:
                 await self._flush()
 
     async def _spare_memory(self) -> None:
-        record = self._reader.held
+        record = self._reader.file.held
+        self._memory.note_files(self._upload.id, self._reader.file.stored)
         self._memory.note(self._upload.id, record + self._batch_bytes)
         if not self._memory.short:
             return
@@ -281,6 +269,16 @@ class UploadReceiver:
         async with self._memory.flushes:
             await self._store.add_prospects(self._upload, batch, self._clock())
             await self._store.add_rejected(self._upload, rejected)
+
+
+@contextmanager
+def _disk_may_be_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != ENOSPC:
+            raise
+        raise no_room() from error
 
 
 class _Listed(Generic[T]):

@@ -1,38 +1,36 @@
 """The streaming reader: bytes of an uploaded file in, prospects and rejected rows out."""
 
-from sys import getsizeof
+from collections.abc import Iterator
 
-from leadline_ingest.prospects.csv.decode import TextDecoder
-from leadline_ingest.prospects.csv.formats import refuse_other_formats
-from leadline_ingest.prospects.csv.header import find_header
+from leadline_ingest.prospects.csv.file_rows import FileRows
+from leadline_ingest.prospects.csv.header import Header, HeaderSearch
 from leadline_ingest.prospects.csv.matching import Mapped
 from leadline_ingest.prospects.csv.outcome import CsvRefused, ProspectRow, Rejection
 from leadline_ingest.prospects.csv.rows import Rows
+from leadline_ingest.prospects.csv.text_rows import Row
 
-BLOCK = 65_536  # bytes worked at once, whatever the size of a feed
-
-_GUESSED = (
-    "The file is not UTF-8 and was read as Windows-1252. "
-    "If names look wrong, save it as CSV UTF-8 and upload it again."
-)
+Outcomes = list[ProspectRow | Rejection]
 
 
 class CsvReader:
     """Reads one file, fed in pieces of any size; how it is cut changes nothing.
 
-    Rows come out in the order of the file, at the latest from ``finish``. Memory is bounded by the
-    piece fed plus one record. ``feed`` and ``finish`` raise CsvRefused where the file as a whole is
-    unusable; rows that came out before are then to be dropped. ``warnings`` is complete after ``finish``.
-    ``mapped`` says which columns hold a field, for those that are not to be guessed.
+    Rows come out in the order of the file, in lists, at the latest from ``finish``; each list is to be taken
+    before the next. Memory is bounded by the piece fed plus one record. ``feed`` and ``finish`` raise
+    CsvRefused where the file as a whole is unusable; rows that came out before are then to be dropped.
+    ``file.found`` and ``warnings`` are complete after ``finish``. Who reads closes ``file``.
     """
 
-    def __init__(self, mapped: Mapped | None = None) -> None:
+    def __init__(
+        self, mapped: Mapped | None = None, encoding: str | None = None, charset: str | None = None
+    ) -> None:
+        """``mapped`` says which columns hold a field, for those that are not to be guessed.
+
+        Raises CsvRefused (422) where there is no such ``encoding``.
+        """
+        self.file = FileRows(encoding, charset)
         self._mapped = mapped or {}
-        self._bytes = bytearray()
-        self._decoder = TextDecoder()
-        self._begun = False
-        self._line_open = False
-        self._head = ""  # the text so far, until the header is complete
+        self._search = HeaderSearch(self._mapped)
         self._rows: Rows | None = None
 
     @property
@@ -44,46 +42,35 @@ class CsvReader:
 
     @property
     def warnings(self) -> list[str]:
-        """What is to be known of how the file was read."""
-        guessed = [_GUESSED] if self._decoder.guessed else []
-        return [*(self._rows.warnings if self._rows else []), *guessed]
+        """What the sender should know of the file."""
+        return self.file.found.warnings + (self._rows.warnings if self._rows else [])
 
-    @property
-    def held(self) -> int:
-        """Bytes of memory that the record not yet complete takes."""
-        rows = self._rows.held if self._rows else 0
-        return len(self._bytes) + getsizeof(self._head) + rows
-
-    def feed(self, data: bytes) -> list[ProspectRow | Rejection]:
+    def feed(self, data: bytes) -> Iterator[Outcomes]:
         """The rows that ``data`` completes."""
-        self._bytes += data
-        found: list[ProspectRow | Rejection] = []
-        while len(self._bytes) >= BLOCK:
-            block = bytes(self._bytes[:BLOCK])
-            del self._bytes[:BLOCK]
-            found += self._read(block, final=False)
-        return found
+        return map(self._take, self.file.feed(data))
 
-    def finish(self) -> list[ProspectRow | Rejection]:
+    def finish(self) -> Iterator[Outcomes]:
         """The rows still held back, once all of the file has been fed."""
-        found = self._read(bytes(self._bytes), final=True)
+        yield from map(self._take, self.file.finish())
+        if self._rows is None and (header := self._search.end()) is not None:
+            yield self._begin(header)
+        yield self.rows.end()
         if not self.rows.any_found:
             raise CsvRefused(422, "The file has a header but no rows. Add one prospect a row below it.")
-        return found
 
-    def _read(self, block: bytes, final: bool) -> list[ProspectRow | Rejection]:
-        text = self._decoder.decode(block, final)
-        if not self._begun:
-            refuse_other_formats(block, text)
-            self._begun = True
-        self._line_open = not text.endswith(("\n", "\r")) if text else self._line_open
-        if final and self._line_open:
-            text += "\n"
+    def _take(self, rows: Iterator[Row]) -> Outcomes:
+        outcomes: Outcomes = []
         if self._rows is None:
-            self._head += text
-            header = find_header(self._head, final, self._mapped)
-            if header is None:
-                return []
-            text, self._head = self._head[header.end :], ""
-            self._rows = Rows(header, self._mapped)
-        return self._rows.read(text, final)
+            for row in rows:
+                header = self._search.add(*row)
+                if header is not None:
+                    outcomes = self._begin(header)
+                    break
+        if self._rows is not None:
+            outcomes += self._rows.read(rows)
+        return outcomes
+
+    def _begin(self, header: Header) -> Outcomes:
+        self._rows = Rows(header, self._mapped)
+        self.file.width = len(header.titles)
+        return self._rows.read(iter(header.below))

@@ -8,6 +8,7 @@ import csv
 import io
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +18,7 @@ from sys import getsizeof
 from leadline_ingest.prospects.csv.outcome import MAX_FIELD
 
 MAX_RECORD = 4 * MAX_FIELD  # characters; a longer record is given up, so that memory stays flat
+ANY_WIDTH = MAX_FIELD  # no header within the limit has as many cells
 _LINES_AT_ONCE = 100  # lines csv.reader may read in vain, where a quote is left open
 
 TOO_MANY_CELLS = (
@@ -26,8 +28,8 @@ _UNCLOSED = (
     "The double quote that opens this cell is not closed properly. "
     "Close the cell with one and double every quote inside it."
 )
-_TOO_LONG = f"The cell is longer than {MAX_FIELD:,} characters. Shorten it."
-_ROW_TOO_LONG = f"The row is longer than {MAX_RECORD:,} characters. Shorten it."
+TOO_LONG = f"The cell is longer than {MAX_FIELD:,} characters. Shorten it."
+ROW_TOO_LONG = f"The row is longer than {MAX_RECORD:,} characters. Shorten it."
 _NUL = "The cell contains a NUL character. Remove it."
 _UNREADABLE = "The cell holds bytes that are not valid in the file's encoding. Save the file as CSV UTF-8."
 
@@ -36,10 +38,14 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """Why a record is left out; ``cell`` counts from 0, None where no single cell is at fault."""
+    """Why a record is left out; ``cell`` counts from 0, None where no single cell is at fault.
+
+    ``cells`` is what it holds, where its quotes at least are in order: damaged titles are titles still.
+    """
 
     cell: int | None
     reason: str
+    cells: tuple[str, ...] = ()
 
 
 Record = list[str] | Flaw
@@ -49,12 +55,12 @@ class RecordSplitter:
     """Text in, one record for each row of the sheet out; a blank line is a record of empty cells.
 
     The text may be cut anywhere but between CR and LF, and the last piece ends with a line end.
-    ``width`` is the number of cells in the header.
+    ``width`` is the number of cells in the header; it may be set once the header has come out.
     """
 
-    def __init__(self, delimiter: str, width: int) -> None:
+    def __init__(self, delimiter: str, width: int = ANY_WIDTH) -> None:
+        self.width = width
         self._delimiter = delimiter
-        self._width = width
         self._text = ""  # from the start of the first record not yet returned
         self._enough = 0  # characters; with fewer, the record waited for is not worth another look
         self._skipping_line = False
@@ -64,39 +70,40 @@ class RecordSplitter:
         """Bytes of memory that the text not yet returned takes."""
         return getsizeof(self._text)
 
-    def split(self, text: str, final: bool = False) -> list[Record]:
-        """The records that ``text`` completes; after the final piece nothing is left over."""
+    def split(self, text: str, final: bool = False) -> Iterator[Record]:
+        """The records that ``text`` completes, each when it is asked for; all are to be.
+
+        After the final piece nothing is left over.
+        """
         self._text += text
         if self._skipping_line:
             self._skip_line()
         if len(self._text) < self._enough and not final:
-            return []
-        records = self._complete_records(final)
+            return
+        yield from self._complete_records(final)
         if len(self._text) > MAX_RECORD:
-            records.append(self._give_up())
+            yield self._give_up()
         self._enough = min(2 * len(self._text), MAX_RECORD)  # doubling keeps the work linear
-        return records
 
-    def _complete_records(self, final: bool) -> list[Record]:
+    def _complete_records(self, final: bool) -> Iterator[Record]:
         text = self._text[: end_of_last_line(self._text)]
+        check = _checked if _is_suspect(text) else None
         lines = list(io.StringIO(text, newline=""))
         starts = list(accumulate(map(len, lines), initial=0))
-        records: list[Record] = []
         line = 0
         while line < len(lines):
             one_line = self._one_line_records(lines[line : line + _LINES_AT_ONCE])
-            records += one_line
+            yield from map(check, one_line) if check else one_line
             line += len(one_line)
             if line == len(lines):
                 break
-            parsed = parse_record(text, starts[line], self._delimiter, self._width, final)
+            parsed = parse_record(text, starts[line], self._delimiter, self.width, final)
             if parsed is None:
                 break
             record, end = parsed
-            records.append(record)
+            yield check(record) if check else record
             line = bisect_left(starts, end)
         self._text = self._text[starts[line] :]
-        return [_checked(record) for record in records] if _is_suspect(text) else records
 
     def _one_line_records(self, lines: list[str]) -> list[list[str]]:
         """The records before the first that spans lines or that csv.reader refuses."""
@@ -110,10 +117,10 @@ class RecordSplitter:
         return records
 
     def _give_up(self) -> Flaw:
-        parsed = parse_record(self._text + "\n", 0, self._delimiter, self._width, final=True)
+        parsed = parse_record(self._text + "\n", 0, self._delimiter, self.width, final=True)
         self._skip_line()
         record = _checked(parsed[0]) if parsed else None
-        return record if isinstance(record, Flaw) else Flaw(None, _ROW_TOO_LONG)
+        return record if isinstance(record, Flaw) else Flaw(None, ROW_TOO_LONG)
 
     def _skip_line(self) -> None:
         found = _LINE_END.search(self._text)
@@ -163,7 +170,7 @@ def _cell_pattern(delimiter: str) -> re.Pattern[str]:
 def _quoting_fault(quoted: str) -> str:
     """A cell too long on one line is just that; one that runs over lines was never closed."""
     one_line = len(quoted) > MAX_FIELD and _LINE_END.search(quoted, 0, MAX_FIELD) is None
-    return _TOO_LONG if one_line else _UNCLOSED
+    return TOO_LONG if one_line else _UNCLOSED
 
 
 def _next_line(text: str, start: int) -> int:
@@ -188,12 +195,12 @@ def _checked(record: Record) -> Record:
     if isinstance(record, Flaw):
         return record
     faults = ((number, _cell_fault(cell)) for number, cell in enumerate(record))
-    return next((Flaw(number, reason) for number, reason in faults if reason), record)
+    return next((Flaw(number, reason, tuple(record)) for number, reason in faults if reason), record)
 
 
 def _cell_fault(cell: str) -> str | None:
     if len(cell) > MAX_FIELD:
-        return _TOO_LONG
+        return TOO_LONG
     if "\0" in cell:
         return _NUL
     return None if _is_encodable(cell) else _UNREADABLE

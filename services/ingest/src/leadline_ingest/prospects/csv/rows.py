@@ -14,7 +14,8 @@ from leadline_ingest.prospects.csv.non_prospects import (
     totals,
 )
 from leadline_ingest.prospects.csv.outcome import ProspectRow, Rejection
-from leadline_ingest.prospects.csv.records import Flaw, RecordSplitter
+from leadline_ingest.prospects.csv.records import Flaw
+from leadline_ingest.prospects.csv.text_rows import Row
 from leadline_text.clip import clip
 
 _OTHER_ORDER = (
@@ -43,7 +44,6 @@ class Rows:
         self._out = 0
         self._header = header
         self._width = len(header.titles)
-        self._splitter = RecordSplitter(header.delimiter, self._width)
         self._within = HeaderWithin(self.columns.titles, sorted(self.columns.fields))
         self._suspects = header_words() | totals() | {title.casefold() for title in self.columns.titles}
         self._row = header.row
@@ -59,11 +59,6 @@ class Rows:
         return self._out > 0
 
     @property
-    def held(self) -> int:
-        """Bytes of memory that the record not yet complete takes."""
-        return self._splitter.held
-
-    @property
     def warnings(self) -> list[str]:
         """What is to be known of the columns and of the rows that were left out."""
         above = []
@@ -75,23 +70,27 @@ class Rows:
         left_out = [f"{_where(rows)} left out: {kind}." for kind, rows in self._left_out.items()]
         return [*above, *self.columns.warnings, *left_out]
 
-    def read(self, text: str, final: bool) -> list[ProspectRow | Rejection]:
-        """The prospects and rejected rows that the text completes, in order."""
+    def read(self, rows: Iterator[Row]) -> list[ProspectRow | Rejection]:
+        """The prospects and rejected rows among these rows, in order; a few may be held back."""
         found: list[ProspectRow | Rejection] = []
-        for record in self._splitter.split(text, final):
-            self._row += 1
+        for row, record in rows:
+            self._row = row
             self.count += 1
             if isinstance(record, Flaw):
                 found += self._release()
-                found.append(Rejection(self._row, self.columns.title(record.cell), record.reason))
+                found.append(Rejection(row, self.columns.title(record.cell), record.reason))
                 continue
             cells = [cell.strip() for cell in record]
             if self._is_plain(cells):
-                found.append(self._prospect(self._row, cells))
+                found.append(self._prospect(row, cells))
             else:
                 found += self._sorted(cells)
-        if final:
-            found += self._release()
+        self._out += len(found)
+        return found
+
+    def end(self) -> list[ProspectRow | Rejection]:
+        """What was held back to the end of the file."""
+        found = [*self._release()]
         self._out += len(found)
         return found
 
