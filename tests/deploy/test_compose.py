@@ -107,6 +107,12 @@ def test_a_container_can_do_little(name: str) -> None:
             assert source in COMPOSE["volumes"]
 
 
+def test_uploads_may_wait_on_disk() -> None:
+    """ingest can write to /tmp, and to nothing else; a tmpfs would take its memory."""
+    assert CONTAINERS["ingest"]["volumes"] == ["ingest-tmp:/tmp"]
+    assert "tmpfs" not in CONTAINERS["ingest"]
+
+
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_an_image_is_named(name: str) -> None:
     """A service's image is built from its own sources; any other is of a version somebody chose."""

@@ -53,6 +53,14 @@ def test_every_pod_is_restricted(overlay: str) -> None:
 
 
 @each_overlay
+def test_uploads_may_wait_on_disk(overlay: str) -> None:
+    """ingest can write to /tmp, on the node's disk and within a bound above that of its own."""
+    pod = pod_of(overlay, "ingest")
+    assert container_of(overlay, "ingest")["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
+    assert pod["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "3Gi"}}]
+
+
+@each_overlay
 def test_the_namespace_enforces_it(overlay: str) -> None:
     """Whatever else is put there later is held to the same, and every object is in this namespace."""
     (namespace,) = objects(overlay, "Namespace")

@@ -244,9 +244,9 @@ class TestUpload:
             (b"\n\n", 400, "empty"),
             (HEADER.encode(), 422, "no rows"),
             (b"name,location\nAda,Rome\n", 422, "role"),
-            (b"PK\x03\x04\x14\x00[Content_Types].xml" + bytes(5_000), 400, "Excel"),
-            (b'{"leads": []}', 400, "JSON"),
-            (bytes(range(256)) * 400, 400, "binary"),
+            (b"PK\x03\x04\x14\x00[Content_Types].xml" + bytes(5_000), 400, "damaged"),
+            (b'{"leads": []}', 415, "JSON"),
+            (bytes(range(256)) * 400, 415, "binary"),
         ],
     )
     async def test_a_useless_file_is_refused_with_the_reason(

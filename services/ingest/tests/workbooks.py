@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 REL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
@@ -28,7 +28,7 @@ def rows_xml(rows: Iterable[Iterable[str]]) -> str:
 
 
 def workbook(
-    sheets: dict[str, str | list[str]],
+    sheets: Mapping[str, str | list[str]],
     strings: str | list[str] = "",
     *,
     hidden: str = "",

@@ -25,6 +25,7 @@ from leadline_ingest.prospects.csv.worksheet import (
 _MOST_SHEETS = 1_000
 _MOST_STYLES = 100_000
 _MOST_STRINGS = 8_000_000
+_MOST_BYTES = 500_000_000  # of strings
 _LONGEST_STRING = 40_000  # characters; Excel itself takes 32,767
 _KEPT_STRINGS = 10_000
 _SHORT_STRING = 100
@@ -194,6 +195,8 @@ class _Strings:
         if len(self._starts) > _MOST_STRINGS:
             raise CsvRefused(422, _TOO_MUCH.format("different texts"))
         coded = text.encode("utf-8", "replace")
+        if self._starts[-1] + len(coded) > _MOST_BYTES:
+            raise CsvRefused(422, _TOO_MUCH.format("different texts"))
         self._unwritten += coded
         self._starts.append(self._starts[-1] + len(coded))
         if len(self._unwritten) > 65_536:
