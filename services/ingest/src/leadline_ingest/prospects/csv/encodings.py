@@ -31,7 +31,7 @@ def find_encoding(name: str) -> str:
     if found is None or not found._is_text_encoding or found.name.replace("_", "-") in _NO_FILES:
         shown = name if _NAME.fullmatch(name) else "the given name"
         raise CsvRefused(422, f"There is no encoding {shown}. The usual ones are {USUAL}.")
-    return found.name
+    return found.name.removesuffix("-sig")  # a byte order mark is looked for in any case
 
 
 def shown_name(codec: str) -> str:
