@@ -109,10 +109,10 @@ async def test_open_to_all_the_owner_is_local_unless_a_token_is_sent() -> None:
 
 
 async def test_what_answers_without_a_route_stays_as_it_is(client: httpx.AsyncClient) -> None:
-    """OPTIONS, HEAD, wrong methods and unknown paths answer as they do to everybody."""
+    """OPTIONS, wrong methods and unknown paths answer as they do to everybody; HEAD is a GET."""
     options = await client.options("/me")
-    assert (options.status_code, options.headers["allow"]) == (204, "GET, OPTIONS")
-    assert (await client.head("/me")).status_code == 405
+    assert (options.status_code, options.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert (await client.head("/me")).status_code == 401
     assert (await client.delete("/me")).status_code == 405
     assert (await client.get("/nothing")).status_code == 404
 

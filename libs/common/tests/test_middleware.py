@@ -8,7 +8,7 @@ import httpx
 import pytest
 import structlog
 from litestar import get
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Broker, Message
@@ -34,7 +34,8 @@ async def broker(tmp_path: Path) -> AsyncIterator[EmbeddedBroker]:
 @pytest.fixture
 async def client(broker: Broker) -> AsyncIterator[httpx.AsyncClient]:
     @get("/publish/{name:str}")
-    async def publish(name: FromPath[str]) -> None:
+    async def publish(name: FromPath[str], q: FromQuery[str | None] = None) -> None:
+        assert q in {None, "secret"}
         await broker.publish([Message(type=LeadsSubmitted.TYPE, id=name, body=b"{}")])
 
     @get("/refuse")
