@@ -57,7 +57,7 @@ def test_uploads_may_wait_on_disk(overlay: str) -> None:
     """ingest can write to /tmp, on the node's disk and within a bound above that of its own."""
     pod = pod_of(overlay, "ingest")
     assert container_of(overlay, "ingest")["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108
-    assert pod["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "3Gi"}}]
+    assert pod["spec"]["volumes"] == [{"name": "tmp", "emptyDir": {"sizeLimit": "6Gi"}}]
 
 
 @each_overlay
