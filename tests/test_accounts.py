@@ -9,6 +9,8 @@ from anyio.from_thread import BlockingPortal
 from tests.conftest import FreshServers
 from tests.support import OFFLINE, Client, Leadline, behind_gateway, embedded, make_csv, numbered, signed_up
 
+from leadline_testing.tables import every_row
+
 SETTINGS = {**OFFLINE, "LEADLINE_AUTH": "required"}
 UNKNOWN = "01980000-0000-7000-8000-000000000000"
 
@@ -80,9 +82,7 @@ def test_nobody_waits_for_somebody_elses_run(ann: Client, bob: Client) -> None:
     assert time.monotonic() - started < 10
 
 
-@pytest.mark.parametrize(
-    "path", ["/results", "/results/export", f"/runs/{UNKNOWN}", "/auth/me", "/api/results"]
-)
+@every_row("path", ["/results", "/results/export", f"/runs/{UNKNOWN}", "/auth/me", "/api/results"])
 def test_no_token_no_answer(leadline: Leadline, path: str) -> None:
     """Both services refuse who sends no token or a wrong one, and answer health and schema to all."""
     http = leadline.client.http

@@ -13,6 +13,8 @@ from pathlib import Path, PurePath
 
 import pytest
 
+from leadline_testing.tables import every_row
+
 ROOT = Path(__file__).parents[1]
 MEMBERS = sorted(path.parent for path in ROOT.glob("*/*/pyproject.toml"))
 SERVICES = {"leadline_ingest", "leadline_rules", "leadline_ai", "leadline_results"}
@@ -192,7 +194,7 @@ def within(name: str, packages: set[str]) -> bool:
     return any(f"{name}.".startswith(f"{package}.") for package in packages)
 
 
-@pytest.mark.parametrize("library", sorted(EDGES))
+@every_row("library", sorted(EDGES))
 def test_foreign_protocols_stay_at_the_edge(library: str) -> None:
     """Drivers, SDKs and frameworks are imported where they are adapted and nowhere else."""
     wrong = {
@@ -215,7 +217,7 @@ def test_only_composition_roots_name_adapters() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("member", MEMBERS, ids=lambda member: member.name)
+@every_row("member", MEMBERS)
 def test_members_declare_what_they_import(member: Path) -> None:
     """Each member's own pyproject names every package it imports, and none that it does not."""
     project = tomllib.loads((member / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from leadline_contracts import inbound as workflow
 from leadline_contracts import scoring as messages
 from leadline_contracts.envelope import Wire
+from leadline_testing.tables import every_row
 
 GOLDEN = Path(__file__).parent / "golden"
 CONTRACTS: dict[str, type[Wire]] = {
@@ -58,7 +59,7 @@ def test_each_type_has_its_golden_message() -> None:
     assert {path.stem for path in GOLDEN.iterdir()} == set(CONTRACTS)
 
 
-@pytest.mark.parametrize("kind", sorted(CONTRACTS))
+@every_row("kind", sorted(CONTRACTS))
 def test_what_was_written_then_is_read_and_written_alike_now(kind: str) -> None:
     """Today's class reads the old message whole, and writes every field of it under the same name."""
     old = golden(kind)
@@ -66,7 +67,7 @@ def test_what_was_written_then_is_read_and_written_alike_now(kind: str) -> None:
     assert kept(written, old) == old
 
 
-@pytest.mark.parametrize("kind", sorted(CONTRACTS))
+@every_row("kind", sorted(CONTRACTS))
 def test_fields_of_a_newer_writer_are_passed_over(kind: str) -> None:
     """A producer may add fields at any depth before its consumers know them."""
     old = golden(kind)
@@ -82,7 +83,7 @@ def test_a_steps_output_of_then_is_taken_now() -> None:
     assert workflow.checked_output(finished["step"], finished["output"]) == finished["output"]
 
 
-@pytest.mark.parametrize("kind", sorted(CONTRACTS))
+@every_row("kind", sorted(CONTRACTS))
 def test_no_field_has_become_required(kind: str) -> None:
     """Today's class requires nothing that the old message did not carry, and misses what it does require."""
     old = golden(kind)

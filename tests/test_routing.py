@@ -33,6 +33,7 @@ from leadline_results.runs.routes import results_routes
 from leadline_results.runs.sqlite import SqliteResultStore
 from leadline_results.workflows.routes import workflow_routes
 from leadline_results.workflows.sqlite import SqliteWorkflowStore
+from leadline_testing.tables import every_row
 
 Routes = dict[str, list[ControllerRouterHandler]]
 
@@ -78,7 +79,7 @@ async def test_the_table_lists_what_a_service_serves(routes: Routes, service: st
     assert await served(routes[service]) == listed
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("method", "path", "service"),
     [
         ("POST", "/leads/upload/some-offer", "ingest"),

@@ -19,6 +19,7 @@ from leadline_common.process.settings import PREFIX, ServiceSettings, load_setti
 from leadline_ingest.settings import IngestSettings
 from leadline_results.settings import ResultsSettings
 from leadline_rules.settings import RulesSettings
+from leadline_testing.tables import every_row
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -88,7 +89,7 @@ def test_no_secret_is_written_down() -> None:
     assert all(VARIABLE.fullmatch(password) for password in passwords)
 
 
-@pytest.mark.parametrize("name", CONTAINERS)
+@every_row("name", CONTAINERS)
 def test_a_container_can_do_little(name: str) -> None:
     """Each runs without privileges on a file system it cannot write, in so much memory, and is watched."""
     container = CONTAINERS[name]
@@ -113,7 +114,7 @@ def test_uploads_may_wait_on_disk() -> None:
     assert "tmpfs" not in CONTAINERS["ingest"]
 
 
-@pytest.mark.parametrize("name", CONTAINERS)
+@every_row("name", CONTAINERS)
 def test_an_image_is_named(name: str) -> None:
     """A service's image is built from its own sources; any other is of a version somebody chose."""
     container = CONTAINERS[name]

@@ -21,6 +21,7 @@ from leadline_common.http.service_map import ROUTES, service_for
 from leadline_ingest.prospects.upload_routes import MAX_UPLOAD
 from leadline_testing.pytest_servers import while_running
 from leadline_testing.running_server import RunningServer, free_port
+from leadline_testing.tables import every_row
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SOME_ID = "01980000-0000-7000-8000-000000000000"
@@ -93,7 +94,7 @@ def test_every_request_goes_where_the_table_says(connection: http.client.HTTPCon
     assert set(answered.values()) == {"ingest", "results", None}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("path", "service"),
     [
         ("/leads/../metrics", None),

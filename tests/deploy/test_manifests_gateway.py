@@ -11,6 +11,7 @@ from tests.deploy.manifests import Json, named, objects
 
 from leadline_common.http.api import without_api_prefix
 from leadline_common.http.service_map import ROUTES, service_for
+from leadline_testing.tables import every_row
 
 WITH_GATEWAY = ("dev-operators", "production")
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -54,8 +55,8 @@ async def test_each_request_goes_where_the_table_says(overlay: str) -> None:
                 assert service == wanted, (method, path)
 
 
-@pytest.mark.parametrize("overlay", WITH_GATEWAY)
-@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/api/metrics", "/api/metrics/"])
+@every_row("overlay", WITH_GATEWAY)
+@every_row("path", ["/metrics", "/metrics/", "/api/metrics", "/api/metrics/"])
 def test_metrics_are_not_exposed(overlay: str, path: str) -> None:
     """What Prometheus reads is for nobody outside."""
     rules = named(overlay, "HTTPRoute", "leadline")["spec"]["rules"]

@@ -20,6 +20,8 @@ from tests.deploy.manifests import (
     templates,
 )
 
+from leadline_testing.tables import every_row
+
 STORED = {"ingest", "ai", "results"}
 """The services that have a store."""
 PRIVATE = (
@@ -108,7 +110,7 @@ def test_ai_alone_reaches_outside(overlay: str, address: str) -> None:
 
 
 @each_overlay
-@pytest.mark.parametrize("address", PRIVATE)
+@every_row("address", PRIVATE)
 def test_nobody_reaches_what_is_private(overlay: str, address: str) -> None:
     """Neither a cloud's metadata nor any network behind the cluster is open to anybody by address."""
     for template in templates(overlay):

@@ -10,6 +10,8 @@ import yaml
 from deploy.render import prometheus_rule
 from tests.deploy.promql import names_in, promtool, unknown_names
 
+from leadline_testing.tables import every_row
+
 ROOT = Path(__file__).parents[2]
 RULES = sorted((ROOT / "deploy" / "prometheus" / "rules").glob("*.yml"))
 TESTS = sorted((ROOT / "deploy" / "prometheus" / "tests").glob("*.yml"))
@@ -89,7 +91,7 @@ def test_every_file_of_rules_has_a_file_of_tests() -> None:
     assert [path.stem for path in TESTS] == [f"{path.stem}_test" for path in RULES]
 
 
-@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: f"{rule['alert']}-{rule['labels']['severity']}")
+@every_row("rule", alerts())
 def test_every_alert_says_what_it_means_and_what_to_do(rule: Rule) -> None:
     """Who is woken reads what users notice, and finds the runbook's section for it."""
     assert rule["labels"]["severity"] in {"page", "ticket"}

@@ -10,6 +10,7 @@ from leadline_common.http.auth import Authentication, Tokens
 from leadline_common.http.cross_site import refusal
 from leadline_common.process.service import Health
 from leadline_common.telemetry.metrics import Metrics, new_registry
+from leadline_testing.tables import every_row
 
 HERE = ("host", "localhost:8000")
 LINK = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")]
@@ -30,14 +31,14 @@ def status(scope: HTTPScope, *, open_to_all: bool = True) -> int | None:
     return problem.status if problem else None
 
 
-@pytest.mark.parametrize("port", ["", ":80", ":8000", ":65535"])
-@pytest.mark.parametrize("name", ["localhost", "LocalHost", "127.0.0.1", "127.255.0.9", "[::1]"])
+@every_row("port", ["", ":80", ":8000", ":65535"])
+@every_row("name", ["localhost", "LocalHost", "127.0.0.1", "127.255.0.9", "[::1]"])
 def test_this_machines_names_are_taken(name: str, port: str) -> None:
     """Each way to write this machine's own address is one, whatever the port is forwarded from."""
     assert status(asked(("host", name + port))) is None
 
 
-@pytest.mark.parametrize(
+@every_row(
     "host",
     [
         *("", ":8000", " ", "example.com", "example.com:8000", "leadline", "localhost.example.com"),
@@ -70,8 +71,8 @@ def test_the_address_to_call_is_told(host: str, advised: str) -> None:
     assert "LEADLINE_AUTH=required" in problem.detail
 
 
-@pytest.mark.parametrize("open_to_all", [True, False])
-@pytest.mark.parametrize("path", ["/results", *PROBES])
+@every_row("open_to_all", [True, False])
+@every_row("path", ["/results", *PROBES])
 def test_there_is_one_host(path: str, open_to_all: bool) -> None:
     """HTTP/1.1 has exactly one, and two are never chosen from, token or not."""
     assert status(asked(path=path), open_to_all=open_to_all) == 400
@@ -103,8 +104,8 @@ def test_all_else_names_this_machine(path: str) -> None:
     assert status(asked(("host", "leadline.internal"), path=path)) == 421
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "BREW"])
-@pytest.mark.parametrize(
+@every_row("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "BREW"])
+@every_row(
     "origin",
     [
         *(
@@ -129,8 +130,8 @@ def test_an_origin_is_the_hosts_own(method: str, origin: str) -> None:
     assert status(asked(HERE, ("origin", origin), method=method)) == 403
 
 
-@pytest.mark.parametrize("site", ["cross-site", "same-site", "", "None", "new-word"])
-@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+@every_row("site", ["cross-site", "same-site", "", "None", "new-word"])
+@every_row("method", ["GET", "POST", "OPTIONS"])
 def test_a_site_is_the_same(method: str, site: str) -> None:
     """Also where the browser names no origin, and with words that browsers may learn later."""
     assert status(asked(HERE, ("sec-fetch-site", site), method=method)) == 403
@@ -144,7 +145,7 @@ def test_one_wrong_word_among_several_is_enough() -> None:
         assert status(asked(HERE, *pair)) == 403
 
 
-@pytest.mark.parametrize(
+@every_row(
     "headers",
     [
         [],
@@ -154,7 +155,7 @@ def test_one_wrong_word_among_several_is_enough() -> None:
         [("origin", "https://localhost:8000")],
     ],
 )
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@every_row("method", ["GET", "POST"])
 def test_programs_and_our_own_page_are_taken(method: str, headers: list[tuple[str, str]]) -> None:
     """Neither curl nor an address typed in names a page; /schema names itself, also behind a TLS proxy."""
     assert status(asked(HERE, *headers, method=method)) is None

@@ -24,6 +24,7 @@ from leadline_common.process.service import Health, Service
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_contracts.errors import Conflict, FieldError, NotFound, Problem, SettingsError, Unavailable
 from leadline_contracts.scoring import OfferSpec
+from leadline_testing.tables import every_row
 
 SECRET = "mongodb://admin:hunter2@db"
 OPEN_TO_ALL = Authentication(Tokens([]), open_to_all=True)
@@ -212,7 +213,7 @@ async def test_json_may_be_called_json_in_more_ways_than_one(client: httpx.Async
     assert answer.status_code == 201
 
 
-@pytest.mark.parametrize(
+@every_row(
     "kind",
     [
         *(None, "", "text/plain", "text/plain; application/json", "text/plain,application/json", "text/json"),

@@ -19,6 +19,7 @@ from leadline_common.http.server import serving
 from leadline_common.process.service import Health
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_contracts.scoring import OfferSpec
+from leadline_testing.tables import every_row
 
 TOKENS = Tokens([SecretStr("3WkZ6mNQJ1yP0cT9rB8vXhLdF5gKaUe2")])
 OPEN_PATHS = [
@@ -76,14 +77,14 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-@pytest.mark.parametrize("path", OPEN_PATHS)
+@every_row("path", OPEN_PATHS)
 async def test_what_is_public_needs_no_token(client: httpx.AsyncClient, path: str) -> None:
     """Health, metrics, schema and the doors to an account answer anybody, also one with a stale token."""
     assert (await client.get(path)).status_code == 200
     assert (await client.get(path, headers={"Authorization": "Bearer stale"})).status_code == 200
 
 
-@pytest.mark.parametrize("path", CLOSED_PATHS)
+@every_row("path", CLOSED_PATHS)
 async def test_all_else_needs_a_token(client: httpx.AsyncClient, path: str) -> None:
     """A route is closed unless it says otherwise, whatever its path has in common with public ones."""
     refused = await client.get(path)

@@ -2,7 +2,6 @@
 
 import re
 
-import pytest
 import structlog
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +17,7 @@ from leadline_common.telemetry.tracing import (
     trace_in,
     within,
 )
+from leadline_testing.tables import every_row
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 GIVEN = f"00-{TRACE}-{SPAN}-01"
@@ -63,7 +63,7 @@ def test_what_a_later_version_adds_is_left_out() -> None:
     assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-01", carried_by(continued(f"cc-{TRACE}-{SPAN}-ff-more")))
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         *(None, "", "nonsense", f"00-{TRACE}-{SPAN}", f"{GIVEN}-more", f"{GIVEN}{'x' * 600}"),

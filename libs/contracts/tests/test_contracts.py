@@ -14,6 +14,7 @@ from leadline_contracts import scoring as m
 from leadline_contracts.envelope import Contract, Wire
 from leadline_contracts.errors import Permanent
 from leadline_contracts.topology import LEADLINE
+from leadline_testing.tables import every_row
 
 REF: dict[str, Any] = {"owner": "local", "run_id": "r", "chunk": "0", "offer_id": "o", "model": "standard"}
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
@@ -102,9 +103,7 @@ def test_unknown_fields_are_ignored(contract: Contract) -> None:
 
 
 @by_type
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"owner": "\\ud800"}', b"[" * 100_000]
-)
+@every_row("body", [b"", b"{}", b"[]", b"null", b"\xff\xfe", b'{"owner": "\\ud800"}', b"[" * 100_000])
 def test_a_wrong_body_is_refused_for_good(contract: Contract, body: bytes) -> None:
     """What can never be read is Permanent, in one line that names the type."""
     with pytest.raises(Permanent) as raised:

@@ -2,8 +2,6 @@
 
 from datetime import date
 
-import pytest
-
 from leadline_contracts.inbound import (
     Extraction,
     SalesExistingExtraction,
@@ -13,6 +11,7 @@ from leadline_contracts.inbound import (
 from leadline_inbound.amounts import find_amounts
 from leadline_inbound.extract import extract
 from leadline_inbound.mail import read_message
+from leadline_testing.tables import every_row
 
 RECEIVED = date(2026, 11, 20)  # a Friday
 
@@ -24,7 +23,7 @@ def new_sale(text: str, name: str | None = None) -> SalesNewExtraction:
     return extraction
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "day"),
     [
         ("Could you come on 2026-12-03 please?", "2026-12-03"),
@@ -71,7 +70,7 @@ def test_service_date(text: str, day: str | None) -> None:
     assert new_sale(text).service_date == day
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "timeline"),
     [
         ("I need a plumber right now", "now"),
@@ -92,7 +91,7 @@ def test_timeline(text: str, timeline: str) -> None:
     assert new_sale(text).timeline == timeline
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "budget"),
     [
         ("my budget is 499", "<500"),
@@ -128,7 +127,7 @@ def test_amounts_keep_their_value() -> None:
     assert [amount.value for amount in find_amounts(message)] == [1500, 1500, 1.5, 1500.5, 1500.5, 1500]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "name"),
     [
         ("Hi, my name is anna and I need help", "anna"),
@@ -158,7 +157,7 @@ def test_the_given_name_comes_first() -> None:
     assert new_sale("My name is Anna", "a@b.example").customer_name == "Anna"
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "place"),
     [
         ("I need a cleaner in Berlin", "Berlin"),
@@ -177,7 +176,7 @@ def test_location(text: str, place: str | None) -> None:
     assert new_sale(text).location == place
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "service"),
     [
         ("I'm interested in your garden design service.", "garden design service"),
@@ -196,7 +195,7 @@ def test_service_interest(text: str, service: str | None) -> None:
     assert new_sale(text).service_interest == service
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "hint"),
     [
         ("account number 4711", "4711"),
@@ -222,7 +221,7 @@ def language(text: str) -> str | None:
     return extract(text, "unknown", "other", None, RECEIVED).language
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "expected"),
     [
         ("how much?", "en"),

@@ -15,6 +15,7 @@ import pytest
 from leadline_inbound.classify import classify
 from leadline_inbound.extract import extract
 from leadline_inbound.route import default_route
+from leadline_testing.tables import every_row
 
 RECEIVED = date(2026, 11, 20)  # a Friday
 DATA = Path(__file__).with_name("messages.toml")
@@ -30,7 +31,7 @@ def title(message: dict[str, Any]) -> str:
     return " ".join(message["text"].split())[:40]
 
 
-@pytest.mark.parametrize("message", READ, ids=title)
+@every_row("message", READ)
 def test_reads_message(message: dict[str, Any]) -> None:
     """A message is of the category, in the language and with the fields that a person would give it."""
     classified = classify(message["text"])
@@ -44,7 +45,7 @@ def test_reads_message(message: dict[str, Any]) -> None:
     assert {field: getattr(extraction, field) for field in wanted} == wanted
 
 
-@pytest.mark.parametrize("message", MISREAD, ids=title)
+@every_row("message", MISREAD)
 def test_known_limits_are_still_limits(message: dict[str, Any]) -> None:
     """A documented limit that no longer is one is to be taken out of the list, and none costs a customer."""
     classified = classify(message["text"])
@@ -75,7 +76,7 @@ def test_accuracy_on_fresh_messages() -> None:
             assert route.queue == "needs_clarification"
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=title)
+@every_row("message", MESSAGES)
 def test_reasons_are_short_and_quote_the_message(message: dict[str, Any]) -> None:
     """A rationale fits its field, is one line, and quotes nothing longer than a phrase."""
     rationale = classify(message["text"]).rationale

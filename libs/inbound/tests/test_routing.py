@@ -23,6 +23,7 @@ from leadline_inbound.guard_rails import guard_rails
 from leadline_inbound.lexicon import routing
 from leadline_inbound.prioritise import judge
 from leadline_inbound.route import default_route
+from leadline_testing.tables import every_row
 
 RECEIVED = date(2026, 11, 20)
 
@@ -239,7 +240,7 @@ STEERED = seen(Signal(kind="injection", strength=0.9, evidence="p0"))
 SAME_WORD = seen(URGENT, Signal(kind="timeline", strength=1.0, evidence="asap"))
 
 
-@pytest.mark.parametrize(
+@every_row(
     "case",
     [
         Case("spam", 0.9, "en", HASTY, WEIGHTY, ("ignore", "p2", 480, 3)),

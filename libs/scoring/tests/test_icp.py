@@ -1,11 +1,11 @@
 """Reading whom an offer is for out of its use cases."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline_scoring.icp import read_icp, read_role
 from leadline_scoring.titles import Seniority
+from leadline_testing.tables import every_row
 
 USE_CASES = [
     ("B2B SaaS mid-market", {"software"}),
@@ -51,7 +51,7 @@ USE_CASES = [
 ]
 
 
-@pytest.mark.parametrize(("use_case", "industries"), USE_CASES)
+@every_row(("use_case", "industries"), USE_CASES)
 def test_reads_use_case(use_case: str, industries: set[str]) -> None:
     """A use case names the industries it is meant for; functions and sizes of companies name none."""
     assert set(read_icp([use_case]).industries) == industries

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from leadline_scoring.icp import Icp, read_icp
 from leadline_scoring.industries import IndustryFit, match_industry
 from leadline_scoring.taxonomy import taxonomy
+from leadline_testing.tables import every_row
 
 SAAS = read_icp(["B2B SaaS mid-market"])
 
@@ -130,7 +131,7 @@ Warehousing; Wholesale; Wine and Spirits; Wireless; Writing and Editing
 """
 
 
-@pytest.mark.parametrize(("target", "industry", "fit"), FITS)
+@every_row(("target", "industry", "fit"), FITS)
 def test_matches_industry(target: str, industry: str, fit: IndustryFit) -> None:
     """Same branch is exact, a neighbour in the sector or a wider word adjacent, all else none."""
     match = match_industry(read_icp([], industries=[target]), industry)
@@ -138,7 +139,7 @@ def test_matches_industry(target: str, industry: str, fit: IndustryFit) -> None:
     assert match.evidence.startswith(industry)
 
 
-@pytest.mark.parametrize("name", [name.strip() for name in NETWORK_NAMES.replace("\n", " ").split(";")])
+@every_row("name", [name.strip() for name in NETWORK_NAMES.replace("\n", " ").split(";")])
 def test_network_names_mean_one_industry(name: str) -> None:
     """Each industry name that professional networks offer means exactly one branch or umbrella."""
     assert len(taxonomy().named_in_field(name)) == 1

@@ -1,15 +1,14 @@
 """The offline answer."""
 
-import pytest
-
 from leadline_scoring.icp import read_icp
 from leadline_scoring.judge import judge
 from leadline_scoring.models import load_model
+from leadline_testing.tables import every_row
 
 SAAS = read_icp(["B2B SaaS mid-market"])
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("model", "role", "industry", "label", "points"),
     [
         ("graded", "CEO", "SaaS", "High", 45),

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline_scoring.models import MODEL_NAMES, ScoringModel, load_model
+from leadline_testing.tables import every_row
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("model", "label", "confidence", "points"),
     [
         ("standard", "High", 0.1, 50),

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leadline_scoring.titles import Seniority, read_title, title_words
+from leadline_testing.tables import every_row
 
 DECIDES = """
 CEO
@@ -379,7 +380,7 @@ def without_accents(text: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
 
 
-@pytest.mark.parametrize(("title", "seniority"), TABLE, ids=[title for title, _ in TABLE])
+@every_row(("title", "seniority"), TABLE)
 def test_reads_title(title: str, seniority: Seniority) -> None:
     """Every title of the table is read as a sales person would read it, and the evidence quotes the title."""
     reading = read_title(title)
@@ -387,7 +388,7 @@ def test_reads_title(title: str, seniority: Seniority) -> None:
     assert title in reading.evidence
 
 
-@pytest.mark.parametrize("title", [title for title, _ in TABLE])
+@every_row("title", [title for title, _ in TABLE])
 def test_spelling_does_not_matter(title: str) -> None:
     """Case, missing accents and decomposed accents change no reading."""
     seniority = read_title(title).seniority

@@ -21,6 +21,7 @@ from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.inbound import Classification, JudgeStep, MessageSpec, RouteDefault, Signal
 from leadline_testing.model_behaviour import OBEDIENT, OK
 from leadline_testing.model_server import ModelServer
+from leadline_testing.tables import every_row
 from leadline_text.clip import clip
 
 from .step_cases import answer_step, classify_step, extract_step, extracted, judge_step, step_replica
@@ -167,7 +168,7 @@ async def test_it_is_the_escaping_that_holds(
                 assert obeyed(step, obedient), text
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@every_row("name", HOSTILE)
 def test_the_model_reads_what_was_written(name: str) -> None:
     """Fencing loses nothing, and no text opens or closes a tag, in a first question and in a repair."""
     for step in steps_of(HOSTILE[name]):
@@ -180,7 +181,7 @@ def test_the_model_reads_what_was_written(name: str) -> None:
             assert json.loads(told)["text"] == clip(HOSTILE[name], 8_000)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@every_row("name", HOSTILE)
 async def test_the_offline_assessor_obeys_nobody(name: str) -> None:
     """Without a key the same message is neither a sale nor urgent for what it orders."""
     classify, extract, judge = steps_of(HOSTILE[name])

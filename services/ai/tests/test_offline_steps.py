@@ -21,6 +21,7 @@ from leadline_contracts.inbound import (
     StepName,
     checked_output,
 )
+from leadline_testing.tables import every_row
 
 from .step_cases import CATEGORIES, JUDGED, classified, classify_step, extract_step, extracted, judge_step
 
@@ -66,7 +67,7 @@ def routed(step: JudgeStep, **proposed: object) -> dict[str, Any]:
     return route_of(step, JUDGED | proposed)
 
 
-@pytest.mark.parametrize(("text", "category", "language"), MESSAGES)
+@every_row(("text", "category", "language"), MESSAGES)
 def test_a_message_is_read_in_its_language(text: str, category: Category, language: str | None) -> None:
     """Without a key an ordinary message has its category, and the fields of that category."""
     found = step_offline(classify_step(text))
@@ -148,9 +149,9 @@ def test_every_route_is_within_bounds(
     assert bool(route["guard_rails"]) == (kept != said)
 
 
-@pytest.mark.parametrize("language", [None, "tr", "en"])
-@pytest.mark.parametrize("queue", QUEUES)
-@pytest.mark.parametrize("priority", PRIORITIES)
+@every_row("language", [None, "tr", "en"])
+@every_row("queue", QUEUES)
+@every_row("priority", PRIORITIES)
 def test_sure_spam_is_ignored_whatever_is_said(language: str | None, queue: str, priority: str) -> None:
     """A message that talks a model into a sale in the last step has gained nothing."""
     route = routed(judge_step("spam", 0.95, language), queue=queue, priority=priority)
@@ -173,8 +174,8 @@ def test_a_language_nobody_read_is_not_spam(language: str | None, queue: str) ->
         assert routed(judge_step(category, 0.9, language), queue="ignore")["queue"] != "ignore"
 
 
-@pytest.mark.parametrize("category", ["sales_new", "sales_existing", "support", "unknown"])
-@pytest.mark.parametrize("queue", QUEUES)
+@every_row("category", ["sales_new", "sales_existing", "support", "unknown"])
+@every_row("queue", QUEUES)
 def test_a_low_confidence_needs_clarification(category: Category, queue: str) -> None:
     """Nobody is sent a message of which it is a guess what it is, and it is never ignored."""
     route = routed(judge_step(category, 0.44), queue=queue)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from leadline_ai.budget.prices import NANO_PER_USD, Price, input_tokens, tokens
 from leadline_ai.providers.port import Question, Usage
 from leadline_contracts.errors import SettingsError
+from leadline_testing.tables import every_row
 
 KNOWN = tomllib.loads(files("leadline_ai").joinpath("prices.toml").read_text(encoding="utf-8"))
 
@@ -134,7 +135,7 @@ def test_a_model_without_a_price_is_refused_with_what_to_write() -> None:
         assert word in str(raised.value)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("text", "told"),
     [
         ('["m"]\noutput = 1', "m.input: Field required"),

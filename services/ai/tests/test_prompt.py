@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from leadline_ai.leads.answers import MAX_REASONING, Answer
 from leadline_ai.leads.prompt import ANSWER_SCHEMA, Prompt, Reading, lead_data, load_prompt, read_answers
 from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead, Offer
+from leadline_testing.tables import every_row
 from leadline_text.visible import visible
 
 IDS = ["ava", "ben", "cleo"]
@@ -52,8 +53,8 @@ def parts_of(answer: Any) -> set[str]:
     return set().union(*map(parts_of, answer)) if isinstance(answer, list) else set()
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-@pytest.mark.parametrize("field", LEAD_FIELDS)
+@every_row("text", HOSTILE)
+@every_row("field", LEAD_FIELDS)
 def test_lead_text_stays_in_its_tag(prompt: Prompt, text: str, field: str) -> None:
     """No text opens or closes a tag, takes another's place or is lost: it arrives as JSON, as it is seen."""
     leads = [Lead.model_validate({"id": "x", field: text}), Lead(id="y", role="CTO")]
@@ -63,7 +64,7 @@ def test_lead_text_stays_in_its_tag(prompt: Prompt, text: str, field: str) -> No
     assert told == [{field: visible(text).strip()}, {"role": "CTO"}]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@every_row("text", HOSTILE)
 def test_offer_text_stays_in_its_tag(prompt: Prompt, text: str) -> None:
     """An offer is other people's text as well; all of it but its id goes into the prompt."""
     prefix = prompt.prefix(Offer(id="secret", name=text, value_props=[text], ideal_use_cases=["SaaS"]))
@@ -130,7 +131,7 @@ def test_a_whole_number_is_a_confidence(text: str) -> None:
     assert [answer.confidence for answer in read_answers(IDS[:1], answer).answers] == [float(text)]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("changes", "told"),
     [
         ({"intent": "Low, not a High-priority fit"}, "intent"),
@@ -162,7 +163,7 @@ def test_a_wrong_entry_spoils_its_own_lead(changes: dict[str, Any], told: str) -
     assert told in read.faults["ben"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("entries", "told"),
     [
         ([entry(1), entry(2), entry(3), entry(4)], "not asked about"),
@@ -186,7 +187,7 @@ def test_ids_in_doubt_spoil_the_whole_answer(entries: list[Any], told: str) -> N
     assert all(told in fault for fault in read.faults.values())
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         "",

@@ -17,6 +17,7 @@ from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import Behaviour
 from leadline_testing.model_request import user_texts_of
 from leadline_testing.model_server import ModelServer
+from leadline_testing.tables import every_row
 
 from .provider_cases import BIO, CASES, KEY, QUESTION, Case, connected, facing, failure_of, hanging, saying
 
@@ -79,7 +80,7 @@ def test_an_instance_says_what_it_asks_and_where(case: Case) -> None:
     assert (public.model, public.endpoint) == (case.default_model, "")
 
 
-@pytest.mark.parametrize("text", ['{"intent": "High"}', " {Größe\n\u202e\U0001f600\x00 ", "no JSON", ""])
+@every_row("text", ['{"intent": "High"}', " {Größe\n\u202e\U0001f600\x00 ", "no JSON", ""])
 async def test_the_text_comes_back_as_it_was_sent(case: Case, text: str) -> None:
     """Nothing is parsed, trimmed or put right on the way."""
     async with ModelServer(answer=lambda _body: text) as server, connected(case, server.base_url) as provider:
@@ -159,7 +160,7 @@ async def test_each_failure_is_told_apart_after_one_request(
     assert server.count == 1
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("status", "kind", "charged"),
     [
         (402, "misconfigured", False),
@@ -198,7 +199,7 @@ async def test_a_reply_tells_no_rest_where_none_is_asked_for(provider: Provider)
     assert (await provider.ask(QUESTION)).cooldown == 0
 
 
-@pytest.mark.parametrize("body", ["Sign in", "", {}, [], 3, None, {"choices": []}, {"error": "x"}])
+@every_row("body", ["Sign in", "", {}, [], 3, None, {"choices": []}, {"error": "x"}])
 async def test_a_200_that_is_no_message_is_a_failure_that_may_cost_money(case: Case, body: object) -> None:
     """The page of a captive portal or a proxy is neither an answer nor an exception of the SDK's."""
     async with facing(case, body) as provider:
@@ -286,8 +287,8 @@ async def test_a_check_tells_what_is_wrong(
     assert raised.value.kind == kind
 
 
-@pytest.mark.parametrize("status", [200, 404, 405, 501])
-@pytest.mark.parametrize("body", ["<p>Hello</p>", {"detail": "Not Found"}, {}, []])
+@every_row("status", [200, 404, 405, 501])
+@every_row("body", ["<p>Hello</p>", {"detail": "Not Found"}, {}, []])
 async def test_a_check_passes_where_the_server_cannot_tell(case: Case, status: int, body: object) -> None:
     """A local server that imitates nothing but the main route is taken as it is."""
     async with saying(body, status) as server, connected(case, server.address) as provider:
@@ -296,9 +297,7 @@ async def test_a_check_passes_where_the_server_cannot_tell(case: Case, status: i
     assert len(server.lines) == 1
 
 
-@pytest.mark.parametrize(
-    ("status", "kind"), [(402, "misconfigured"), (429, "overloaded"), (500, "unavailable")]
-)
+@every_row(("status", "kind"), [(402, "misconfigured"), (429, "overloaded"), (500, "unavailable")])
 async def test_a_check_fails_as_a_question_does(case: Case, status: int, kind: str) -> None:
     """Trouble that may pass is reported as such, so that the check is made again."""
     async with facing(case, "<p>Sorry</p>", status) as provider:
@@ -337,7 +336,7 @@ async def test_neither_key_nor_lead_text_is_ever_logged(
     assert BIO not in told
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 402, 404, 409, 429, 500, 503])
+@every_row("status", [200, 400, 401, 402, 404, 409, 429, 500, 503])
 async def test_a_failure_repeats_nothing_the_provider_said(case: Case, status: int) -> None:
     """A provider may quote what was sent; the text is one line of ours, and no traceback shows its words."""
     quoting = {"message": BIO, "type": f"{BIO}\n{KEY}", "status": BIO, "code": KEY, "details": [BIO]}
@@ -350,7 +349,7 @@ async def test_a_failure_repeats_nothing_the_provider_said(case: Case, status: i
     assert KEY not in told
 
 
-@pytest.mark.parametrize("key", ["", "  ", "sk-one\nsk-two", "sk-тест", "sk one"])
+@every_row("key", ["", "  ", "sk-one\nsk-two", "sk-тест", "sk one"])
 def test_what_cannot_be_a_key_is_refused_without_quoting_it(case: Case, key: str) -> None:
     """A key broken in copying is named as such at start, where it would else look like a network failure."""
     with pytest.raises(SettingsError, match=case.key_variable) as raised:

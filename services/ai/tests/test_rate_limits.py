@@ -6,9 +6,10 @@ from email.utils import format_datetime
 import pytest
 
 from leadline_ai.providers.rate_limits import cooldown, duration, retry_after
+from leadline_testing.tables import every_row
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("headers", "seconds"),
     [
         ({"retry-after": "7.5"}, 7.5),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from leadline_ai.steps.step import AskedStep, Unreadable, question_about, read_step
 from leadline_contracts.inbound import Category, JudgeStep, MessageSpec, checked_output
 from leadline_testing.model_server import ModelServer
+from leadline_testing.tables import every_row
 
 from .provider_cases import CASES, connected
 from .step_cases import (
@@ -142,8 +143,8 @@ def test_what_the_message_does_not_say_is_null(name: str) -> None:
     assert output[name] is None
 
 
-@pytest.mark.parametrize("category", CATEGORIES)
-@pytest.mark.parametrize("other", CATEGORIES)
+@every_row("category", CATEGORIES)
+@every_row("other", CATEGORIES)
 def test_a_field_of_another_category_is_an_error(category: Category, other: Category) -> None:
     """A support case has no lead type, whatever a model says."""
     if category == other:
@@ -173,7 +174,7 @@ MISSING = [
 ]
 
 
-@pytest.mark.parametrize(("name", "step_name"), MISSING)
+@every_row(("name", "step_name"), MISSING)
 def test_a_missing_field_fails_the_answer(name: str, step_name: str) -> None:
     """Nothing is made up for a field that the contract requires; the fault says which it is."""
     step = EVERY_STEP[step_name]
@@ -183,54 +184,54 @@ def test_a_missing_field_fails_the_answer(name: str, step_name: str) -> None:
 
 
 CHANGED = [
-    pytest.param("classify", "category", BIO, "Input should be 'sales_new'", id="no-such-category"),
-    pytest.param("classify", "category", [BIO], "category", id="two-categories"),
-    pytest.param("classify", "category", None, "category", id="no-category"),
-    pytest.param("classify", "confidence", "0.5", "valid number", id="confidence-as-text"),
-    pytest.param("classify", "confidence", True, "valid number", id="confidence-as-truth"),
-    pytest.param("classify", "confidence", 1.01, "less than or equal to 1", id="more-than-sure"),
-    pytest.param("classify", "confidence", -0.01, "greater than or equal to 0", id="less-than-nothing"),
-    pytest.param("classify", "confidence", float("nan"), "confidence", id="nan"),
-    pytest.param("classify", "confidence", float("inf"), "confidence", id="infinity"),
-    pytest.param("classify", "confidence", 10**400, "confidence", id="endless"),
-    pytest.param("classify", "rationale", 7, "valid string", id="rationale-as-number"),
-    pytest.param("classify", "rationale", {BIO: BIO}, "valid string", id="rationale-as-object"),
-    pytest.param("classify", "rationale", " \x00\u202e\n", "at least 1", id="rationale-unseen"),
-    pytest.param("classify", "rationale", BIO * 100, "at most 600", id="rationale-too-long"),
-    pytest.param("classify", BIO, BIO, "a key that was not asked for", id="extra-key"),
-    pytest.param("extract-support", "severity", "extreme", "Input should be 'low'", id="no-such-level"),
-    pytest.param("extract-support", "urgency", None, "urgency", id="no-urgency"),
-    pytest.param("extract-support", "budget_range", 500, "budget_range", id="budget-as-number"),
-    pytest.param("extract-support", "customer_name", BIO * 50, "at most 200", id="name-too-long"),
-    pytest.param("extract-support", "customer_name", [BIO], "valid string", id="two-names"),
-    pytest.param("extract-support", "language", "english", "match pattern", id="language-in-words"),
-    pytest.param("extract-support", "language", "EN", "match pattern", id="language-in-capitals"),
-    pytest.param("extract-sales_new", "service_date", "next week", "a date like", id="no-iso-date"),
-    pytest.param("extract-sales_new", "service_date", "2026-02-30", "a date like", id="no-such-day"),
-    pytest.param("extract-sales_new", "service_date", 1778457600, "valid string", id="date-as-number"),
-    pytest.param("extract-sales_new", "service_date", "2026-05-11T09:00:00Z", "a date like", id="date-time"),
-    pytest.param("extract-sales_new", "service_date", "0", "a date like", id="seconds-as-text"),
-    pytest.param("extract-unknown", "missing_info", [], "at least 1", id="nothing-missing"),
-    pytest.param("extract-unknown", "missing_info", ["other"] * 6, "at most 5", id="all-missing"),
-    pytest.param("extract-unknown", "missing_info", ["other", BIO], "Input should be", id="missing-what"),
-    pytest.param("extract-unknown", "missing_info", "other", "valid array", id="missing-as-text"),
-    pytest.param("judge", "queue", "sales_new", "Input should be 'sales'", id="no-such-queue"),
-    pytest.param("judge", "priority", 0, "priority", id="priority-as-number"),
-    pytest.param("judge", "sla_minutes", 30.5, "valid integer", id="half-a-minute"),
-    pytest.param("judge", "sla_minutes", "30", "valid integer", id="minutes-as-text"),
-    pytest.param("judge", "sla_minutes", 0, "greater than or equal to 1", id="no-time"),
-    pytest.param("judge", "sla_minutes", 10**9, "less than or equal to", id="an-age"),
-    pytest.param("judge", "sla_minutes", 10**300, "sla_minutes", id="no-int-of-64-bits"),
-    pytest.param("judge", "required_followups", [BIO] * 11, "at most 10", id="too-many-followups"),
-    pytest.param("judge", "required_followups", [""], "at least 1", id="empty-followup"),
-    pytest.param("judge", "required_followups", [{BIO: BIO}], "valid string", id="followup-as-object"),
-    pytest.param("judge", "required_followups", None, "valid array", id="null-followups"),
-    pytest.param("judge", "default", {"queue": "sales"}, "a key that was not asked for", id="own-default"),
-    pytest.param("judge", "guard_rails", [], "a key that was not asked for", id="own-guard-rails"),
+    ("classify", "category", BIO, "Input should be 'sales_new'"),
+    ("classify", "category", [BIO], "category"),
+    ("classify", "category", None, "category"),
+    ("classify", "confidence", "0.5", "valid number"),
+    ("classify", "confidence", True, "valid number"),
+    ("classify", "confidence", 1.01, "less than or equal to 1"),
+    ("classify", "confidence", -0.01, "greater than or equal to 0"),
+    ("classify", "confidence", float("nan"), "confidence"),
+    ("classify", "confidence", float("inf"), "confidence"),
+    ("classify", "confidence", 10**400, "confidence"),
+    ("classify", "rationale", 7, "valid string"),
+    ("classify", "rationale", {BIO: BIO}, "valid string"),
+    ("classify", "rationale", " \x00\u202e\n", "at least 1"),
+    ("classify", "rationale", BIO * 100, "at most 600"),
+    ("classify", BIO, BIO, "a key that was not asked for"),
+    ("extract-support", "severity", "extreme", "Input should be 'low'"),
+    ("extract-support", "urgency", None, "urgency"),
+    ("extract-support", "budget_range", 500, "budget_range"),
+    ("extract-support", "customer_name", BIO * 50, "at most 200"),
+    ("extract-support", "customer_name", [BIO], "valid string"),
+    ("extract-support", "language", "english", "match pattern"),
+    ("extract-support", "language", "EN", "match pattern"),
+    ("extract-sales_new", "service_date", "next week", "a date like"),
+    ("extract-sales_new", "service_date", "2026-02-30", "a date like"),
+    ("extract-sales_new", "service_date", 1778457600, "valid string"),
+    ("extract-sales_new", "service_date", "2026-05-11T09:00:00Z", "a date like"),
+    ("extract-sales_new", "service_date", "0", "a date like"),
+    ("extract-unknown", "missing_info", [], "at least 1"),
+    ("extract-unknown", "missing_info", ["other"] * 6, "at most 5"),
+    ("extract-unknown", "missing_info", ["other", BIO], "Input should be"),
+    ("extract-unknown", "missing_info", "other", "valid array"),
+    ("judge", "queue", "sales_new", "Input should be 'sales'"),
+    ("judge", "priority", 0, "priority"),
+    ("judge", "sla_minutes", 30.5, "valid integer"),
+    ("judge", "sla_minutes", "30", "valid integer"),
+    ("judge", "sla_minutes", 0, "greater than or equal to 1"),
+    ("judge", "sla_minutes", 10**9, "less than or equal to"),
+    ("judge", "sla_minutes", 10**300, "sla_minutes"),
+    ("judge", "required_followups", [BIO] * 11, "at most 10"),
+    ("judge", "required_followups", [""], "at least 1"),
+    ("judge", "required_followups", [{BIO: BIO}], "valid string"),
+    ("judge", "required_followups", None, "valid array"),
+    ("judge", "default", {"queue": "sales"}, "a key that was not asked for"),
+    ("judge", "guard_rails", [], "a key that was not asked for"),
 ]
 
 
-@pytest.mark.parametrize(("name", "field", "value", "fault"), CHANGED)
+@every_row(("name", "field", "value", "fault"), CHANGED)
 def test_a_wrong_field_fails_the_answer(name: str, field: str, value: object, fault: str) -> None:
     """Whatever a schema cannot promise is held to when the answer is read, and named in words of ours."""
     step = EVERY_STEP[name]
@@ -259,7 +260,7 @@ PROSE = [
 ]
 
 
-@pytest.mark.parametrize("text", PROSE, ids=range(len(PROSE)))
+@every_row("text", PROSE)
 def test_what_is_no_json_object_is_unreadable(text: str) -> None:
     """Prose, fences, lists and half an answer are no answer, and nothing of them is repeated."""
     with pytest.raises(Unreadable, match="the answer does not fit the schema") as raised:

@@ -10,6 +10,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from litestar.types import ASGIApp
 
 from leadline_common.http.server import serving
+from leadline_testing.tables import every_row
 
 from .builders import CLOSED, TOKENS, House, house
 
@@ -75,7 +76,7 @@ async def test_what_is_refused_says_why(client: AsyncClient) -> None:
     assert "POST /auth/signup" in wrong.json()["detail"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     "email",
     [
         *(
@@ -99,7 +100,7 @@ async def test_what_is_refused_says_why(client: AsyncClient) -> None:
         *(None, 3, ["ann@example.com"]),
     ],
 )
-@pytest.mark.parametrize("path", ["/auth/signup", "/auth/login"])
+@every_row("path", ["/auth/signup", "/auth/login"])
 async def test_what_is_no_email_is_named(client: AsyncClient, path: str, email: object) -> None:
     """The field is named with what it should be, before anything is counted or computed."""
     refused = await client.post(path, json={"email": email, "password": PASSWORD})

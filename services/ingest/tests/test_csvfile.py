@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from leadline_ingest.prospects.csv import MAX_FIELD, CsvReader, CsvRefused, ProspectRow, Rejection
+from leadline_testing.tables import every_row
 
 HEADER = b"name,role,company,industry,location,linkedin_bio\n"
 FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
@@ -79,7 +80,7 @@ def test_known_titles(titles: str, field: str) -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("header", "cells", "field", "expected"),
     [
         ("Title,role", "Dr,CTO", "role", "CTO"),
@@ -122,9 +123,9 @@ def test_titles_are_shown_short_and_clean() -> None:
     assert warnings[0].endswith("u16 and 13 more.")
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
+@every_row("delimiter", [",", ";", "\t", "|"])
+@every_row("line_end", ["\n", "\r\n", "\r"])
+@every_row("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp1252"])
 def test_dialects(delimiter: str, line_end: str, encoding: str) -> None:
     """Each encoding, delimiter and line end gives the same prospects."""
     lines = ["Role,Company,Bio", "Geschäftsführerin,Café Ö,", '"CTO",Acme,"a' + line_end + 'b, ""c"""']
@@ -185,7 +186,7 @@ def test_row_numbers_count_records() -> None:
     assert [item.row for item in rejected] == [4]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("row", "expected"),
     [
         (b"NA,null", ("NA", "null")),
@@ -207,7 +208,7 @@ def test_cells_are_kept_as_they_are(row: bytes, expected: tuple[str, ...]) -> No
     assert prospects(b"role,company\n" + row + b"\n") == [expected]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("bad", "column", "word"),
     [
         (b"a,b,c,d", None, "more cells"),
@@ -221,11 +222,8 @@ def test_cells_are_kept_as_they_are(row: bytes, expected: tuple[str, ...]) -> No
         (b"a,\xffb,c", "company", "encoding"),
         (b"a,b,\xc3", "bio", "encoding"),
     ],
-    ids=lambda value: repr(value[:20]) if isinstance(value, bytes) else None,
 )
-@pytest.mark.parametrize(
-    "good", ["é,f,g\n", '"é","f","g"\n', '"é","f\nf",""\n'], ids=["plain", "quoted", "lines"]
-)
+@every_row("good", ["é,f,g\n", '"é","f","g"\n', '"é","f\nf",""\n'])
 def test_a_bad_row_costs_no_other(bad: bytes, column: str | None, word: str, good: str) -> None:
     """A bad row is reported with row number and column, and the rows around it go in."""
     rows, rejected, _ = read(b"role,company,bio\n" + good.encode() + bad + b"\n" + good.encode() * 2)
@@ -311,7 +309,7 @@ def test_a_marked_file_is_never_windows_1252() -> None:
     assert not any("windows-1252" in warning for warning in warnings)
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("data", "status", "word"),
     [
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), 415, "(.xls)"),
@@ -338,7 +336,6 @@ def test_a_marked_file_is_never_windows_1252() -> None:
         (b"sep=;\n", 400, "empty"),
         (b"role" * 500_000, 400, "header"),
     ],
-    ids=lambda value: repr(value[:16]) if isinstance(value, bytes) else None,
 )
 def test_what_is_no_csv(data: bytes, status: int, word: str) -> None:
     """Another kind of file is refused with 415, a damaged or empty one with 400, each in its own words."""

@@ -13,6 +13,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from leadline_common.ids import age_of
 from leadline_contracts.inbound import MAX_MESSAGE, MessageAccepted
 from leadline_contracts.topology import RESULT_MESSAGES
+from leadline_testing.tables import every_row
 
 from .builders import CLOSED, JSON, TOKENS, House, drained, house
 
@@ -172,7 +173,7 @@ async def test_without_a_broker_the_sender_is_told_to_come_again(
         assert (message.workflow_id, message.input.message) == (workflow_id, MESSAGE["message"])
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "fields"),
     [
         ({}, ["contact_channel", "message"]),

@@ -1,10 +1,9 @@
 """The validation that both entrypoints share."""
 
-import pytest
-
 from leadline_contracts.errors import FieldError
 from leadline_contracts.scoring import LEAD_BYTES, LEAD_FIELDS, LeadSpec
 from leadline_ingest.prospects.validation import check_lead, read_lead
+from leadline_testing.tables import every_row
 
 
 def test_surrounding_white_space_goes_and_all_other_text_stays() -> None:
@@ -19,7 +18,7 @@ def test_a_null_field_is_a_missing_one() -> None:
     assert read_lead({"name": "Ada", "role": None}) == LeadSpec(name="Ada")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("value", "field"),
     [
         ({"name": 7}, "name"),

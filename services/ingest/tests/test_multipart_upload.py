@@ -6,6 +6,7 @@ import pytest
 
 from leadline_contracts.errors import Problem
 from leadline_ingest.prospects.multipart import UploadForm
+from leadline_testing.tables import every_row
 
 from .builders import FORM, csv_of, form_of
 
@@ -60,7 +61,7 @@ async def test_an_empty_offer_field_is_no_offer(value: bytes) -> None:
     assert (await read(form_of(("offer_id", value), ("file", FILE))))[0].fields["offer_id"] == ""
 
 
-@pytest.mark.parametrize("end", [1, 30, 90, 600, -1, -3, -5, -10])
+@every_row("end", [1, 30, 90, 600, -1, -3, -5, -10])
 async def test_a_body_that_ends_early_is_refused(end: int) -> None:
     """A file is whole only where its closing boundary came."""
     with pytest.raises(Problem) as refused:
@@ -68,7 +69,7 @@ async def test_a_body_that_ends_early_is_refused(end: int) -> None:
     assert (refused.value.status, refused.value.title) == (400, "Broken upload")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("body", "status", "title"),
     [
         (form_of(("file", FILE), ("file", FILE)), 422, "Two files"),

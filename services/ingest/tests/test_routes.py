@@ -15,6 +15,7 @@ from httpx import ASGITransport, AsyncClient, Response
 
 from leadline_common.http.server import serving
 from leadline_contracts.scoring import LeadsAccepted, RunPublished
+from leadline_testing.tables import every_row
 
 from .builders import (
     FORM,
@@ -149,7 +150,7 @@ class TestOffer:
         assert_problem(response, 415, "-H 'Content-Type: application/json'")
         assert await service.store.newest_offer("local") is None
 
-    @pytest.mark.parametrize(
+    @every_row(
         ("body", "field"),
         [
             ({"value_props": []}, "name"),
@@ -369,7 +370,7 @@ class TestScore:
         assert_problem(await client.post(f"/score/{newer}", json={"upload_id": bound}), 422, first)
         assert (await client.post("/score", json={"upload_id": bound})).json()["queued"] == 3
 
-    @pytest.mark.parametrize(
+    @every_row(
         ("path", "body", "status", "word"),
         [
             ("/score/nope", {}, 404, "nope"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from leadline_contracts.scoring import LEAD_FIELDS, Lead
 from leadline_results.runs.export import COLUMNS, ExportFormat, export, neutralised
 from leadline_results.runs.record import PartMessage, Record, conclude, gather, merge
+from leadline_testing.tables import every_row
 
 from .builders import START, ai_answer, by_ai, by_rules, chunk, done_record
 
@@ -68,8 +69,8 @@ async def test_csv_leaves_empty_what_a_result_does_not_have() -> None:
     ]
 
 
-@pytest.mark.parametrize("field", [name for name in LEAD_FIELDS if name != "linkedin_bio"])
-@pytest.mark.parametrize("text", FORMULAS)
+@every_row("field", [name for name in LEAD_FIELDS if name != "linkedin_bio"])
+@every_row("text", FORMULAS)
 async def test_no_cell_of_a_lead_is_a_formula(field: str, text: str) -> None:
     """What a prospect's row holds is data for whoever opens the export, never a command."""
     [row] = await rows([done_record(LEAD.model_copy(update={field: text}))])

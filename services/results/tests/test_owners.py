@@ -26,6 +26,7 @@ from leadline_results.runs.store import Run
 from leadline_results.workflows.machine import begin
 from leadline_results.workflows.routes import workflow_routes
 from leadline_results.workflows.sqlite import SqliteWorkflowStore
+from leadline_testing.tables import every_row
 
 from .builders import OFFER, START, Clock, done_record
 from .workflow_builders import accepted
@@ -127,8 +128,8 @@ async def test_a_cursor_opens_nothing(ann: AsyncClient, bob: AsyncClient) -> Non
     assert (await bob.get(following)).json() == []
 
 
-@pytest.mark.parametrize("kind", ["csv", "json", "ndjson"])
-@pytest.mark.parametrize("filters", FILTERS)
+@every_row("kind", ["csv", "json", "ndjson"])
+@every_row("filters", FILTERS)
 async def test_an_export_is_ones_own(
     ann: AsyncClient, bob: AsyncClient, run_id: str, filters: str, kind: str
 ) -> None:

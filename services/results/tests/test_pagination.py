@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from leadline_contracts.errors import Problem
 from leadline_results.runs.pagination import read_position, write_position
 from leadline_results.runs.store import Position
+from leadline_testing.tables import every_row
 
 
 @given(st.integers(-1, 100), st.text(st.characters(exclude_categories=["Cs"])), st.uuids().map(str))
@@ -20,7 +21,7 @@ def test_a_position_comes_back_from_its_cursor(score: int, lead_id: str, run_id:
     assert text.replace("-", "").replace("_", "").isalnum()
 
 
-@pytest.mark.parametrize(
+@every_row(
     "written",
     [
         "",

@@ -27,6 +27,7 @@ from leadline_results.runs.routes import results_routes
 from leadline_results.runs.spend import RunSpend
 from leadline_results.runs.sqlite import SqliteResultStore
 from leadline_results.runs.store import Counts, Query, Run
+from leadline_testing.tables import every_row
 
 from .builders import START, Clock, ai_answer, by_ai, by_rules, chunk, done_record
 
@@ -228,7 +229,7 @@ async def test_links_keep_the_filters(client: AsyncClient, store: SqliteResultSt
     assert await ids(client, link[1 : link.index(">")]) == ["b"]
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("query", "field", "said"),
     [
         ("intent=", "intent", "one of High, Medium, Low"),

@@ -20,6 +20,7 @@ from leadline_results.workflows.machine import (
     repeat,
     retry,
 )
+from leadline_testing.tables import every_row
 
 from .builders import START
 from .workflow_builders import (
@@ -86,7 +87,7 @@ def test_answers_take_a_workflow_through_its_steps() -> None:
     assert (workflow.updated_at, workflow.history[-1].status) == (LATER, "completed")
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("step", "output"),
     [
         (StepName.CLASSIFY, {}),

@@ -28,6 +28,7 @@ from leadline_results.workflows import change_stream
 from leadline_results.workflows.machine import Workflow, apply
 from leadline_results.workflows.routes import workflow_routes
 from leadline_results.workflows.sqlite import SqliteWorkflowStore
+from leadline_testing.tables import every_row
 
 from .builders import START, drained
 from .workflow_builders import CLASSIFIED, ROUTED, answer, asked, at, completed, failed
@@ -168,8 +169,8 @@ async def test_a_failed_step_is_shown_with_its_error(served: Served) -> None:
     assert [step["status"] for step in steps.values()] == ["completed", "failed", "skipped"]
 
 
-@pytest.mark.parametrize("path", ["", "/events", "/retry"])
-@pytest.mark.parametrize("name", [OLD_ID, "upload", "nothing", "%00", "x" * 500])
+@every_row("path", ["", "/events", "/retry"])
+@every_row("name", [OLD_ID, "upload", "nothing", "%00", "x" * 500])
 async def test_what_is_not_there_is_not_found(served: Served, path: str, name: str) -> None:
     """An unknown id, and a word that is none, are refused at once and in full words."""
     started = time.monotonic()

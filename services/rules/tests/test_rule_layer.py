@@ -8,6 +8,7 @@ from leadline_contracts.scoring import Lead
 from leadline_rules.rule_layer import score_lead
 from leadline_scoring.icp import read_icp
 from leadline_scoring.models import MODEL_NAMES, load_model
+from leadline_testing.tables import every_row
 
 SAAS = read_icp(["B2B SaaS mid-market"])
 AVA = {
@@ -90,7 +91,7 @@ def test_standard_completeness_needs_all_six(field: str) -> None:
     assert points("standard", **{field: " "})["completeness"] == 0
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("role", "expected"),
     [
         ("CEO", 20),
@@ -121,7 +122,7 @@ def test_graded_role_points(role: str, expected: int) -> None:
     assert points("graded", role=role)["role"] == expected
 
 
-@pytest.mark.parametrize(
+@every_row(
     ("industry", "expected"),
     [
         ("SaaS", 20),

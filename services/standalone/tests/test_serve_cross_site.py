@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from leadline_testing.services import standalone
+from leadline_testing.tables import every_row
 
 from .conftest import EXAMPLES
 
@@ -64,8 +65,8 @@ def raw(address: str, request: str) -> httpx.Response:
     return httpx.Response(int(first.split()[1]), headers=headers, content=body)
 
 
-@pytest.mark.parametrize("prefix", ["", "/api"])
-@pytest.mark.parametrize(
+@every_row("prefix", ["", "/api"])
+@every_row(
     ("path", "sent"),
     [
         ("/leads/upload", {"files": FILE}),
@@ -76,9 +77,7 @@ def raw(address: str, request: str) -> httpx.Response:
         ("/leads/1/retry", {}),
     ],
 )
-@pytest.mark.parametrize(
-    "browser", [SCRIPT, FORM, {"Origin": PAGE}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}]
-)
+@every_row("browser", [SCRIPT, FORM, {"Origin": PAGE}, {"Origin": "null"}, {"Sec-Fetch-Site": "same-site"}])
 def test_a_page_elsewhere_gives_no_orders(
     client: httpx.Client, prefix: str, path: str, sent: Mapping[str, Any], browser: Mapping[str, str]
 ) -> None:
@@ -96,12 +95,8 @@ def test_nothing_came_of_it(client: httpx.Client) -> None:
     assert run["queued"] == 0
 
 
-@pytest.mark.parametrize(
-    "path", ["/results", "/api/results", "/results/export", "/metrics", "/schema", "/nothing"]
-)
-@pytest.mark.parametrize(
-    "host", ["rebound.example.com:8000", "127.0.0.1.example.com", "192.168.1.7:8000", "[::2]"]
-)
+@every_row("path", ["/results", "/api/results", "/results/export", "/metrics", "/schema", "/nothing"])
+@every_row("host", ["rebound.example.com:8000", "127.0.0.1.example.com", "192.168.1.7:8000", "[::2]"])
 def test_a_name_that_was_pointed_here_reads_nothing(client: httpx.Client, host: str, path: str) -> None:
     """A page whose own name leads to this machine (DNS rebinding) is recognised by the Host it asks for."""
     detail = refused(client.get(path, headers={"Host": host}), 421)
@@ -157,8 +152,8 @@ def test_a_link_elsewhere_opens_the_schema_page(client: httpx.Client) -> None:
     refused(client.get("/results/export", headers=link), 403)
 
 
-@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
-@pytest.mark.parametrize("path", ["/offer", "/score", "/leads", "/auth/signup", "/auth/login", "/api/offer/"])
+@every_row("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
+@every_row("path", ["/offer", "/score", "/leads", "/auth/signup", "/auth/login", "/api/offer/"])
 def test_json_is_called_json(client: httpx.Client, path: str, kind: str | None) -> None:
     """A body that any page may send unasked is not read as JSON, and the sender learns the header to add."""
     headers = {"Content-Type": kind} if kind else {}
