@@ -44,7 +44,9 @@ def service(name: str, servers: Servers, log: Path) -> ServiceProcess:
         "LEADLINE_PORT": str(port := free_port()),
         "LEADLINE_LOG_LEVEL": "ERROR",
     }
-    return ServiceProcess(name, [f"leadline_{name}"], port=port, settings={**OFFLINE, **settings}, log=log)
+    return ServiceProcess(
+        name, [f"leadline_{name}"], port=port, settings={**OFFLINE, **settings}, log=log, fresh=True
+    )
 
 
 def await_heeding(process: ServiceProcess) -> None:
@@ -73,6 +75,7 @@ def stopped_after(start: Start, folder: Path) -> dict[float, tuple[int, str]]:
     return ends
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_stops_at_any_moment_of_a_start_in_vain(silent: Servers, tmp_path: Path, name: str) -> None:
@@ -81,6 +84,7 @@ def test_a_service_stops_at_any_moment_of_a_start_in_vain(silent: Servers, tmp_p
     assert ends == dict.fromkeys(_DELAYS, (0, ""))
 
 
+@pytest.mark.slow
 @pytest.mark.servers
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 @pytest.mark.parametrize("name", SERVICES)
@@ -93,6 +97,7 @@ def test_a_service_stops_at_any_moment_of_its_start(
     assert ends == dict.fromkeys(_DELAYS, (0, ""))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
 def test_leadline_serve_stops_at_any_moment(tmp_path: Path) -> None:
     """Loading, opening its data or ready: told to stop it ends with 0, without an error."""
@@ -107,7 +112,7 @@ def test_leadline_serve_stops_at_any_moment(tmp_path: Path) -> None:
             "--data-dir",
             str(log.with_suffix(".d")),
         ]
-        return ServiceProcess("leadline serve", command, port=port, settings=OFFLINE, log=log)
+        return ServiceProcess("leadline serve", command, port=port, settings=OFFLINE, log=log, fresh=True)
 
     ends = stopped_after(start, tmp_path)
     assert {delay: code for delay, (code, _) in ends.items()} == dict.fromkeys(_DELAYS, 0)

@@ -64,16 +64,17 @@ OF_A_WORKFLOW = {
 }
 
 
-@pytest.fixture(params=[pytest.param("one process"), pytest.param("services", marks=pytest.mark.servers)])
-def leadline(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Leadline]:
+@pytest.fixture(scope="module", params=["one process", pytest.param("services", marks=pytest.mark.servers)])
+def leadline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Leadline]:
     """A Leadline of each kind, with a log of its own."""
+    folder = tmp_path_factory.mktemp("traced")
     if request.param == "one process":
-        with embedded(tmp_path) as leadline:
+        with embedded(folder) as leadline:
             yield leadline
         return
     portal: BlockingPortal = request.getfixturevalue("portal")
     fresh: FreshServers = request.getfixturevalue("fresh_servers")
-    with fresh() as urls, behind_gateway(portal, *urls, tmp_path / "log") as (leadline, _):
+    with fresh() as urls, behind_gateway(portal, *urls, folder / "log") as (leadline, _):
         yield leadline
 
 

@@ -54,7 +54,7 @@ async def message_services(
     broker: RunningServer, store: RunningServer, count: int, connections: int
 ) -> MessageTimes:
     """Send messages to the ingest service and wait at the results service, without a gateway between."""
-    with four_services(broker.url, store.url, _SETTINGS) as services:
+    with four_services(broker.url, store.url, _SETTINGS, fresh=True) as services:
         processes = {name: psutil.Process(service.process.pid) for name, service in services.items()}
         processes |= server_processes(broker, store)
         ingest, results = services["ingest"].address, services["results"].address
@@ -63,7 +63,7 @@ async def message_services(
 
 async def message_standalone(folder: Path, count: int, connections: int) -> MessageTimes:
     """Send messages to everything in one process."""
-    with standalone(folder / "data", _SETTINGS) as service:
+    with standalone(folder / "data", _SETTINGS, fresh=True) as service:
         processes = {"leadline serve": psutil.Process(service.process.pid)}
         return await _measure(service.address, service.address, processes, count, connections)
 

@@ -41,7 +41,7 @@ class Measured:
 
 async def measure_services(broker: RunningServer, store: RunningServer, leads: Path, count: int) -> Measured:
     """Score a file through the four services."""
-    with four_services(broker.url, store.url, SETTINGS) as services:
+    with four_services(broker.url, store.url, SETTINGS, fresh=True) as services:
         addresses = {name: service.address for name, service in services.items()}
         processes = {name: psutil.Process(service.process.pid) for name, service in services.items()}
         async with gateway_before(addresses, 0) as address:
@@ -50,7 +50,7 @@ async def measure_services(broker: RunningServer, store: RunningServer, leads: P
 
 async def measure_standalone(folder: Path, leads: Path, count: int) -> Measured:
     """Score a file through everything in one process."""
-    with standalone(folder / "data", SETTINGS) as service:
+    with standalone(folder / "data", SETTINGS, fresh=True) as service:
         process = psutil.Process(service.process.pid)
         return await _measure(service.address, {"leadline serve": process}, leads, count)
 

@@ -40,7 +40,7 @@ async def measure_replicas(
 ) -> dict[str, Replica]:
     """Score a file one service after the other; return what each did by its name."""
     measured: dict[str, Replica] = {}
-    with four_services(broker.url, store.url, SETTINGS) as services:
+    with four_services(broker.url, store.url, SETTINGS, fresh=True) as services:
         addresses = {name: service.address for name, service in services.items()}
         connection = await RabbitBroker.connect(broker.url)
         async with (

@@ -44,7 +44,7 @@ def test_the_tracestate_goes_on_as_it_came() -> None:
     assert trace_id_of(goes_on) == TRACE
 
 
-@pytest.mark.parametrize("state", ["", " ", "no pair", f"{STATE},vendor=again", f"a={'x' * 600}", "ü=1"])
+@every_row("state", ["", " ", "no pair", f"{STATE},vendor=again", f"a={'x' * 600}", "ü=1"])
 def test_a_tracestate_that_is_none_is_left_out(state: str) -> None:
     """A broken tracestate is dropped, and the trace goes on without it."""
     goes_on = headers_of(carried_by(continued(f"{GIVEN} {state}")))

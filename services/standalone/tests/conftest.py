@@ -1,13 +1,14 @@
 """The `leadline` command, run as a person runs it."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple, Protocol
 
 import pytest
+
+from leadline_testing.fork_server import Start, Started
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -18,6 +19,27 @@ class Ran(NamedTuple):
     code: int
     out: str
     err: str
+
+
+class Running:
+    """The command under way, in a session of its own; what it writes is kept in temporary files."""
+
+    def __init__(self, arguments: Sequence[str | Path], environment: Mapping[str, str], folder: Path) -> None:
+        self._out, self._err = TemporaryFile(), TemporaryFile()  # noqa: SIM115 - closed in `ended`
+        command = ["leadline_standalone", *map(str, arguments)]
+        start = Start(command, environment, folder, self._out, self._err, new_session=True)
+        self.process: Started = start.forked()
+
+    def ended(self) -> Ran:
+        """Wait for its end."""
+        with self._out, self._err:
+            code = self.process.wait(60)
+            return Ran(code, *(_text(file) for file in (self._out, self._err)))
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode()
 
 
 class Leadline(Protocol):
@@ -41,17 +63,7 @@ def leadline(tmp_path: Path, environment: dict[str, str]) -> Leadline:
     """The command."""
 
     def run(*arguments: str | Path, **settings: str) -> Ran:
-        ended = subprocess.run(
-            command(arguments),
-            cwd=tmp_path,
-            env={**environment, **settings},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Ran(ended.returncode, ended.stdout, ended.stderr)
+        return Running(arguments, {**environment, **settings}, tmp_path).ended()
 
     return run
 
@@ -65,8 +77,3 @@ def score(leadline: Leadline) -> Leadline:
         return leadline("score", leads, "--offer", EXAMPLES / "offer.json", *more, **settings)
 
     return run
-
-
-def command(arguments: Sequence[str | Path]) -> list[str]:
-    """Return the command line."""
-    return [sys.executable, "-m", "leadline_standalone", *map(str, arguments)]

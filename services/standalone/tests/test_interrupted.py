@@ -16,7 +16,7 @@ from leadline_testing.model_behaviour import OK, Behaviour
 from leadline_testing.model_server import ModelServer
 from leadline_testing.services import standalone
 
-from .conftest import EXAMPLES, Leadline, Ran, command
+from .conftest import EXAMPLES, Leadline, Ran, Running
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ class Paid:
             "ANTHROPIC_BASE_URL": provider.base_url,
         }
         self._leadline = leadline
-        self._environment = {**environment, **self.settings}
+        self.environment = {**environment, **self.settings}
 
     async def run(self, *arguments: str | Path) -> Ran:
         """Run a command to its end."""
@@ -60,23 +60,14 @@ class Paid:
 
     async def stopped(self, *arguments: str | Path, number: signal.Signals, requests: int = 4) -> Ran:
         """Run a command and send its process group a signal once so many requests were made."""
-        running = await asyncio.create_subprocess_exec(
-            *command(arguments),
-            cwd=self.folder,
-            env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        running = Running(arguments, self.environment, self.folder)
         deadline = time.monotonic() + 60
         before = self.provider.count
         while self.provider.count < before + requests:
             assert time.monotonic() < deadline, "the provider was not asked"
             await asyncio.sleep(0.02)
-        os.killpg(running.pid, number)
-        out, err = await asyncio.wait_for(running.communicate(), 60)
-        assert running.returncode is not None
-        return Ran(running.returncode, out.decode(), err.decode())
+        os.killpg(running.process.pid, number)
+        return await asyncio.to_thread(running.ended)
 
     def file(self, name: str, count: int, *, intent: str = "") -> Path:
         """Write a file of leads called by its name; labelled where an intent is given."""
@@ -234,22 +225,16 @@ async def test_what_was_stopped_before_there_was_a_run_says_so(paid: Paid) -> No
     """Interrupted while the file is still read, the command says that nothing was asked or paid for."""
     fifo = paid.folder / "slow.csv"
     os.mkfifo(fifo)
-    running = await asyncio.create_subprocess_exec(
-        *command(["score", fifo, *OFFER, *KEPT]),
-        cwd=paid.folder,
-        env={**os.environ, **paid.settings},
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
+    running = Running(["score", fifo, *OFFER, *KEPT], paid.environment, paid.folder)
     with await asyncio.to_thread(fifo.open, "w", encoding="utf-8") as pipe:
         pipe.write("name,role\nAnn,CTO\n")
         pipe.flush()
-        os.killpg(running.pid, signal.SIGINT)
+        os.killpg(running.process.pid, signal.SIGINT)
         await asyncio.sleep(0.2)  # the thread that reads ends with the pipe
-    _, err = await asyncio.wait_for(running.communicate(), 60)
-    assert running.returncode == 130
-    assert b"No run had begun, so nothing was asked or paid for" in err
-    assert b"leadline: interrupted" in err
+    ran = await asyncio.to_thread(running.ended)
+    assert ran.code == 130
+    assert "No run had begun, so nothing was asked or paid for" in ran.err
+    assert "leadline: interrupted" in ran.err
     later = await paid.run("score", paid.file("New", 5), *OFFER, *KEPT)
     assert (later.code, "leadline resume" in later.err) == (0, False)
     assert paid.asked("Ann") == Counter()

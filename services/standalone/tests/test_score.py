@@ -14,7 +14,7 @@ import pytest
 from leadline_testing.model_behaviour import OK, SERVER_ERROR, SLOW, WRONG_KEY
 from leadline_testing.model_server import ModelServer
 
-from .conftest import EXAMPLES, Leadline, command
+from .conftest import EXAMPLES, Leadline, Running
 
 LEADS = EXAMPLES / "leads.csv"
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -194,21 +194,17 @@ async def test_ctrl_c_ends_it_quietly(environment: dict[str, str], tmp_path: Pat
             "ANTHROPIC_API_KEY": "sk-ant-local",
             "ANTHROPIC_BASE_URL": provider.base_url,
         }
-        running = await asyncio.create_subprocess_exec(
-            *command(["score", LEADS, "--offer", EXAMPLES / "offer.json"]),
-            env={**environment, **settings},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        running = Running(
+            ["score", LEADS, "--offer", EXAMPLES / "offer.json"], {**environment, **settings}, tmp_path
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while provider.count == 0:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
-        running.send_signal(signal.SIGINT)
-        async with asyncio.timeout(30):
-            out, err = await running.communicate()
-    assert running.returncode == 130
-    assert b"Traceback" not in out + err
+        running.process.send_signal(signal.SIGINT)
+        ran = await asyncio.to_thread(running.ended)
+    assert ran.code == 130
+    assert "Traceback" not in ran.out + ran.err
     assert list((tmp_path / "temporary").iterdir()) == []
 
 

@@ -44,7 +44,7 @@ def main() -> int:
             sys.stderr.write(f"Using {broker.how} and {store.how}. Starting the four services ...\n")
             if BROKER_URL not in os.environ:  # a broker that was named may have a password in its address
                 sys.stderr.write(f"{BROKER_URL}={broker.url}\n")
-            with four_services(broker.url, store.url) as services:
+            with four_services(broker.url, store.url, fresh=True) as services:
                 addresses = {name: service.address for name, service in services.items()}
                 asyncio.run(_serve(addresses, port))
     except KeyboardInterrupt:

@@ -1,16 +1,15 @@
 """Leadline's processes, started as they run in production and broken as they break there."""
 
 import contextlib
+import http.client
 import os
 import secrets
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import httpx
-
+from leadline_testing.fork_server import Start, Started
 from leadline_testing.running_server import LOOPBACK, ServerFailed, free_port
 
 SERVICES = ("ingest", "rules", "ai", "results")
@@ -22,7 +21,8 @@ class ServiceProcess:
     """One process of Leadline; address, settings and log file stay the same over a restart.
 
     Its log goes to the end of the file `log`, or to standard error where there is none. `launcher` are the
-    words before its command.
+    words before its command. It is a copy of the fork server, unless it has a launcher or is to be `fresh`: a
+    new interpreter, which loads for a second and a half.
     """
 
     def __init__(
@@ -34,10 +34,14 @@ class ServiceProcess:
         settings: Mapping[str, str] | None = None,
         log: Path | None = None,
         launcher: Sequence[str] = (),
+        fresh: bool = False,
     ) -> None:
         self.name = name
         self.address = f"http://{LOOPBACK}:{port}"
-        self._command = [*launcher, sys.executable, "-m", *command]
+        self._port = port
+        self._command = list(command)
+        self._launcher = launcher
+        self._fresh = fresh or bool(launcher)
         self._environment = {**os.environ, **(settings or {})}
         self._log = log
         self.process = self._spawn()
@@ -70,18 +74,24 @@ class ServiceProcess:
             return self.process.wait(_DRAIN_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
-            return self.process.returncode
+            return self.process.wait()
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self) -> Started:
         with contextlib.ExitStack() as stack:
             log = stack.enter_context(self._log.open("ab")) if self._log else None
-            return subprocess.Popen(self._command, env=self._environment, stderr=log)  # noqa: S603
+            start = Start(self._command, self._environment, errors=log)
+            return start.fresh(self._launcher) if self._fresh else start.forked()
 
     def _is_ready(self) -> bool:
+        # Not by a client that reads all certificates of the machine first: it is asked very often.
+        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=5)
         try:
-            return httpx.get(f"{self.address}/health/ready", timeout=5, trust_env=False).is_success
-        except httpx.TransportError:
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
             return False
+        finally:
+            connection.close()
 
 
 @contextlib.contextmanager
@@ -91,12 +101,14 @@ def four_services(
     settings: Mapping[str, str] | None = None,
     log: Path | None = None,
     launchers: Mapping[str, Sequence[str]] | None = None,
+    *,
+    fresh: bool = False,
 ) -> Iterator[dict[str, ServiceProcess]]:
     """Start the four services on free ports; yield them by name once all are ready; stop them in order.
 
     They also take requests without a token, unless the `settings`, further variables of their environment,
-    say otherwise. `launchers` are the words before a service's command. Raises ServerFailed where one does
-    not start.
+    say otherwise. `launchers` are the words before a service's command, `fresh` is as for ServiceProcess.
+    Raises ServerFailed where one does not start.
     """
     with contextlib.ExitStack() as stack:
         services = {}
@@ -117,6 +129,7 @@ def four_services(
                 settings={**addresses, **(settings or {})},
                 log=log,
                 launcher=(launchers or {}).get(name, ()),
+                fresh=fresh,
             )
             stack.callback(service.stop)
             services[name] = service
@@ -127,12 +140,19 @@ def four_services(
 
 @contextlib.contextmanager
 def standalone(
-    data_dir: Path, settings: Mapping[str, str] | None = None, log: Path | None = None
+    data_dir: Path,
+    settings: Mapping[str, str] | None = None,
+    log: Path | None = None,
+    *,
+    fresh: bool = False,
 ) -> Iterator[ServiceProcess]:
-    """Start `leadline serve` on a free port; yield it once it is ready; stop it. Raises ServerFailed."""
+    """Start `leadline serve` on a free port; yield it once it is ready; stop it. Raises ServerFailed.
+
+    `fresh` is as for ServiceProcess.
+    """
     port = free_port()
     command = ["leadline_standalone", "serve", "--port", str(port), "--data-dir", str(data_dir)]
-    service = ServiceProcess("leadline serve", command, port=port, settings=settings, log=log)
+    service = ServiceProcess("leadline serve", command, port=port, settings=settings, log=log, fresh=fresh)
     try:
         service.await_ready()
         yield service
