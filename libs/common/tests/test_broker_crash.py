@@ -12,9 +12,12 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Broker, Message
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_contracts.scoring import LeadsSubmitted
-from leadline_contracts.topology import DELIVERY_LIMIT, SUBMISSIONS, Queue
+from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, SUBMISSIONS, Queue, Topology
 
 pytest_plugins = ["leadline_testing.pytest_servers"]
+pytestmark = pytest.mark.slow
+
+FEW = Topology(EXCHANGE, (SUBMISSIONS,))
 
 CONSUMER = """
 import asyncio, os, signal, sys
@@ -23,7 +26,9 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.broker.consumer import Consumer
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_contracts.topology import SUBMISSIONS
+from leadline_contracts.topology import EXCHANGE, SUBMISSIONS, Topology
+
+FEW = Topology(EXCHANGE, (SUBMISSIONS,))
 
 class Handler:
     async def handle(self, messages):
@@ -40,7 +45,7 @@ class Handler:
         return []
 
 async def main(place):
-    broker = await RabbitBroker.connect(place) if "://" in place else EmbeddedBroker(Path(place))
+    broker = await RabbitBroker.connect(place, FEW) if "://" in place else EmbeddedBroker(Path(place))
     metrics = Metrics(new_registry("test", ""))
     consumer = Consumer(broker, Handler(), [SUBMISSIONS], metrics, prefetch=8, workers=4)
     consumer.start()
@@ -62,7 +67,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 async def open_broker(place: str) -> Broker:
-    return await RabbitBroker.connect(place) if "://" in place else EmbeddedBroker(Path(place))
+    return await RabbitBroker.connect(place, FEW) if "://" in place else EmbeddedBroker(Path(place))
 
 
 async def publish(place: str, messages: list[Message]) -> None:

