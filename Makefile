@@ -54,10 +54,10 @@ model-server: $(VENV)/.installed-dev ## Start a local server that speaks the pro
 	@$(BIN)/python -m leadline_testing.model_server $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the tests but the slow ones (servers are started, or it is said why tests are skipped)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-test-all: $(VENV)/.installed-dev ## Run all tests, with outages, kill -9, memory limits and deployment
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test-all: $(VENV)/.installed-dev ## Run all tests, with outages, kill -9, stops at any moment, memory limits and deployment
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types lock-check ## Lint, types, and whether the lock files are up to date
 
