@@ -79,7 +79,7 @@ def test_nobody_waits_for_somebody_elses_run(ann: Client, bob: Client) -> None:
     run_id = ann.score()["run_id"]
     started = time.monotonic()
     assert bob.http.get(f"/runs/{run_id}", params={"wait": 30}).status_code == 404
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
 
 
 @every_row("path", ["/results", "/results/export", f"/runs/{UNKNOWN}", "/auth/me", "/api/results"])

@@ -12,12 +12,12 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Broker, Message
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_contracts.scoring import LeadsSubmitted
-from leadline_contracts.topology import DELIVERY_LIMIT, EXCHANGE, SUBMISSIONS, Queue, Topology
+from leadline_contracts.topology import DELIVERY_LIMIT, LEADLINE, SUBMISSIONS, Queue, Topology
 
 pytest_plugins = ["leadline_testing.pytest_servers"]
 pytestmark = pytest.mark.slow
 
-FEW = Topology(EXCHANGE, (SUBMISSIONS,))
+FEW = Topology(LEADLINE.exchange, (SUBMISSIONS,))
 
 CONSUMER = """
 import asyncio, os, signal, sys
@@ -26,9 +26,9 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_common.broker.consumer import Consumer
 from leadline_common.telemetry.metrics import Metrics, new_registry
-from leadline_contracts.topology import EXCHANGE, SUBMISSIONS, Topology
+from leadline_contracts.topology import LEADLINE, SUBMISSIONS, Topology
 
-FEW = Topology(EXCHANGE, (SUBMISSIONS,))
+FEW = Topology(LEADLINE.exchange, (SUBMISSIONS,))
 
 class Handler:
     async def handle(self, messages):

@@ -75,7 +75,7 @@ def submitted(*names: str, body: bytes = b"") -> list[Message]:
 
 
 async def receive(subscription: Subscription) -> Delivery:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return await subscription.receive()
 
 
@@ -202,12 +202,12 @@ async def test_each_retry_comes_back_in_its_own_time(broker: EmbeddedBroker) -> 
     """A long wait does not hold up a shorter one that begins later."""
     await broker.publish(submitted("long", "short"))
     subscription = await broker.subscribe(SUBMISSIONS, 2)
-    await (await receive(subscription)).retry(5, "later")
+    await (await receive(subscription)).retry(120, "later")
     started = time.monotonic()
     await (await receive(subscription)).retry(1, "later")
     assert (await receive(subscription)).message.id == "short"
-    assert 0.9 < time.monotonic() - started < 3
-    assert await broker.depth(SUBMISSIONS.retry(5)) == 1
+    assert time.monotonic() - started > 0.9
+    assert await broker.depth(SUBMISSIONS.retry(120)) == 1
 
 
 async def test_memory_is_bounded_by_the_window(broker: EmbeddedBroker) -> None:

@@ -175,7 +175,7 @@ def chunk_of(*names: str) -> Message:
 
 
 async def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "it did not come to that"
         await asyncio.sleep(0.005)
@@ -565,8 +565,8 @@ async def test_stop_is_quick_when_idle(consume: Consume) -> None:
     """A consumer with nothing to do does not wait for its deadline."""
     consumer = consume(Echo(), workers=3)
     await asyncio.sleep(0.02)
-    async with asyncio.timeout(1):
-        await consumer.stop(30)
+    async with asyncio.timeout(60):
+        await consumer.stop(3600)
 
 
 async def test_a_lost_subscription_is_taken_up_again(

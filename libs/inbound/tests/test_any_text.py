@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import date
 from typing import get_args
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from leadline_inbound.message import MAX_CHARACTERS
 from leadline_inbound.prioritise import judge
 from leadline_inbound.route import default_route
 from leadline_inbound.signals import read_signals
+from leadline_testing.tables import every_row
 
 CATEGORIES: tuple[Category, ...] = get_args(Category)
 PIECES = [
@@ -94,14 +94,13 @@ def mixed(letters: str) -> str:
     return "".join(random.Random(7).choices(letters, k=MAX_CHARACTERS))
 
 
-@pytest.mark.parametrize(
+@every_row(
     "text",
     [
         *(piece * (MAX_CHARACTERS // len(piece)) for piece in LONG),
         mixed("abcdef ghij.,!?\n"),
         mixed("aé€1 ./-@ñ如👍"),
     ],
-    ids=[*map(repr, LONG), "mixed", "mixed signs"],
 )
 def test_the_time_to_read_a_message_grows_with_its_length_alone(text: str) -> None:
     """20,000 characters of any kind take each function about four times what 5,000 take, never sixteen."""
@@ -112,22 +111,19 @@ def test_the_time_to_read_a_message_grows_with_its_length_alone(text: str) -> No
         lambda text: default_route("support", 0.9, extraction, text),
     ]
     for read in readings:
-        assert quickest(read, text) < 8 * quickest(read, text[:5_000]) + 0.01
+        assert any(spent(read, text) < 8 * spent(read, text[:5_000]) + 0.01 for _ in range(3))
 
 
-def quickest(read: Callable[[str], object], text: str) -> float:
-    """Return the processor time, in seconds, of the best of three tries."""
-    best = float("inf")
-    for _ in range(3):
-        started = time.process_time()
-        read(text)
-        best = min(best, time.process_time() - started)
-    return best
+def spent(read: Callable[[str], object], text: str) -> float:
+    """Return the processor time of a call in seconds."""
+    started = time.process_time()
+    read(text)
+    return time.process_time() - started
 
 
 def test_what_is_past_the_limit_is_not_read() -> None:
     """A megabyte is read by its beginning."""
-    started = time.process_time()
-    read = classify("How much is it? " + "x " * 10_000 + "cancel my subscription " * 50_000)
-    assert time.process_time() - started < 0.5
-    assert read.category == "sales_new"
+    start = "How much is it? " + "x " * 10_000
+    whole = start + "cancel my subscription " * 50_000
+    assert any(spent(classify, whole) < 4 * spent(classify, start) + 0.05 for _ in range(3))
+    assert classify(whole).category == "sales_new"

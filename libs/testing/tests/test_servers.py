@@ -207,7 +207,7 @@ async def test_a_vhost_starts_empty_and_takes_quorum_queues(rabbitmq_vhost_url: 
         channel = await connection.channel()
         queue = await channel.declare_queue("leads", durable=True, arguments={"x-queue-type": "quorum"})
         await channel.default_exchange.publish(aio_pika.Message(b"one"), routing_key="leads")
-        message = await queue.get(timeout=5)
+        message = await queue.get(timeout=60)
         await message.ack()
         assert message.body == b"one"
 

@@ -53,7 +53,7 @@ class Calls:
         """The limiter's breaker."""
         return self.limiter.breaker
 
-    async def make(self, outcome: Outcome = None, seconds: float = 0.0, patience: float = 5.0) -> None:
+    async def make(self, outcome: Outcome = None, seconds: float = 0.0, patience: float = 60.0) -> None:
         """Make a call that takes `seconds`."""
         async with self.limiter.slot(time.monotonic() + patience):
             self.under_way += 1
@@ -113,7 +113,7 @@ async def test_calls_told_together_that_it_is_too_much_halve_the_limit_once() ->
 async def test_a_call_from_before_the_halving_does_not_halve_again() -> None:
     """A slow refusal of what was asked before is old news."""
     calls = calls_to_a_known_provider(8)
-    slow = await begin(calls.make(trouble("overloaded"), seconds=0.01))
+    slow = await begin(calls.make(trouble("overloaded"), seconds=0.3))
     await calls.fail(1, "overloaded")
     await together([slow])
     assert calls.limiter.limit == 4
@@ -181,7 +181,7 @@ async def test_a_cooldown_too_long_to_wait_for_refuses_calls_at_once(told_by: st
     for end in [*await together(waiting), *await together([calls.make()])]:
         assert isinstance(end, CallNotPermitted)
         assert (end.kind, str(end)) == ("later", "anthropic asks to be left alone for a while")
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 30
     assert len(calls.began) == 1
 
 
@@ -198,14 +198,14 @@ async def test_a_failing_provider_is_probed_by_one_call_at_a_time() -> None:
     probes = [start, *calls.began[-8:]]
     pauses = [later - earlier for earlier, later in itertools.pairwise(probes)]
     assert all(pause >= least for pause, least in zip(pauses, [0.01, 0.02, *[0.04] * 6], strict=True))
-    assert sum(pauses) < 1.0
+    assert sum(pauses) < 2.5  # which they would be if they went on to double
     assert calls.state == (State.FAILING, 1)
 
 
 async def test_no_probe_goes_out_while_earlier_calls_are_under_way() -> None:
     """What was let through before the provider failed counts: one at a time means with them."""
     calls = calls_to_a_known_provider(8)
-    slow = [await begin(calls.make(trouble(), seconds=0.03)) for _ in range(3)]
+    slow = [await begin(calls.make(trouble(), seconds=0.5)) for _ in range(3)]
     await calls.fail(FAILURE_THRESHOLD)
     assert calls.under_way == 3
     await calls.fail(2)
@@ -216,7 +216,7 @@ async def test_no_probe_goes_out_while_earlier_calls_are_under_way() -> None:
 async def test_an_answer_to_an_earlier_call_ends_the_failing_state() -> None:
     """News that the provider answers is taken from any call."""
     calls = calls_to_a_known_provider(8)
-    slow = await begin(calls.make(seconds=0.01))
+    slow = await begin(calls.make(seconds=0.3))
     await calls.fail(FAILURE_THRESHOLD)
     await slow
     assert calls.state == (State.OK, 8)
@@ -225,13 +225,14 @@ async def test_an_answer_to_an_earlier_call_ends_the_failing_state() -> None:
 
 async def test_one_success_lets_all_that_wait_in(pace: pytest.MonkeyPatch) -> None:
     """The slots fill at once when the probe is answered: nobody sleeps on."""
+    pace.setattr(adaptive, "_RECHECK_SECONDS", 60.0)
     calls = calls_to_a_known_provider(8)
     await calls.fail(FAILURE_THRESHOLD)
     waiting = [await begin(calls.make(seconds=0.02)) for _ in range(9)]
     start = time.monotonic()
     assert await together(waiting) == [None] * 9
     assert calls.most == 8
-    assert time.monotonic() - start < 0.5
+    assert time.monotonic() - start < 30
 
 
 async def test_patience_with_a_failing_provider_ends(
@@ -245,7 +246,7 @@ async def test_patience_with_a_failing_provider_ends(
     calls = calls_to_a_known_provider(8)
     start = time.monotonic()
     await calls.fail(FAILURE_THRESHOLD)
-    probe = await begin(calls.make(trouble(), seconds=0.3))
+    probe = await begin(calls.make(trouble(), seconds=1.5))
     await asyncio.sleep(0.05)
     assert calls.under_way == 1
     assert_refused(*await together([calls.make()]))
@@ -342,13 +343,14 @@ async def test_every_call_comes_to_its_end_whatever_the_others_do(
     """Failures, cooldowns, cancellations and deadlines mixed lose no wake-up and leak no slot."""
     pace.setattr(breaker, "_FIRST_PROBE_DELAY", 0.001)
     pace.setattr(breaker, "_LONGEST_PROBE_DELAY", 0.004)
+    pace.setattr(adaptive, "_RECHECK_SECONDS", 60.0)
     chance = random.Random(seed)
     calls = calls_to_a_known_provider(6)
     outcomes: list[Outcome] = [None, None, trouble(), trouble("overloaded", 0.002), trouble("declined")]
 
     async def one() -> None:
         await asyncio.sleep(chance.uniform(0, 0.05))
-        work = calls.make(chance.choice(outcomes), chance.uniform(0, 0.004), chance.choice([0.01, 5, 5]))
+        work = calls.make(chance.choice(outcomes), chance.uniform(0, 0.004), chance.choice([0.01, 60, 60]))
         task = asyncio.create_task(work)
         if chance.random() < 0.3:
             await asyncio.sleep(chance.uniform(0, 0.01))
@@ -358,7 +360,7 @@ async def test_every_call_comes_to_its_end_whatever_the_others_do(
 
     start = time.monotonic()
     await asyncio.gather(*(one() for _ in range(120)))
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 30
     calls.limiter.record_success()
     calls.most = 0
     limit = calls.limiter.limit

@@ -225,11 +225,11 @@ async def test_a_cancelled_question_ends_its_request(case: Case, begun: bytes) -
     """A deadline that is over leaves no request behind, whether or not the answer has begun."""
     async with hanging(begun) as server, connected(case, server.address) as provider:
         asking = asyncio.create_task(provider.ask(QUESTION))
-        await asyncio.wait_for(server.asked.wait(), 5)
+        await asyncio.wait_for(server.asked.wait(), 60)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await asyncio.wait_for(server.left.wait(), 5)
+        await asyncio.wait_for(server.left.wait(), 60)
 
 
 async def test_an_instance_goes_on_after_a_cancelled_question(
@@ -237,10 +237,13 @@ async def test_an_instance_goes_on_after_a_cancelled_question(
 ) -> None:
     """A deadline concerns one question; the next gets its own answer and not the rest of that one."""
     server.behave(behaviour.TRICKLE, behaviour.SLOW)
-    for _ in range(2):
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
-                await provider.ask(QUESTION)
+    for number in (1, 2):
+        asking = asyncio.create_task(provider.ask(QUESTION))
+        while server.count < number:  # noqa: ASYNC110 - the server tells no event
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
 
     reply = await provider.ask(QUESTION)
 
@@ -327,7 +330,7 @@ async def test_neither_key_nor_lead_text_is_ever_logged(
     with caplog.at_level(logging.DEBUG):
         async with connected(case, server.base_url) as provider:
             with contextlib.suppress(ProviderFailure, TimeoutError):
-                async with asyncio.timeout(0.3):
+                async with asyncio.timeout(1.0):
                     await provider.ask(QUESTION)
 
     told = caplog.text + "".join(capsys.readouterr())

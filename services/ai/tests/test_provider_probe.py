@@ -136,7 +136,7 @@ async def test_it_checks_until_it_knows_that_all_is_well(
     """An unsure or a bad answer is checked again, a good one is not: a provider is not polled for nothing."""
     probe, provider, breaker = probe_of(*ends)
     async with running(probe):
-        await asyncio.wait_for(provider.script_over.wait(), 5)
+        await asyncio.wait_for(provider.script_over.wait(), 60)
         await asyncio.sleep(0.05)
         assert provider.checks == checks
         assert breaker.state is State.OK
@@ -152,7 +152,7 @@ async def test_a_key_that_goes_wrong_later_is_checked_too(hasty: None) -> None:
                 raise WRONG_KEY
         with pytest.raises(Unavailable, match="ANTHROPIC_API_KEY"):
             await probe.ready()
-        await asyncio.wait_for(provider.script_over.wait(), 5)
+        await asyncio.wait_for(provider.script_over.wait(), 60)
         await asyncio.sleep(0.05)
         assert provider.checks == 3
         async with AdaptiveLimiter(breaker, 4).slot(time.monotonic() + 1):

@@ -432,7 +432,7 @@ async def test_a_cancelled_chunk_settles_what_it_spent(sqlite: Store, times: int
         await asyncio.sleep(0.003)
     with pytest.raises(asyncio.CancelledError):
         await working
-    await asyncio.wait_for(sqlite.settling_done.wait(), 5)
+    await asyncio.wait_for(sqlite.settling_done.wait(), 60)
     cut_off = PRICE.cost(Usage(input_tokens=ESTIMATE))
     assert sqlite.settled == 1
     assert await sqlite.committed(RUN) == await sqlite.committed(DAY) == COST + cut_off

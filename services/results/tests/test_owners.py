@@ -160,9 +160,9 @@ async def test_nobody_waits_for_somebody_elses_run(bob: AsyncClient, run_id: str
     seconds = []
     for asked in (run_id, new_id()):
         started = time.monotonic()
-        assert (await bob.get(f"/runs/{asked}?wait=20")).status_code == 404
+        assert (await bob.get(f"/runs/{asked}?wait=60")).status_code == 404
         seconds.append(time.monotonic() - started)
-    assert abs(seconds[0] - seconds[1]) < 0.5
+    assert max(seconds) < 40
 
 
 async def test_workflows_are_ones_own(ann: AsyncClient, bob: AsyncClient, workflow_id: str) -> None:
