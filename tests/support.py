@@ -63,17 +63,17 @@ class Client:
         """Upload a CSV for a new offer of its own, apart from all other tests, and return the upload's id."""
         return str(self.upload(content, self.create_offer())["upload_id"])
 
-    def post_score(self, prefer: str = "wait=30", path: str = "/score", **body: str | bool) -> httpx.Response:
+    def post_score(self, prefer: str = "wait=60", path: str = "/score", **body: str | bool) -> httpx.Response:
         """Ask for a run; without a body where none is given."""
         return self.http.post(path, json=body or None, headers={"Prefer": prefer})
 
     def score(self, **body: str | bool) -> dict[str, Any]:
         """Score, wait for the end, and return how far the run came."""
-        answer = self.post_score("wait=30", "/score", **body).raise_for_status()
+        answer = self.post_score("wait=60", "/score", **body).raise_for_status()
         assert answer.status_code == 200, f"the run did not end in time: {answer.text}"
         return _object(answer)
 
-    def finished_run(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
+    def finished_run(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
         """Wait for a run to finish and return it."""
         deadline = time.monotonic() + seconds
         while True:
@@ -113,7 +113,7 @@ class Client:
         """Return a workflow as it stands."""
         return _object(self.http.get(f"/leads/{workflow_id}").raise_for_status())
 
-    def ended_workflow(self, workflow_id: str, seconds: float = 30) -> WorkflowJson:
+    def ended_workflow(self, workflow_id: str, seconds: float = 120) -> WorkflowJson:
         """Wait for a workflow to be completed or failed and return it."""
         deadline = time.monotonic() + seconds
         while (workflow := self.workflow(workflow_id))["status"] not in {"completed", "failed"}:

@@ -163,7 +163,7 @@ async def ask_all(broker_url: str, *bodies: object) -> list[WorkflowJson]:
         exchange = await channel.get_exchange(LEADLINE.exchange)
         answers = await channel.declare_queue(exclusive=True)
         replies = []
-        async with answers.iterator(no_ack=True, timeout=10) as arriving:
+        async with answers.iterator(no_ack=True, timeout=60) as arriving:
             for number, body in enumerate(bodies):
                 message = aio_pika.Message(
                     json.dumps(body).encode(),

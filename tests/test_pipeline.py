@@ -91,7 +91,7 @@ def test_the_documented_calls_lead_to_ranked_results(leadline: Leadline) -> None
     offer = http.post("/offer", content=(EXAMPLES / "offer.json").read_bytes(), headers=JSON)
     with (EXAMPLES / "leads.csv").open("rb") as file:
         upload = http.post("/leads/upload", files={"file": file})
-    score = http.post("/score")
+    score = http.post("/score", headers={"Prefer": "wait=60"})
     results = http.get("/results", params={"offer_id": offer.json()["id"]})
     export = http.get("/results/export", params={"run_id": score.json()["run_id"]})
 

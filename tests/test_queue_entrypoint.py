@@ -84,7 +84,7 @@ async def test_what_cannot_be_read_is_kept_with_the_reason(services: Leadline, b
 
 def publish_example(broker_url: str) -> None:
     """Run the published example as its reader would."""
-    subprocess.run([sys.executable, EXAMPLES / "publish_lead.py", broker_url], check=True, timeout=30)
+    subprocess.run([sys.executable, EXAMPLES / "publish_lead.py", broker_url], check=True, timeout=120)
 
 
 def settled_submissions(services: Leadline) -> int:
@@ -97,7 +97,7 @@ def settled_submissions(services: Leadline) -> int:
 
 def await_settled_submissions(services: Leadline, count: int) -> None:
     """Wait until so many have been taken."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while settled_submissions(services) < count:
         assert time.monotonic() < deadline, "the submissions were not taken in time"
         time.sleep(0.05)

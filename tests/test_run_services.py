@@ -49,7 +49,7 @@ def test_it_serves_until_interrupted_and_leaves_nothing_behind(
     services = psutil.Process(command.process.pid).children()
     assert len(services) == 4
     command.process.send_signal(signal.SIGINT)
-    assert command.process.wait(30) == 0
+    assert command.process.wait(120) == 0
     assert not any(service.is_running() for service in services)
     assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
 

@@ -512,7 +512,7 @@ async def test_an_idle_connection_does_not_keep_the_server(app: ASGIApp) -> None
         async with serving(app, "127.0.0.1", 0, 30) as address:
             assert (await client.get(f"{address}/health")).status_code == 200
             stopping = asyncio.get_running_loop().time()
-        assert asyncio.get_running_loop().time() - stopping < 2
+        assert asyncio.get_running_loop().time() - stopping < 20
 
 
 async def test_a_taken_port_is_a_settings_error(app: ASGIApp) -> None:

@@ -166,7 +166,7 @@ print("went on")
 
 def run(body: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", RUN.format(body=body)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.mark.parametrize(

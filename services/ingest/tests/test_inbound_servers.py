@@ -68,14 +68,14 @@ def spec(text: str, external_message_id: str | None = None) -> MessageSpec:
 def publish_example(broker_url: str) -> Any:
     """Run the published example as its reader would, and return the answer it prints."""
     command = [sys.executable, str(EXAMPLES / "publish_message.py"), broker_url]
-    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=30).stdout)
+    return json.loads(subprocess.run(command, capture_output=True, check=True, timeout=120).stdout)
 
 
 async def accepted(broker: Broker, count: int) -> list[MessageAccepted]:
     """Take so many messages that wait for the results service."""
     subscription = await broker.subscribe(RESULT_MESSAGES, count)
     messages = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         for _ in range(count):
             delivery = await subscription.receive()
             messages.append(MessageAccepted.decode(delivery.message.body))

@@ -33,7 +33,7 @@ class Running:
     def ended(self) -> Ran:
         """Wait for its end."""
         with self._out, self._err:
-            code = self.process.wait(60)
+            code = self.process.wait(120)
             return Ran(code, *(_text(file) for file in (self._out, self._err)))
 
 

@@ -93,12 +93,12 @@ def serve_and_score(paid: Paid, name: str) -> str:
     log = paid.folder / "log"
     with (
         standalone(paid.folder / "kept", paid.settings, log) as process,
-        httpx.Client(base_url=process.address, timeout=60, trust_env=False) as client,
+        httpx.Client(base_url=process.address, timeout=90, trust_env=False) as client,
     ):
         offer = client.post("/offer", json={"name": "Any"}).raise_for_status().json()["id"]
         form, file = {"offer_id": offer}, {"file": paid.file(name, 5).read_bytes()}
         client.post("/leads/upload", data=form, files=file).raise_for_status()
-        ended = client.post("/score", headers={"Prefer": "wait=30"})
+        ended = client.post("/score", headers={"Prefer": "wait=60"})
         assert (ended.status_code, ended.json()["processed"]) == (200, 5)
     return log.read_text(encoding="utf-8")
 

@@ -82,7 +82,7 @@ def test_told_to_stop_it_finishes_what_it_has(
         while client.get(accepted.headers["Location"]).is_error:
             pass  # until the first of it is under way
         serving.process.send_signal(number)
-        assert serving.process.wait(30) == 0
+        assert serving.process.wait(120) == 0
         assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")
         serving.restart()
         serving.await_ready()
@@ -116,12 +116,12 @@ def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path, sink: Callab
     """With standard error gone it starts, takes uploads, scores, lives on, and ends with code 0."""
     with (
         standalone(tmp_path / "data", {"LEADLINE_AI": "offline"}, sink(tmp_path)) as serving,
-        httpx.Client(base_url=serving.address, timeout=60, trust_env=False) as client,
+        httpx.Client(base_url=serving.address, timeout=90, trust_env=False) as client,
     ):
         assert client.post("/offer", json={"name": "Any"}).status_code == 201
         files = {"file": (EXAMPLES / "leads.csv").read_bytes()}
         assert client.post("/leads/upload", files=files).status_code == 201
-        scored = client.post("/score", headers={"Prefer": "wait=30"})
+        scored = client.post("/score", headers={"Prefer": "wait=60"})
         assert (scored.status_code, scored.json()["processed"]) == (200, 20)
         assert client.get("/no/such/page").status_code == 404
         assert client.get("/health/live").status_code == 200

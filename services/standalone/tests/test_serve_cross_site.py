@@ -33,17 +33,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where a server is that holds the example prospects, scored."""
     folder = tmp_path_factory.mktemp("served")
     with standalone(folder / "data", {"LEADLINE_AI": "offline"}, folder / "log") as process:
-        with httpx.Client(base_url=process.address, timeout=30, trust_env=False) as http:
+        with httpx.Client(base_url=process.address, timeout=90, trust_env=False) as http:
             http.post("/offer", content=OFFER, headers=JSON).raise_for_status()
             http.post("/leads/upload", files=FILE).raise_for_status()
-            http.post("/score", headers={"Prefer": "wait=30"}).raise_for_status()
+            http.post("/score", headers={"Prefer": "wait=60"}).raise_for_status()
         yield process.address
 
 
 @pytest.fixture
 def client(address: str) -> Iterator[httpx.Client]:
     """A client that says no more about itself than curl does."""
-    with httpx.Client(base_url=address, timeout=30, trust_env=False) as http:
+    with httpx.Client(base_url=address, timeout=90, trust_env=False) as http:
         yield http
 
 
@@ -89,9 +89,9 @@ def test_a_page_elsewhere_gives_no_orders(
 
 def test_nothing_came_of_it(client: httpx.Client) -> None:
     """A refusal leaves no prospects behind that a later run would score."""
-    client.post("/score", headers={"Prefer": "wait=30"}).raise_for_status()
+    client.post("/score", headers={"Prefer": "wait=60"}).raise_for_status()
     client.post("/leads/upload", files=FILE, headers=SCRIPT)
-    run = client.post("/score", headers={"Prefer": "wait=30"}).raise_for_status().json()
+    run = client.post("/score", headers={"Prefer": "wait=60"}).raise_for_status().json()
     assert run["queued"] == 0
 
 
