@@ -107,18 +107,20 @@ def test_a_workflow_is_found_by_the_trace_of_its_message(leadline: Leadline, por
 
 def test_a_refusal_names_the_trace_of_its_request(leadline: Leadline) -> None:
     """Who reports a problem gives the id under which its log line is found."""
-    answer = leadline.client.http.get("/runs/nobody-knows", headers=HEADERS)
-    assert (answer.status_code, answer.json()["trace_id"]) == (404, TRACE)
-    [line] = traced_lines(leadline.log, "request")
+    trace = "1" * 32
+    headers = {"traceparent": f"00-{trace}-b7ad6b7169203331-01"}
+    answer = leadline.client.http.get("/runs/nobody-knows", headers=headers)
+    assert (answer.status_code, answer.json()["trace_id"]) == (404, trace)
+    [line] = traced_lines(leadline.log, "request", trace=trace)
     assert (line["route"], line["status"]) == ("/runs/{run_id}", 404)
 
 
-def traced_lines(log: Path, *events: str) -> list[dict[str, Any]]:
+def traced_lines(log: Path, *events: str, trace: str = TRACE) -> list[dict[str, Any]]:
     """Return the log lines of those events in the trace, once there are some."""
     deadline = time.monotonic() + 60
     while True:
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines() if line[:1] == "{"]
-        found = [line for line in lines if line["event"] in events and line.get("trace_id") == TRACE]
+        found = [line for line in lines if line["event"] in events and line.get("trace_id") == trace]
         if len({line["event"] for line in found}) == len(events):
             return found
         assert time.monotonic() < deadline, f"no {events} in {lines}"
