@@ -14,7 +14,7 @@ from leadline_common.broker.rabbitmq import broker as rabbitmq
 from leadline_common.broker.rabbitmq.broker import RabbitBroker
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import LeadsSubmitted
-from leadline_contracts.topology import EXCHANGE, SUBMISSIONS, Topology
+from leadline_contracts.topology import LEADLINE, SUBMISSIONS, Topology
 
 pytest_plugins = ["leadline_testing.pytest_servers"]
 pytestmark = pytest.mark.servers
@@ -26,7 +26,7 @@ Call = Callable[[RabbitBroker], Awaitable[object]]
 
 @pytest.fixture
 async def broker(rabbitmq_vhost_url: str) -> AsyncIterator[RabbitBroker]:
-    broker = await RabbitBroker.connect(rabbitmq_vhost_url, Topology(EXCHANGE, (SUBMISSIONS,)))
+    broker = await RabbitBroker.connect(rabbitmq_vhost_url, Topology(LEADLINE.exchange, (SUBMISSIONS,)))
     yield broker
     await broker.close()
 

@@ -15,7 +15,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from leadline_common.http.server import serving
 from leadline_contracts.scoring import LeadsAccepted, RunPublished
 from leadline_ingest.runs.service import RunProgress, Runs
-from leadline_ingest.runs.store import Run
+from leadline_ingest.runs.store import RunRequest
 from leadline_testing.tables import every_row
 
 from .builders import (
@@ -414,7 +414,7 @@ class TestScore:
         asked: list[float] = []
         wait = Runs.wait
 
-        async def noted(runs: Runs, run: Run, seconds: float) -> tuple[RunProgress, bool]:
+        async def noted(runs: Runs, run: RunRequest, seconds: float) -> tuple[RunProgress, bool]:
             asked.append(seconds)
             return await wait(runs, run, 0)
 
@@ -473,15 +473,15 @@ async def test_a_connection_cut_in_the_middle_keeps_nothing(service: House) -> N
 
 
 async def test_a_large_file_of_no_use_is_refused_before_all_of_it_came(service: House) -> None:
-    """The sender of a big workbook reads the reason, and does not first wait for its megabytes."""
-    form = form_of(("file", b"PK\x03\x04xl/" + bytes(100_000)))
+    """The sender of a big document reads the reason, and does not first wait for its megabytes."""
+    form = form_of(("file", b"%PDF-1.7" + bytes(100_000)))
     head = f"Content-Type: {FORM['Content-Type']}\r\nContent-Length: {10**9}\r\n\r\n".encode()
     async with serving(service.app, "127.0.0.1", 0, 2) as address:
         reader, writer = await send(address, "POST /leads/upload", head, form)
         async with asyncio.timeout(60):
             answer = await reader.readuntil(b"}")
-        assert answer.startswith(b"HTTP/1.1 400")
-        assert b"Excel" in answer
+        assert answer.startswith(b"HTTP/1.1 415")
+        assert b"PDF" in answer
         writer.close()
 
 
