@@ -20,7 +20,7 @@ _STRENGTHS = {
     "region": 100,
     "country": 100,
     "seat": 65,
-    "address": 55,
+    "address": 66,
 }
 _HALVES = {"first_name": "first", "last_name": "last"}
 _MAX_WORDS = 14
