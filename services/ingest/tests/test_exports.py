@@ -11,7 +11,7 @@ DATA = Path(__file__).parent / "data" / "exports"
 
 
 class Export(NamedTuple):
-    """Which columns are to be taken, the first prospect without bio, and how many rows there are of a kind."""
+    """Which columns are taken, the first prospect without bio, and how many rows there are of a kind."""
 
     columns: dict[str, str]
     first: tuple[str, str, str, str, str]

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import Request, Response, get, post
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat
-from litestar.params import FromPath
+from litestar.params import FromPath, QueryParameter
 from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
@@ -31,9 +31,11 @@ from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.prospects.spool import SpoolRoom, spooled
 from leadline_ingest.prospects.store import ProspectStore, Upload
 from leadline_ingest.prospects.upload_memory import UploadMemory
-from leadline_ingest.prospects.upload_request import read_options
+from leadline_ingest.prospects.upload_request import NAMES, read_options
 from leadline_ingest.prospects.uploads import UploadReceiver, receiving
 
+InQuery = Annotated[str | None, QueryParameter(description="as the form field of that name")]
+MapInQuery = Annotated[str | None, QueryParameter(name="map", description="as the form field of that name")]
 MAX_UPLOAD = 2_000_000_000
 """Bytes of an upload; about ten million rows."""
 _UPLOAD_FORM = Schema(
@@ -89,11 +91,13 @@ def upload_routes(
         request_max_body_size=MAX_UPLOAD,
         operation_class=_UploadOperation,
         opt={STREAMED: True},
+        dependencies={"wanted": Provide(_in_query)},
     )
     async def upload_leads(
         request: Request[Any, Any, Any],
         owner: NamedDependency[str],
         attempt: NamedDependency[RequestAttempt],
+        wanted: NamedDependency[dict[str, str]],
         for_offer: FromPath[str | None] = None,
     ) -> UploadReport:
         """A CSV in the form field `file`.
@@ -118,14 +122,14 @@ def upload_routes(
             await attempt.bind(digest_of(request.scope, content.encode()))
             if attempt.repeated and (before := await _left_by_first(store, owner, attempt.object_id)):
                 return before
-            options = read_options({**request.query_params, **form.fields})
+            options = read_options(wanted | form.fields)
             offer_id = one_offer(for_offer, options.offer_id)
             if offer_id is not None:
                 await known_offer(store, owner, offer_id)
             options = replace(options, offer_id=offer_id, charset=form.charset)
-            async with receiving(
-                UploadReceiver(store, owner, clock, memory, options, upload_id=attempt.object_id)
-            ) as receiver:
+            with _refusals():
+                taker = UploadReceiver(store, owner, clock, memory, options, upload_id=attempt.object_id)
+            async with receiving(taker) as receiver:
                 with _refusals():
                     async for piece in spool.pieces():
                         await receiver.feed(piece)
@@ -187,6 +191,19 @@ def _view(upload: Upload) -> UploadView:
         warnings=["An older version took this file and kept no report of it."],
     )
     return UploadView(**report.model_dump(), offer_id=upload.offer_id, uploaded_at=made_at(upload.id))
+
+
+async def _in_query(
+    *,
+    offer_id: InQuery = None,
+    mapped: MapInQuery = None,
+    encoding: InQuery = None,
+    duplicates: InQuery = None,
+    dry_run: InQuery = None,
+) -> dict[str, str]:
+    """What the query says of a file, as the form may say it."""
+    given = (offer_id, mapped, encoding, duplicates, dry_run)
+    return {name: value for name, value in zip(NAMES, given, strict=True) if value is not None}
 
 
 @contextmanager

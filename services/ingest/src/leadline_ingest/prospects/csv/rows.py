@@ -78,7 +78,9 @@ class Rows:
             self.count += 1
             if isinstance(record, Flaw):
                 found += self._release()
-                found.append(Rejection(row, self.columns.title(record.cell), record.reason))
+                found.append(
+                    Rejection(row, self.columns.title(record.cell), record.reason, record.cells or None)
+                )
                 continue
             cells = [cell.strip() for cell in record]
             if self._is_plain(cells):
