@@ -167,3 +167,14 @@ def test_factors_add_up(model: str, role: str, industry: str, bio: str) -> None:
     assert 0 <= score.points <= 50
     assert all(0 <= factor.points <= factor.max and factor.evidence for factor in score.factors)
     assert sum(factor.max for factor in score.factors) == 50
+
+
+def test_a_placeholder_is_no_more_than_an_empty_cell() -> None:
+    """N/A scores as an empty cell does, and the evidence says what stood there."""
+    for name in MODEL_NAMES:
+        model = load_model(name)
+        written = score_lead(model, SAAS, lead(location="N/A", linkedin_bio="-"))
+        assert written.points == score_lead(model, SAAS, lead(location="", linkedin_bio="")).points
+        assert 'linkedin_bio ("-")' in written.factors[-1].evidence
+        nothing = score_lead(model, SAAS, lead(role="n/a", industry="unknown"))
+        assert [factor.evidence for factor in nothing.factors[:2]] == ["no role given", "no industry given"]

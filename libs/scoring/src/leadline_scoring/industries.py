@@ -7,8 +7,8 @@ from functools import lru_cache
 from leadline_scoring.evidence import excerpt
 from leadline_scoring.icp import Icp
 from leadline_scoring.taxonomy import Industry, taxonomy
+from leadline_text.placeholders import is_missing
 from leadline_text.tokens import read_text
-from leadline_text.visible import visible
 
 _READ = 300
 
@@ -36,7 +36,7 @@ def match_industry(icp: Icp, industry: str) -> IndustryMatch:
 
 @lru_cache(maxsize=32_768)
 def _match(targets: tuple[str, ...], industry: str) -> IndustryMatch:
-    if not visible(industry).strip():
+    if is_missing(industry):
         return IndustryMatch(IndustryFit.NONE, "no industry given")
     if not targets:
         return IndustryMatch(IndustryFit.NONE, "the offer names no industry")

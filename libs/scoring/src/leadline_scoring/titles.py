@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict
 from leadline_scoring.data_files import read_data
 from leadline_scoring.evidence import excerpt
 from leadline_text.phrases import Found, Phrases, expand
+from leadline_text.placeholders import is_missing
 from leadline_text.tokens import SEPARATORS, Text, read_text
-from leadline_text.visible import visible
 
 _READ = 300
 _REMEMBERED = 32_768
@@ -129,7 +129,7 @@ def title_words(title: str) -> tuple[TitleWord, ...]:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _read_title(title: str) -> TitleReading:
-    if not visible(title).strip():
+    if is_missing(title):
         return TitleReading(Seniority.OTHER, "no role given")
     analysis = _analyse(title)
     for seniority in (Seniority.DECISION_MAKER, Seniority.INFLUENCER):

@@ -1,6 +1,7 @@
 """The rule layer: up to 50 points for a lead's role, industry and completeness, each with its evidence.
 
-Pure: the same model, ICP and lead give the same points. A blank field is a missing field.
+Pure: the same model, ICP and lead give the same points. A field that is blank, or says
+that there is nothing as "N/A" does, is a missing field.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from leadline_scoring.icp import Icp, read_role, wanted_role
 from leadline_scoring.industries import match_industry
 from leadline_scoring.models import FitPoints, ScoringModel, SeniorityPoints, TitleKeywordPoints
 from leadline_scoring.titles import Seniority, title_words
+from leadline_text.placeholders import is_missing
 from leadline_text.tokens import read_text
 from leadline_text.visible import visible
 
@@ -93,7 +95,7 @@ def _industry(model: ScoringModel, icp: Icp, industry: str) -> Factor:
     if not hits:
         missing = f"{excerpt(industry)}: no keyword of the model {model.name}"
         return _factor(
-            "industry", 0, model.industry.max, missing if visible(industry).strip() else "no industry given"
+            "industry", 0, model.industry.max, "no industry given" if is_missing(industry) else missing
         )
     best = max(hits, key=attrgetter("value"))
     evidence = f'{excerpt(industry)}: "{text.quote(best.start, best.stop)}"'
@@ -102,13 +104,19 @@ def _industry(model: ScoringModel, icp: Icp, industry: str) -> Factor:
 
 def _completeness(model: ScoringModel, lead: LeadLike) -> Factor:
     rule = model.completeness
-    missing = [field for field in rule.fields if not visible(_text(lead, field)).strip()]
+    missing = [_missing(field, text) for field in rule.fields if is_missing(text := _text(lead, field))]
     total = len(rule.fields)
     evidence = f"{total - len(missing)} of {total} fields, missing: {', '.join(missing)}"
     points = rule.of(total - len(missing))
     return _factor(
         "completeness", points, rule.points, evidence if missing else f"all {total} fields are there"
     )
+
+
+def _missing(field: str, text: str) -> str:
+    """Name a field that says nothing, with what stands there in place of something."""
+    seen = visible(text).strip()
+    return f'{field} ("{excerpt(seen)}")' if seen else field
 
 
 def _text(lead: LeadLike, field: str) -> str:

@@ -12,6 +12,7 @@ from leadline_scoring.industries import IndustryFit, match_industry
 from leadline_scoring.judge import judge
 from leadline_scoring.models import load_model
 from leadline_scoring.titles import Seniority, read_title
+from leadline_text.placeholders import is_missing
 
 
 class _About(NamedTuple):
@@ -54,7 +55,7 @@ def _reasoning(offer_name: str, icp: Icp, lead: Lead) -> str:
 
 
 def _about_role(offer: str, icp: Icp, role: str, seniority: Seniority) -> str:
-    title = excerpt(role)
+    title = "" if is_missing(role) else excerpt(role)
     match seniority:
         case Seniority.OTHER:
             return f"{title} neither signs for nor shapes a purchase" if title else "No role is given"
@@ -68,7 +69,7 @@ def _about_role(offer: str, icp: Icp, role: str, seniority: Seniority) -> str:
 
 
 def _about_industry(offer: str, icp: Icp, industry: str, fit: IndustryFit) -> str:
-    field = excerpt(industry)
+    field = "" if is_missing(industry) else excerpt(industry)
     match fit:
         case IndustryFit.EXACT:
             return f"{field} is an industry {offer} is made for"
