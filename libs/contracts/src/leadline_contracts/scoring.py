@@ -1,7 +1,8 @@
 """The messages of scoring: prospects in, their scores out, and what becomes of a run."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints
@@ -77,14 +78,18 @@ class LeadSpec(Wire):
     extra: dict[str, str] | None = None
 
 
+field_texts: Callable[["LeadSpec"], tuple[str, ...]] = attrgetter(*LEAD_FIELDS)
+"""Return the texts of the six fields of a lead, in their order."""
+
+
 def text_bytes(lead: LeadSpec) -> int:
     """Count the bytes in UTF-8 of the six fields together, which are what is scored."""
-    return _utf8_bytes(getattr(lead, field) for field in LEAD_FIELDS)
+    return _utf8_bytes("".join(field_texts(lead)))
 
 
 def extra_bytes(extra: Mapping[str, str] | None) -> int:
     """Count the bytes in UTF-8 of a lead's other columns, titles and cells together."""
-    return _utf8_bytes(text for column in extra.items() for text in column) if extra else 0
+    return _utf8_bytes("".join(extra)) + _utf8_bytes("".join(extra.values())) if extra else 0
 
 
 def lead_bytes(lead: LeadSpec) -> int:
@@ -92,8 +97,8 @@ def lead_bytes(lead: LeadSpec) -> int:
     return text_bytes(lead) + extra_bytes(lead.extra)
 
 
-def _utf8_bytes(texts: Iterable[str]) -> int:
-    return sum(len(text) if text.isascii() else len(text.encode("utf-8", "replace")) for text in texts)
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 class Lead(LeadSpec):

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import NamedTuple
 
-from leadline_contracts.scoring import LEAD_FIELDS, LeadSpec
+from leadline_contracts.scoring import LeadSpec, field_texts
 
 _SHARED_MAILBOXES = frozenset(
     {
@@ -62,10 +62,9 @@ def identity_of(scope: str, lead: LeadSpec, marks: Mapping[str, str]) -> Identit
     """
     fields = None
     if lead.name:
-        fields = _number(
-            scope, "\x1f".join(" ".join(getattr(lead, name).casefold().split()) for name in LEAD_FIELDS)
-        )
-    mark = _mark(marks)
+        # No cell holds a NUL, and white space around one says nothing.
+        fields = _number(scope, " ".join("\0".join(field_texts(lead)).casefold().split()))
+    mark = _mark(marks) if marks else None
     return Identity(fields, None if mark is None else _number(scope, mark))
 
 

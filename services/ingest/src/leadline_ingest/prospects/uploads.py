@@ -39,6 +39,7 @@ _SWEEP_SECONDS = 60.0
 _REJECTED_KEPT = 100_000
 """Rejected rows of a file that are kept to be given back."""
 _CUT_ROWS_SHOWN = 10
+_NONE: dict[str, str] = {}
 
 T = TypeVar("T")
 
@@ -211,9 +212,10 @@ class UploadReceiver:
             )
 
     def _prospect(self, row: ProspectRow) -> Prospect | Rejection:
-        marks = {
-            mark: row.extra.get(title, "") for mark, title in self._reader.rows.columns.identities.items()
-        }
+        identities = self._reader.rows.columns.identities
+        marks = (
+            {mark: row.extra.get(title, "") for mark, title in identities.items()} if identities else _NONE
+        )
         lead = Lead.model_construct(
             id=new_id(),
             name=row.name,

@@ -5,7 +5,15 @@ import json
 from pydantic import ValidationError
 
 from leadline_contracts.errors import FieldError
-from leadline_contracts.scoring import EXTRA_BYTES, LEAD_BYTES, LEAD_FIELDS, LeadSpec, extra_bytes, text_bytes
+from leadline_contracts.scoring import (
+    EXTRA_BYTES,
+    LEAD_BYTES,
+    LEAD_FIELDS,
+    LeadSpec,
+    extra_bytes,
+    field_texts,
+    text_bytes,
+)
 from leadline_text.visible import visible
 
 _NUL = "\x00"
@@ -13,9 +21,10 @@ _NUL = "\x00"
 
 def check_lead(spec: LeadSpec) -> FieldError | None:
     """Return why the lead cannot be scored, None where it can."""
-    for field in LEAD_FIELDS:
-        if _NUL in getattr(spec, field):
-            return FieldError(field, "holds a NUL character; remove it")
+    texts = field_texts(spec)
+    if any(_NUL in text for text in texts):
+        field = next(field for field, text in zip(LEAD_FIELDS, texts, strict=True) if _NUL in text)
+        return FieldError(field, "holds a NUL character; remove it")
     if spec.extra and any(_NUL in text for column in spec.extra.items() for text in column):
         return FieldError("extra", "holds a NUL character; remove it")
     if (size := text_bytes(spec)) > LEAD_BYTES:
@@ -25,7 +34,7 @@ def check_lead(spec: LeadSpec) -> FieldError | None:
             f"holds {size:,} bytes of text and may hold {LEAD_BYTES:,}, all fields together; "
             f"shorten {longest}, the longest",
         )
-    if not any(visible(getattr(spec, field)).strip() for field in LEAD_FIELDS):
+    if not any(visible(text).strip() for text in texts):
         return FieldError("lead", f"is empty; give at least one of {', '.join(LEAD_FIELDS)}")
     if (size := extra_bytes(spec.extra)) > EXTRA_BYTES:
         return FieldError(
