@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
@@ -35,6 +36,13 @@ from .lead_cases import (
 
 TEN = leads(10)
 FIFTY = leads(50)
+WITH_MORE = [
+    lead.model_copy(
+        update={"row": n, "external_id": f"crm-{n}", "extra": {"Private note": f"cell {n}", "": "x"}}
+    )
+    for n, lead in enumerate(TEN, 2)
+]
+"""The same leads with all that their sender's file held besides."""
 AN_HOUR = replace(behaviour.RATE_LIMITED, retry_after=3_600)
 
 
@@ -80,6 +88,7 @@ SAME = [
     pytest.param(chunk([lead.model_copy(update={"id": f"new-{lead.id}"}) for lead in TEN]), id="other-ids"),
     pytest.param(chunk(TEN, offer=OFFER.model_copy(update={"id": "offer-2"})), id="other-offer-id"),
     pytest.param(chunk([lead.model_copy(update={"role": " CEO\n"}) for lead in TEN]), id="other-space"),
+    pytest.param(chunk(WITH_MORE), id="other-columns"),
 ]
 
 
@@ -98,6 +107,18 @@ async def test_the_same_input_returns_the_stored_answers(
     assert [score.confidence for score in second.scores] == [score.confidence for score in first.scores]
     assert second.spend is not None
     assert (second.spend.calls, second.spend.cached) == (1 if again.run_id == "run-1" else 0, 10)
+
+
+async def test_other_columns_never_reach_a_provider(server: ModelServer, store: SqliteAiStore) -> None:
+    """What a file holds besides the six fields, its row numbers and external ids stay here."""
+    async with lead_replica(server, store) as policy:
+        scored = await policy.score(chunk(WITH_MORE), 1)
+
+    assert answered_rightly(scored.scores, WITH_MORE)
+    [request] = server.requests
+    sent = json.dumps(request.body)
+    assert TEN[0].name in sent
+    assert not [word for word in ("Private note", "cell 2", "crm-2", "external_id", "extra") if word in sent]
 
 
 async def test_answers_survive_a_restart(server: ModelServer, tmp_path: Path) -> None:

@@ -90,6 +90,13 @@ def test_fields_are_bounded_and_blank_ones_left_out() -> None:
     assert told == {"linkedin_bio": "é" * 1_999 + "…", "role": "r" * 200, "company": "c" * 199 + "…"}
 
 
+def test_only_the_six_fields_go_into_a_prompt(prompt: Prompt) -> None:
+    """A prompt is the same whatever else the sender's file held of a lead."""
+    lead = Lead(id="x", name="Ava", role="CTO")
+    more = {"row": 7, "external_id": "crm-7", "extra": {"Budget": "secret"}}
+    assert prompt.body([lead.model_copy(update=more)]) == prompt.body([lead])
+
+
 def test_leads_are_named_by_their_order(prompt: Prompt, leads: list[Lead], offer: Offer) -> None:
     """The model sees 1, 2, … in place of our ids; the offer stands before the leads, not among them."""
     body = prompt.body(leads)

@@ -86,12 +86,19 @@ def load_prompt(version: str = PROMPT_VERSION) -> Prompt:
     return Prompt(version, data["system"], *parts)
 
 
+def lead_data(lead: Lead) -> str:
+    """Return all of a lead that goes into a prompt, as JSON fit to stand in a tag: its six fields alone.
+
+    Other columns of its sender, its row and its external id go to no provider, nor into a cache key.
+    """
+    return _lead_data(*(getattr(lead, name) for name in LEAD_FIELDS))
+
+
 # A lead is written three times: for its key, for the cost of the request, and in the request.
 @lru_cache(1_024)
-def lead_data(lead: Lead) -> str:
-    """Return all of a lead that goes into a prompt, as JSON fit to stand in a tag."""
+def _lead_data(*texts: str) -> str:
     limits = {name: _BIO_LIMIT if name == "linkedin_bio" else _FIELD_LIMIT for name in LEAD_FIELDS}
-    given = {name: visible(getattr(lead, name)).strip() for name in LEAD_FIELDS}
+    given = dict(zip(LEAD_FIELDS, (visible(text).strip() for text in texts), strict=True))
     return fence({name: clip(text, limits[name]) for name, text in given.items() if text})
 
 
