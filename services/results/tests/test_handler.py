@@ -18,7 +18,16 @@ from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
 from leadline_contracts.errors import Permanent, Unavailable
-from leadline_contracts.scoring import AiSpend, Lead, LeadsAccepted, LeadsFailed, ResultsScored
+from leadline_contracts.scoring import (
+    AiSpend,
+    Lead,
+    LeadsAccepted,
+    LeadsFailed,
+    ResultsScored,
+    SourceColumn,
+)
+from leadline_results.runs import handler as handler_module
+from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.events import events_about
 from leadline_results.runs.handler import MergeHandler
 from leadline_results.runs.record import Key, Record, Status
@@ -33,16 +42,21 @@ CHUNKS = (("a", "b"), ("c",))
 
 
 class WatchedStore(SqliteResultStore):
-    """The real store, which notes each write of spend, and takes no new records while it is `away`."""
+    """The real store, which notes each write of spend and columns; it takes no new records while `away`."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.told: list[list[RunSpend]] = []
+        self.told_columns: list[list[str]] = []
         self.away = False
 
     async def see_spend(self, spent: Sequence[RunSpend]) -> None:
         self.told.append(list(spent))
         await super().see_spend(spent)
+
+    async def see_columns(self, told: Sequence[UploadColumns]) -> None:
+        self.told_columns.append([one.upload_id for one in told])
+        await super().see_columns(told)
 
     async def insert(self, records: Sequence[Record]) -> set[Key]:
         if self.away:
@@ -208,6 +222,29 @@ async def test_what_was_spent_is_known_before_its_leads_are_done(tmp_path: Path)
         store.away = False
         assert await handler.handle(messages)
         assert await store.spend(NEW_RUN) == known
+
+
+async def test_columns_of_an_upload_are_kept_once_and_before_its_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds a lead finds the columns it came with; further chunks of the upload write nothing."""
+    monkeypatch.setattr(handler_module, "_UPLOADS_REMEMBERED", 2)
+    columns = [SourceColumn(title="Notes"), SourceColumn(title="Job", field="role")]
+
+    def of(upload_id: str, name: str, told: list[SourceColumn] | None = columns) -> list[Message]:
+        leads = chunk(f"{upload_id}-{name}", run_id=NEW_RUN, name=f"{upload_id}-{name}")
+        return all_of(leads.model_copy(update={"upload_id": upload_id, "columns": told}))
+
+    async with handling(tmp_path) as (handler, store):
+        store.away = True
+        with pytest.raises(Unavailable):
+            await handler.handle([*of("a", "1"), *of("b", "1")])
+        assert await store.columns(["a", "b"]) == {"a": columns, "b": columns}
+        store.away = False
+        for messages in (of("a", "1"), of("b", "2"), of("c", "1"), of("d", "1", None), of("a", "2")):
+            await handler.handle(messages)
+        assert store.told_columns == [["a", "b"], ["c"], ["a"]]
+        assert (await store.columns("abcd")).keys() == {"a", "b", "c"}
 
 
 async def test_leads_that_are_not_done_are_not_told(handler: MergeHandler) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from leadline_common.storage.mongo import connect
 from leadline_contracts.errors import Unavailable
-from leadline_contracts.scoring import Offer
+from leadline_contracts.scoring import Offer, SourceColumn
+from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.mongo import MongoResultStore
 from leadline_results.runs.record import Record
 from leadline_results.runs.spend import RunSpend
@@ -23,6 +24,7 @@ START = datetime(2026, 3, 1, 12, 0, 0, 500_000, UTC)
 LATER = START + timedelta(minutes=1)
 OFFER = Offer(id="offer", name="AI Outreach", value_props=["24/7 outreach"], ideal_use_cases=["B2B SaaS"])
 RECORD = Record(owner="local", run_id="run", lead_id="lead", offer_id="offer", model="standard", chunk="1")
+TOLD = UploadColumns(upload_id="upload", owner="local", columns=[SourceColumn(title="Notes")])
 SPENT = RunSpend(owner="local", run_id="run", source="anthropic", assessor="claude", calls=1)
 
 
@@ -144,6 +146,9 @@ CALLS: dict[str, Callable[[ResultStore], Awaitable[object]]] = {
     "page": lambda store: store.page(Query(owner="local"), None, 10),
     "count": lambda store: store.count(Query(owner="local")),
     "stream": lambda store: anext(aiter(store.stream(Query(owner="local")))),
+    "see_columns": lambda store: store.see_columns([TOLD]),
+    "columns": lambda store: store.columns(["upload"]),
+    "uploads_by_columns": lambda store: store.uploads_by_columns(Query(owner="local")),
     "see_run": lambda store: store.see_run(run()),
     "run": lambda store: store.run("run"),
     "unfinished_runs": lambda store: store.unfinished_runs(),

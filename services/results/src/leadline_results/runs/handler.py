@@ -9,6 +9,7 @@ from leadline_common.clock import Clock
 from leadline_contracts.errors import Permanent, Transient
 from leadline_contracts.scoring import RunPublished, RunStarted
 from leadline_results.runs.chunk_join import ChunkJoin
+from leadline_results.runs.columns import columns_of
 from leadline_results.runs.events import events_about
 from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.record import PARTS, Key, PartMessage, Parts, Record, conclude, gather, merge
@@ -16,6 +17,8 @@ from leadline_results.runs.spend import spend_of
 from leadline_results.runs.store import ResultStore
 from leadline_results.runs.tracker import Tracker
 
+_UPLOADS_REMEMBERED = 10_000
+"""Uploads whose columns are not written again with each of their chunks."""
 _ROUNDS = 20
 """How often a batch is merged again after losing a race before it is put back."""
 
@@ -28,6 +31,7 @@ class MergeHandler(Handler):
         self._tracker = tracker
         self._clock = clock
         self._metrics = metrics
+        self._uploads: dict[str, None] = {}
         self.chunk_join = ChunkJoin()
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
@@ -39,6 +43,7 @@ class MergeHandler(Handler):
         if spent := spend_of(parts):
             # Before its leads can be done, so that whoever sees a run finished sees all it has taken.
             await self._store.see_spend(spent)
+        await self._keep_columns(parts)
         done = [record for record in await self._store_parts(gather(parts)) if record.done]
         await self._store.settle_latest(done)
         self._tracker.schedule({part.run_id for part in parts})
@@ -49,6 +54,14 @@ class MergeHandler(Handler):
     def bisect(self, message: Message) -> list[Message]:
         """Halve a chunk of leads, so that one that cannot be stored ends up alone; scores stay whole."""
         return bisect_chunk(message)
+
+    async def _keep_columns(self, parts: Sequence[PartMessage]) -> None:
+        """Store the columns of uploads, before their records, so that whoever finds one has its columns."""
+        if told := columns_of(parts, self._uploads):
+            await self._store.see_columns(told)
+            self._uploads |= dict.fromkeys(one.upload_id for one in told)
+            while len(self._uploads) > _UPLOADS_REMEMBERED:
+                del self._uploads[next(iter(self._uploads))]
 
     async def _store_parts(self, arrived: dict[Key, Parts]) -> list[Record]:
         """Merge the parts into the stored records; return every record concerned as it is now."""

@@ -9,6 +9,8 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, MongoStore, reaching_mongo
+from leadline_contracts.scoring import SourceColumn
+from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.mongo_documents import document_id, to_changes, to_document, to_record
 from leadline_results.runs.mongo_queries import (
     INDEXES,
@@ -22,6 +24,7 @@ from leadline_results.runs.mongo_queries import (
     index_for,
     missing_of_run,
     query_filter,
+    uploads_by_columns,
 )
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import FIGURES, RunSpend
@@ -32,7 +35,10 @@ _BATCH = 100
 
 
 class MongoResultStore(MongoStore):
-    """Collections `records`, `runs` and `run_spend`; needs a replica set, one node is enough."""
+    """Collections `records`, `runs`, `run_spend` and `upload_columns`.
+
+    Needs a replica set, one node is enough.
+    """
 
     application = "leadline-results"
     indexes = {"records": INDEXES, "runs": RUN_INDEXES, "run_spend": SPEND_INDEXES}
@@ -42,6 +48,7 @@ class MongoResultStore(MongoStore):
         self._records = database["records"]
         self._runs = database["runs"]
         self._spend = database["run_spend"]
+        self._columns = database["upload_columns"]
 
     async def insert(self, records: Sequence[Record]) -> set[Key]:
         if not records:
@@ -137,6 +144,26 @@ class MongoResultStore(MongoStore):
             async for document in ranked.batch_size(_BATCH):
                 yield to_record(document)
 
+    async def see_columns(self, told: Sequence[UploadColumns]) -> None:
+        if not told:
+            return
+        with reaching_mongo():
+            await self._columns.bulk_write([_keep_columns(one) for one in told], ordered=False)
+
+    async def columns(self, upload_ids: Collection[str]) -> dict[str, list[SourceColumn]]:
+        with reaching_mongo():
+            found = await self._columns.find({"_id": {"$in": list(upload_ids)}}).to_list(None)
+        return {
+            document["_id"]: [SourceColumn.model_validate(one) for one in document["columns"]]
+            for document in found
+        }
+
+    async def uploads_by_columns(self, query: Query) -> list[str | None]:
+        stages = uploads_by_columns(query, self._columns.name)
+        with reaching_mongo():
+            groups = await self._records.aggregate(stages, hint=index_for(query)).to_list(None)
+        return [group["upload_id"] if group["_id"] else None for group in groups]
+
     async def see_run(self, run: Run) -> bool:
         known = run.model_dump(exclude={"run_id"})
         lacking = {name: known.pop(name) for name in ("total", "offer")}
@@ -214,6 +241,11 @@ class MongoResultStore(MongoStore):
         with reaching_mongo():
             async for document in found:
                 yield to_record(document)
+
+
+def _keep_columns(told: UploadColumns) -> UpdateOne:
+    kept = told.model_dump(include={"owner", "columns"}) | {"layout": told.layout}
+    return UpdateOne({"_id": told.upload_id}, {"$setOnInsert": kept}, upsert=True)
 
 
 def _raise_spend(spent: RunSpend) -> UpdateOne:

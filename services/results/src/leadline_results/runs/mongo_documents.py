@@ -16,12 +16,16 @@ def document_id(key: Key) -> str:
 
 
 def to_document(record: Record, revision: int) -> Document:
-    """Return the record as a document: its fields, `_id`, and its rank as `place`."""
-    rules = record.rules
+    """Return the record as a document: its fields, `_id`, and its rank as `place`.
+
+    A lead's `extra` is a list of pairs, since a title may hold dots and dollars, which field names had better
+    not.
+    """
+    lead, rules = record.lead, record.rules
     return {
         **vars(record),
         "_id": document_id(record.key),
-        "lead": record.lead and vars(record.lead),
+        "lead": lead and {**vars(lead), "extra": lead.extra and [[*one] for one in lead.extra.items()]},
         "rules": rules and {**vars(rules), "factors": [vars(factor) for factor in rules.factors]},
         "ai": record.ai and vars(record.ai),
         "status": record.status.value,
@@ -42,5 +46,8 @@ def to_changes(record: Record, writer: ObjectId) -> Document:
 
 
 def to_record(document: Document) -> Record:
-    """Read a document back."""
+    """Read a document back, also one of a version that kept no `extra`, or kept it as an object."""
+    lead = document["lead"]
+    if lead and isinstance(lead.get("extra"), list):
+        lead["extra"] = dict(lead["extra"])
     return Record.model_validate(document)

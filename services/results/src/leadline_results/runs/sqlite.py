@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from leadline_common.storage.sqlite import Database, SqliteStore
+from leadline_contracts.scoring import SourceColumn
 from leadline_results.runs import sqlite_queries as sql
+from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.rank import NO_SCORE, PENDING, rank_of
 from leadline_results.runs.record import Key, Record
 from leadline_results.runs.spend import RunSpend
@@ -18,7 +20,7 @@ _BATCH = 500
 
 
 class SqliteResultStore(SqliteStore):
-    """Records, runs and their spend in one file.
+    """Records, runs and their spend, and the columns of uploads, in one file.
 
     A record's body is its JSON, beside the columns that queries need.
     """
@@ -70,6 +72,30 @@ class SqliteResultStore(SqliteStore):
             for record in records:
                 yield record
             after = position_of(records[-1])
+
+    async def see_columns(self, told: Sequence[UploadColumns]) -> None:
+        rows = [
+            one.model_dump(include={"upload_id", "owner"})
+            | {"layout": one.layout, "columns": json.dumps([vars(column) for column in one.columns])}
+            for one in told
+        ]
+        await self._database.write(lambda connection: connection.executemany(sql.SEE_COLUMNS, rows).rowcount)
+
+    async def columns(self, upload_ids: Collection[str]) -> dict[str, list[SourceColumn]]:
+        return await self._database.read(
+            lambda connection: {
+                row["upload_id"]: [SourceColumn.model_validate(one) for one in json.loads(row["columns"])]
+                for row in connection.execute(sql.COLUMNS, [json.dumps(list(upload_ids))])
+            }
+        )
+
+    async def uploads_by_columns(self, query: Query) -> list[str | None]:
+        return await self._database.read(
+            lambda connection: [
+                row["layout"] and row["upload_id"]
+                for row in connection.execute(*sql.uploads_by_columns(query))
+            ]
+        )
 
     async def see_run(self, run: Run) -> bool:
         row = run.model_dump(mode="json") | {"offer": run.offer and run.offer.model_dump_json()}

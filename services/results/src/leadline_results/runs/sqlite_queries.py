@@ -66,6 +66,14 @@ CREATE TABLE IF NOT EXISTS run_spend (
     nano_usd INTEGER NOT NULL,
     PRIMARY KEY (run_id, source, assessor)
 ) WITHOUT ROWID;
+
+-- `columns` is a JSON list of {title, field}; `layout` is the same for the same columns.
+CREATE TABLE IF NOT EXISTS upload_columns (
+    upload_id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    layout TEXT NOT NULL,
+    columns TEXT NOT NULL
+);
 """
 
 ADDED = (Column("runs", "trace", "TEXT"),)
@@ -133,6 +141,15 @@ ON CONFLICT DO UPDATE SET
 """
 SPEND = "SELECT * FROM run_spend WHERE run_id = ? ORDER BY source, assessor"
 
+SEE_COLUMNS = """
+INSERT INTO upload_columns VALUES (:upload_id, :owner, :layout, :columns) ON CONFLICT DO NOTHING
+"""
+COLUMNS = "SELECT * FROM upload_columns WHERE upload_id IN (SELECT value FROM json_each(?))"
+_UPLOADS_BY_COLUMNS = """
+SELECT min(upload_id) AS upload_id, layout FROM (SELECT DISTINCT upload_id {source})
+LEFT JOIN upload_columns USING (upload_id) GROUP BY layout ORDER BY 1
+"""
+
 _WAITING = """
 SELECT body FROM records INDEXED BY of_run
 WHERE run_id = :run_id AND place = :place AND lead_id > :after AND body ->> 'lead' IS NOT NULL AND {lacking}
@@ -167,6 +184,12 @@ def from_where(query: Query, after: Position | None = None) -> tuple[str, Values
         conditions.append("(place, lead_id, run_id) > (:at, :after_lead, :after_run)")
         values |= {"at": rank_at(query, after), "after_lead": after.lead_id, "after_run": after.run_id}
     return f"FROM records INDEXED BY {index} WHERE {' AND '.join(conditions)}", values
+
+
+def uploads_by_columns(query: Query) -> tuple[str, Values]:
+    """Return the statement for an upload of each layout among the query's records, and its values."""
+    source, values = from_where(query)
+    return _UPLOADS_BY_COLUMNS.format(source=source), values
 
 
 def ranked(query: Query, after: Position | None, limit: int) -> tuple[str, Values]:

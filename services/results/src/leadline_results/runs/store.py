@@ -1,11 +1,12 @@
-"""The port to what the results service owns: records (one a lead and run), runs, and their AI spend."""
+"""The port to what results owns: records (one a lead and run), runs, their AI spend, uploads' columns."""
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
 from leadline_contracts.envelope import Wire
-from leadline_contracts.scoring import Intent, ModelName, Offer
+from leadline_contracts.scoring import Intent, ModelName, Offer, SourceColumn
+from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import RunSpend
 
@@ -119,6 +120,18 @@ class ResultStore(Protocol):
 
     def stream(self, query: Query) -> AsyncIterator[Record]:
         """Yield all records that match the query in the order of `page`, holding a few hundred at a time."""
+
+    async def see_columns(self, told: Sequence[UploadColumns]) -> None:
+        """Keep the columns of uploads; those of an upload that is known stay as they are."""
+
+    async def columns(self, upload_ids: Collection[str]) -> dict[str, list[SourceColumn]]:
+        """Return the columns of uploads; an upload whose columns are not known is left out."""
+
+    async def uploads_by_columns(self, query: Query) -> list[str | None]:
+        """Return of the matching records' uploads one for each different list of columns, by upload id.
+
+        None stands for those whose columns are not known, and for records without an upload.
+        """
 
     async def see_run(self, run: Run) -> bool:
         """Make the run known; where it is, only add `total`, `offer` and `refresh` if it lacks them.
