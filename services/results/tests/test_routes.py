@@ -21,7 +21,8 @@ from leadline_common.process.service import Health
 from leadline_common.telemetry.metrics import Metrics, new_registry
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
-from leadline_contracts.scoring import AiScored, Intent, Lead
+from leadline_contracts.scoring import AiScored, Intent, Lead, SourceColumn
+from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.record import Record, Status, conclude, gather, merge
 from leadline_results.runs.routes import results_routes
 from leadline_results.runs.spend import RunSpend
@@ -129,6 +130,7 @@ async def test_results_are_ranked_and_carry_their_reasons(
         "confidence": 0.8,
         "reason": None,
     }
+    assert (first["row"], first["external_id"], first["extra"]) == (None, None, {})
 
 
 SKIPPED = ai_answer("lead", error="the AI budget of $0.50 for the run is spent", status="skipped_budget")
@@ -305,6 +307,31 @@ async def test_a_format_that_is_not_offered_is_refused(client: AsyncClient) -> N
     answer = await client.get("/results/export", headers={"Accept": "text/html"})
     assert answer.status_code == 406
     assert "application/x-ndjson" in answer.json()["detail"]
+
+
+async def test_columns_and_byte_order_mark_of_a_csv_are_chosen(
+    client: AsyncClient, store: SqliteResultStore
+) -> None:
+    """Own columns come first unless Leadline's alone are asked for; a mark stands before CSV alone."""
+    await store.insert([result("a", upload_id="up")])
+    columns = [SourceColumn(title="Job", field="role")]
+    await store.see_columns([UploadColumns(upload_id="up", owner=LOCAL_OWNER, columns=columns)])
+    begins = {
+        "": "Job,row,lead_id,",
+        "columns=own": "Job,row,lead_id,",
+        "columns=leadline": "lead_id,name,company,",
+        "columns=leadline&bom=true": "\ufefflead_id,name,",
+        "bom=true": "\ufeffJob,row,",
+        "bom=false": "Job,row,",
+        "format=json&bom=true&columns=leadline": "[{",
+        "format=ndjson&bom=true": "{",
+    }
+    for query, beginning in begins.items():
+        assert (await client.get(f"/results/export?{query}")).content.decode().startswith(beginning)
+    [error] = (await problem(client, "/results/export?columns=all", 422))["errors"]
+    assert error == {"field": "columns", "message": "Input should be one of own, leadline"}
+    [error] = (await problem(client, "/results/export?bom=maybe", 422))["errors"]
+    assert error["field"] == "bom"
 
 
 async def test_an_export_takes_the_filters(client: AsyncClient, store: SqliteResultStore) -> None:

@@ -70,6 +70,19 @@ def test_each_output_holds_every_result(score: Leadline, tmp_path: Path) -> None
     assert scored[0] == scored[1] == scored[2]
 
 
+def test_a_csv_has_the_files_own_columns_or_leadlines_alone(score: Leadline, tmp_path: Path) -> None:
+    """What a row held besides comes back beside its score; `--columns leadline` leaves it out."""
+    (tmp_path / "own.csv").write_text("Mobil;Job Title;Firma\n+49 171;CEO;Öl AG\n", encoding="utf-8")
+    assert score("own.csv", "--output", "out.csv").code == 0
+    [row] = read_rows(tmp_path / "out.csv")
+    assert list(row)[:5] == ["Mobil", "Job Title", "Firma", "row", "lead_id"]
+    assert [row["Mobil"], row["Job Title"], row["Firma"], row["row"]] == ["+49 171", "CEO", "Öl AG", "2"]
+    assert score("own.csv", "--output", "out.csv", "--columns", "leadline").code == 0
+    [row] = read_rows(tmp_path / "out.csv")
+    assert list(row)[:4] == ["lead_id", "name", "company", "role"]
+    assert "Mobil" not in row
+
+
 def test_the_named_model_scores(score: Leadline, tmp_path: Path) -> None:
     """Every result says that the model that was asked for made it."""
     assert score(LEADS, "--model", "graded", "--output", "out.json").code == 0

@@ -19,6 +19,7 @@ from leadline_common.telemetry.logs import configure_logging
 from leadline_contracts.errors import LeadlineError, NotFound, SettingsError
 from leadline_contracts.scoring import Intent, ModelName, OfferSpec
 from leadline_ingest.prospects.upload_request import UploadOptions
+from leadline_results.runs.export import ExportColumns
 from leadline_standalone import __version__
 from leadline_standalone.all_routes import whole_document
 from leadline_standalone.approval import approve
@@ -28,7 +29,7 @@ from leadline_standalone.evaluate import Task, evaluate_file
 from leadline_standalone.evaluate_report import percent, show_evaluation
 from leadline_standalone.inputs import STDOUT, BadFile, output_format, read_mapping, read_offer
 from leadline_standalone.report import show, show_notes
-from leadline_standalone.score import Declined, Order, Outcome, Selection, resume_run, score_file
+from leadline_standalone.score import Declined, Order, Outcome, Output, Selection, resume_run, score_file
 from leadline_standalone.serve import serve as serve_until_stopped
 
 EXIT_BAD_FILE = 2
@@ -62,10 +63,18 @@ DataDir = Annotated[
     Path | None,
     typer.Option("--data-dir", help="Keep the data in this directory; without it, nothing is kept."),
 ]
-Output = Annotated[
+OutputFile = Annotated[
     Path | None,
     typer.Option(
-        help="Write all results to this .csv, .json or .ndjson file; - writes a CSV to standard output."
+        "--output",
+        help="Write all results to this .csv, .json or .ndjson file; - writes a CSV to standard output.",
+    ),
+]
+Columns = Annotated[
+    ExportColumns,
+    typer.Option(
+        "--columns",
+        help="Of a .csv: `own` has the file's own columns and then Leadline's, `leadline` Leadline's alone.",
     ),
 ]
 
@@ -100,7 +109,8 @@ def score(
     *,
     encoding: Encoding = None,
     model: ScoringModel = "standard",
-    output: Output = None,
+    output: OutputFile = None,
+    columns: Columns = ExportColumns.OWN,
     data_dir: DataDir = None,
     mapped: Annotated[
         list[str] | None,
@@ -158,7 +168,7 @@ def score(
             options=options,
             offer=spec,
             model=model,
-            output=output,
+            output=Output(output, columns) if output else None,
             data_dir=data_dir,
             selection=Selection(top=top, min_score=min_score, intent=intent),
             approve=lambda report, progress: approve(report, spec, progress, asks=not yes, quiet=quiet),
@@ -230,7 +240,8 @@ def resume(
         typer.Option("--data-dir", exists=True, file_okay=False, help="The directory that has the run."),
     ],
     *,
-    output: Output = None,
+    output: OutputFile = None,
+    columns: Columns = ExportColumns.OWN,
 ) -> None:
     """Finish a run of `leadline score` or `evaluate` that was cut short, and show it ranked, with reasons.
 
@@ -242,7 +253,8 @@ def resume(
     """
     with _one_line_errors() as errors:
         _check_output(output, set())
-        _show(_run(errors, lambda progress: resume_run(run_id, data_dir, output, progress)), output, errors)
+        target = Output(output, columns) if output else None
+        _show(_run(errors, lambda progress: resume_run(run_id, data_dir, target, progress)), output, errors)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from leadline_contracts.scoring import AiSpend, Intent, ModelName, OfferSpec
 from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.runs.service import ScoreRequest
-from leadline_results.runs.export import ExportFormat, export
+from leadline_results.runs.export import ExportColumns, ExportFormat, export
 from leadline_results.runs.record import Record, Status
 from leadline_results.runs.store import Query, ResultStore, Run
 from leadline_standalone.inputs import STDOUT, BadFile, output_format, upload
@@ -25,6 +25,14 @@ from leadline_standalone.session import session
 SHOWN = 25
 """Failed leads that are named."""
 _LEFT_OUT = "rows of the file that could not be taken are named by `leadline score` of it with --estimate."
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The file that results are written to, and which columns it has where it is a CSV."""
+
+    path: Path
+    columns: ExportColumns = ExportColumns.OWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +59,7 @@ class Order:
     options: UploadOptions
     offer: OfferSpec
     model: ModelName
-    output: Path | None
+    output: Output | None
     data_dir: Path | None
     selection: Selection
     approve: Callable[[UploadReport, Progress], bool]
@@ -125,7 +133,7 @@ async def score_file(order: Order, progress: Progress) -> Outcome:
         return await _outcome(current.runtime.result_store, run, report, order.output, order.selection)
 
 
-async def resume_run(run_id: str, data_dir: Path, output: Path | None, progress: Progress) -> Outcome:
+async def resume_run(run_id: str, data_dir: Path, output: Output | None, progress: Progress) -> Outcome:
     """Finish a run whose command ended before it did, and write all its results where `output` says.
 
     Raises NotFound where the data directory has no such run, BadFile where the output cannot be written,
@@ -146,7 +154,7 @@ async def resume_run(run_id: str, data_dir: Path, output: Path | None, progress:
 
 
 async def _outcome(
-    store: ResultStore, run: Run, report: UploadReport, output: Path | None, selection: Selection
+    store: ResultStore, run: Run, report: UploadReport, output: Output | None, selection: Selection
 ) -> Outcome:
     query = selection.query(run.run_id)
     whole = Query(owner=LOCAL_OWNER, run_id=run.run_id)
@@ -169,23 +177,24 @@ async def _outcome(
     )
 
 
-async def _write(store: ResultStore, query: Query, output: Path) -> None:
+async def _write(store: ResultStore, query: Query, output: Output) -> None:
     """Write beside the target first, so that a failure leaves no half file under its name."""
-    if output == STDOUT:
-        async for piece in export(store.stream(query), ExportFormat.CSV):
+    path = output.path
+    if path == STDOUT:
+        async for piece in export(store, query, ExportFormat.CSV, output.columns):
             await asyncio.to_thread(sys.stdout.write, piece)
         return
-    kind = output_format(output)
+    kind = output_format(path)
     # Excel takes UTF-8 for what it is only where a byte order mark says so.
     encoding = "utf-8-sig" if kind is ExportFormat.CSV else "utf-8"
-    unfinished = output.with_name(f".{output.name}.unfinished")
+    unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         with unfinished.open("w", encoding=encoding, newline="") as file:
-            async for piece in export(store.stream(query), kind):
+            async for piece in export(store, query, kind, output.columns):
                 await asyncio.to_thread(file.write, piece)
-        unfinished.replace(output)
+        unfinished.replace(path)
     except OSError as error:
-        raise BadFile(f"{output}: {error.strerror}") from None
+        raise BadFile(f"{path}: {error.strerror}") from None
 
 
 async def _tied(store: ResultStore, whole: Query, best: list[Record]) -> int:

@@ -30,7 +30,7 @@ from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import FIGURES, RunSpend
 from leadline_results.runs.store import Counts, Layer, Position, Query, Run
 
-_BATCH = 100
+_BATCH = 50
 """Documents that the server sends at once: all of them are decoded together, however long their texts."""
 
 

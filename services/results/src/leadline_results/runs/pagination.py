@@ -11,7 +11,7 @@ from leadline_results.runs.store import Position, Query, ResultStore, position_o
 
 _POSITION = TypeAdapter(tuple[Annotated[int, Field(ge=-1, le=100)], str, str])
 _PAGE_BYTES = 4_194_304
-_READ_AT_ONCE = 128
+_READ_AT_ONCE = 64
 """Records asked of the store at a time, however many a page may hold: they may be long."""
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, get_args
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar, get_args
 
 from litestar import Request, Response, get
 from litestar.di import NamedDependency, Provide
@@ -14,12 +15,14 @@ from leadline_common.clock import Clock
 from leadline_common.http.pagination import next_link
 from leadline_contracts.errors import Problem
 from leadline_contracts.scoring import Intent
-from leadline_results.runs.export import ExportFormat, export
+from leadline_results.runs.export import ExportColumns, ExportFormat, export
 from leadline_results.runs.pagination import read_page, read_position, write_position
 from leadline_results.runs.record import Status
 from leadline_results.runs.store import Query, ResultStore, Run, position_of
 from leadline_results.runs.views import ResultView, RunView, result_view, run_view
 from leadline_results.web.polling import poll
+
+Choice = TypeVar("Choice", bound=StrEnum)
 
 OfferId = Annotated[str | None, QueryParameter(min_length=1, description="only results for this offer")]
 RunId = Annotated[
@@ -38,8 +41,18 @@ Format = Annotated[
     str | None,
     QueryParameter(name="format", description="kind of file", schema_extra={"enum": list(ExportFormat)}),
 ]
+Columns = Annotated[
+    str | None,
+    QueryParameter(
+        name="columns",
+        description="of CSV: the file's own and then Leadline's (own, the default), or Leadline's alone",
+        schema_extra={"enum": list(ExportColumns)},
+    ),
+]
+Bom = Annotated[bool, QueryParameter(description="begin CSV with a byte order mark, as Excel needs it")]
 
 _PAGES_AT_ONCE = 4
+_BYTE_ORDER_MARK = "\ufeff"
 
 
 def results_routes(store: ResultStore, clock: Clock) -> list[ControllerRouterHandler]:
@@ -80,11 +93,19 @@ def results_routes(store: ResultStore, clock: Clock) -> list[ControllerRouterHan
         request: Request[Any, Any, Any],
         wanted: NamedDependency[Query],
         named: Format = None,
+        columns: Columns = None,
+        bom: Bom = False,
     ) -> Stream:
-        """All results the filters leave, best first; the format also by the Accept header, else CSV."""
+        """All results the filters leave, best first; the format also by the Accept header, else CSV.
+
+        CSV has the columns of the file that was uploaded, as they were, and beside them Leadline's.
+        """
         kind = _accepted_format(request) if named is None else ExportFormat(named)
-        pieces = export(store.stream(wanted), kind)
+        chosen = ExportColumns.OWN if columns is None else ExportColumns(columns)
+        pieces = export(store, wanted, kind, chosen)
         first = await anext(pieces, "")  # before the status is sent, so that an outage can still be told
+        if bom and kind is ExportFormat.CSV:
+            first = _BYTE_ORDER_MARK + first
         return Stream(
             _resumed(first, pieces),
             media_type=kind.media_type,

@@ -34,6 +34,8 @@ class ResultView(Wire):
     """One lead's result. `factors` add up to `score`; `error` tells why a score is partial or missing.
 
     `model` and `model_version` are the scoring model's; `ai` is None until the AI layer has answered.
+    `row`, `external_id` and `extra` are what the lead came with: the number of its row in its file, its
+    sender's own id, and the cells of every column that is not a whole field, by title.
     """
 
     lead_id: str
@@ -57,6 +59,9 @@ class ResultView(Wire):
     model: ModelName
     model_version: str | None
     ai: AiView | None
+    row: int | None
+    external_id: str | None
+    extra: dict[str, str]
 
 
 class SpendView(Wire):
@@ -123,6 +128,9 @@ def result_view(record: Record) -> ResultView:
         model=record.model,
         model_version=record.model_version,
         ai=None if record.ai is None else _ai_view(record.ai),
+        row=lead.row if lead else None,
+        external_id=lead.external_id if lead else None,
+        extra=(lead and lead.extra) or {},
     )
 
 
