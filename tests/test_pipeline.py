@@ -1,6 +1,8 @@
 """The whole of Leadline from end to end, as one process over SQLite and as four over real servers."""
 
 import concurrent.futures
+import csv
+import io
 import re
 import uuid
 from collections import Counter
@@ -234,7 +236,9 @@ def test_an_export_holds_what_the_results_hold(leadline: Leadline) -> None:
         {**result, "ai_status": result["ai"]["status"], "ai_source": result["ai"]["source"]}
         for result in results
     ]
-    assert rows == [{name: str(result[name]) for name in rows[0]} for result in flat]
+    bios = [row.pop("linkedin_bio") for row in rows]
+    assert any(bios)
+    assert [{name: str(result[name]) for name in rows[-1]} for result in flat] == rows
     export = {"upload_id": upload_id, "format": "json"}
     assert client.http.get("/results/export", params=export).json() == results
     lines = client.http.get(
@@ -243,17 +247,76 @@ def test_an_export_holds_what_the_results_hold(leadline: Leadline) -> None:
     assert [httpx.Response(200, text=line).json() for line in lines] == results
 
 
+OWN_TABLE = [
+    [
+        "Kunde",
+        "Vorname",
+        "Nachname",
+        "Position",
+        "Firma",
+        "Branche",
+        "",
+        "Notiz",
+        "Notiz",
+        "Tel",
+        "a.b$",
+        "row",
+    ],
+    [
+        "K-1",
+        "Jörg",
+        "Weiß",
+        "Geschäftsführer",
+        "Öl & Söhne",
+        "SaaS",
+        "x",
+        "a, b",
+        "",
+        "+49 171 1234",
+        "1",
+        "z",
+    ],
+    ["K-2", "Ann", "O'Neil", "CTO", "Two", "Dairy", "", "line one\nline two", 'say "hi"', "-5", "", ""],
+    ["K-3", "", "Cher", "Intern", "李", "", "", "", "only this", "", "0,5", "0"],
+]
+
+
+@pytest.mark.parametrize("bom", ["true", "false"])
+def test_a_table_that_goes_in_comes_back(leadline: Leadline, bom: str) -> None:
+    """Without Leadline's columns an export is the file that was uploaded: titles, cells and their order."""
+    client = leadline.client
+    text = io.StringIO()
+    csv.writer(text).writerows(OWN_TABLE)
+    upload_id = client.upload_new(text.getvalue())
+    assert client.score(upload_id=upload_id)["processed"] == 3
+    wanted = {"upload_id": upload_id, "format": "csv", "bom": bom}
+    answer = client.http.get("/results/export", params=wanted).raise_for_status()
+    content = answer.content.decode()
+    assert content.startswith("\ufeff") is (bom == "true")
+    titles, *rows = csv.reader(io.StringIO(content.removeprefix("\ufeff"), newline=""), strict=True)
+    added = ["leadline_row", "lead_id", "score", "intent", "rule_score", "ai_points", "reasoning"]
+    assert titles[12:] == [*added, "ai_status", "ai_source"]
+    assert [int(row[14]) for row in rows] == sorted((int(row[14]) for row in rows), reverse=True)
+    rows.sort(key=lambda row: int(row[12]))
+    assert [titles[:12], *(row[:12] for row in rows)] == OWN_TABLE
+    scored = {result["row"]: result for result in client.results(upload_id=upload_id)}
+    assert {row: result["extra"].get("Tel") for row, result in scored.items()} == {
+        int(row[12]): row[9] or None for row in rows
+    }
+
+
 def test_a_hostile_cell_stays_text(leadline: Leadline) -> None:
     """A cell that a spreadsheet would run is kept as it came, and defused where it is exported as CSV."""
     client = leadline.client
     hostile = '=HYPERLINK("http://example.com";"click")'
     quoted = hostile.replace('"', '""')
-    upload_id = client.upload_new(f'name,role,company\n"{quoted}",@SUM(1+1),+1\n')
+    upload_id = client.upload_new(f'name,role,company,@phone\n"{quoted}",@SUM(1+1),+A1,+49 171\n')
     client.score(upload_id=upload_id)
     [result] = client.results(upload_id=upload_id)
-    assert (result["name"], result["role"], result["company"]) == (hostile, "@SUM(1+1)", "+1")
+    assert (result["name"], result["role"], result["company"]) == (hostile, "@SUM(1+1)", "+A1")
     [row] = client.exported_rows(upload_id=upload_id)
-    assert (row["name"], row["role"], row["company"]) == (f"'{hostile}", "'@SUM(1+1)", "'+1")
+    assert (row["name"], row["role"], row["company"]) == (f"'{hostile}", "'@SUM(1+1)", "'+A1")
+    assert row["'@phone"] == "+49 171"
     assert not row["reasoning"].startswith(("=", "+", "-", "@"))
 
 

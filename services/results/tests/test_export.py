@@ -144,6 +144,21 @@ async def test_a_title_of_ours_gives_way_to_the_files() -> None:
     assert "lead_id" in row
 
 
+async def test_titles_that_a_file_has_twice_or_not_at_all_come_back_so() -> None:
+    """Columns are told apart by titles of their own, and written under those of the file."""
+    told = {
+        "up": [
+            SourceColumn(title="Notes"),
+            SourceColumn(title="Notes (2)", header="Notes"),
+            SourceColumn(title="Column 3", header=""),
+            SourceColumn(title="score (2)", header="score"),
+        ]
+    }
+    text = await written([came("up", extra={"Notes (2)": "b", "Column 3": "c"})], columns=told)
+    assert text.splitlines()[0].startswith("Notes,Notes,,score,row,lead_id,leadline_score,intent")
+    assert text.splitlines()[1].startswith(",b,c,,,lead,70,")
+
+
 async def test_a_field_that_is_not_known_yet_is_left_empty() -> None:
     """A newer ingest may tell of fields that this results does not know."""
     [row] = await rows([came("up", extra={"Web": "x"})], {"up": columns(Web="website", Job="role")})

@@ -112,10 +112,15 @@ class Lead(LeadSpec):
 
 
 class SourceColumn(Wire):
-    """A column of what leads came in: its title, and the field that it holds as a whole, if it holds one."""
+    """A column of what leads came in: its title, and the field that it holds as a whole, if it holds one.
+
+    Titles are unique and never empty. `header` is what stands in the file instead, where that is another
+    text: several columns have the same title there, or this one has none.
+    """
 
     title: str
     field: str | None = None
+    header: str | None = None
 
 
 class Factor(Wire):

@@ -172,8 +172,12 @@ class UploadReceiver:
     def _columns(self) -> list[SourceColumn]:
         columns = self._reader.rows.columns
         return [
-            SourceColumn(title=title, field=columns.fields.get(number))
-            for number, title in enumerate(columns.titles)
+            SourceColumn(
+                title=title,
+                field=columns.fields.get(number),
+                header=None if header == title else header,
+            )
+            for number, (title, header) in enumerate(zip(columns.titles, columns.headers, strict=True))
         ]
 
     def _cut_warnings(self) -> list[str]:

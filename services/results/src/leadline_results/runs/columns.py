@@ -19,7 +19,7 @@ class UploadColumns(Wire):
     @property
     def layout(self) -> str:
         """Text that is the same for uploads with the same columns in the same order."""
-        told = json.dumps([[column.title, column.field] for column in self.columns])
+        told = json.dumps([[column.title, column.field, column.header] for column in self.columns])
         return hashlib.sha256(told.encode()).hexdigest()
 
 

@@ -70,7 +70,7 @@ def neutralised(text: str) -> str:
 async def _own_rows(source: ResultSource, query: Query) -> AsyncIterator[Sequence[object]]:
     """Yield the header and a row for each record: its own columns, then ours."""
     table = await OwnTable.of(source, query)
-    yield [*map(neutralised, table.titles), *_beside(table.titles)]
+    yield [*map(neutralised, table.headers), *_beside(table.headers)]
     async for records in _batches(source.stream(query)):
         for record, cells in zip(records, await table.rows(records), strict=True):
             row = record.lead.row if record.lead else None

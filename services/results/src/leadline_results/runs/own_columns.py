@@ -1,6 +1,6 @@
 """Leads in the columns that they came with, those of several uploads side by side in one table."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self
 
 from leadline_contracts.errors import Problem
@@ -40,14 +40,15 @@ class _Cell(NamedTuple):
 class OwnTable:
     """The columns of a query's leads: the union over their uploads, each in its order.
 
-    Leads whose columns are not known have the six fields of a prospect. The columns of a few uploads are in
-    memory, however many there are.
+    `headers` are their titles as they stood in the files. Leads whose columns are not known have the six
+    fields of a prospect. The columns of a few uploads are in memory, however many there are.
     """
 
-    def __init__(self, source: ResultSource, titles: Sequence[str]) -> None:
+    def __init__(self, source: ResultSource, headers: Mapping[str, str]) -> None:
+        """`headers` are by title."""
         self._source = source
-        self.titles = titles
-        self._positions = {title: position for position, title in enumerate(titles)}
+        self.headers = list(headers.values())
+        self._positions = {title: position for position, title in enumerate(headers)}
         self._layouts: dict[str, list[_Cell]] = {}
         self._held = 0
         self._six_fields = self._placed(_SIX_FIELDS)
@@ -58,17 +59,19 @@ class OwnTable:
 
         Raises Problem (422) where they came with more different columns than a sheet takes.
         """
-        titles: dict[str, None] = {}
+        headers: dict[str, str] = {}
         uploads = await source.uploads_by_columns(query)
         for start in range(0, len(uploads), _UPLOADS_AT_ONCE):
             some = uploads[start : start + _UPLOADS_AT_ONCE]
             known = await source.columns([upload_id for upload_id in some if upload_id is not None])
             for upload_id in some:
                 columns = _SIX_FIELDS if upload_id is None else known[upload_id]
-                titles |= dict.fromkeys(column.title for column in columns)
-            if len(titles) > MOST_COLUMNS:
+                for column in columns:
+                    header = column.title if column.header is None else column.header
+                    headers.setdefault(column.title, header)
+            if len(headers) > MOST_COLUMNS:
                 raise _too_many_columns()
-        return cls(source, list(titles or dict.fromkeys(LEAD_FIELDS)))
+        return cls(source, headers or dict(zip(LEAD_FIELDS, LEAD_FIELDS, strict=True)))
 
     async def rows(self, records: Sequence[Record]) -> list[list[str]]:
         """Return each record's cells, one a title."""
@@ -96,7 +99,7 @@ class OwnTable:
         ]
 
     def _row(self, record: Record) -> list[str]:
-        cells = [""] * len(self.titles)
+        cells = [""] * len(self.headers)
         if record.lead is not None:
             layout = self._layouts[record.upload_id] if record.upload_id is not None else self._six_fields
             for cell in layout:

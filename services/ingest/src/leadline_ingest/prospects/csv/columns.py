@@ -26,8 +26,8 @@ class Columns:
     """What the columns of one file are.
 
     `taken` names for each field that has one its column, several joined by " + ". `titles` are unique and
-    never empty: a column without a title is called "Column 7". `warnings` says which columns are not used
-    for the score and which fields have none.
+    never empty: a column without a title is called "Column 7"; `headers` are as they stand in the file.
+    `warnings` says which columns are not used for the score and which fields have none.
     Raises CsvRefused (422) where no column gives a role, a company or an industry, or where `mapped` names a
     column that is not there.
     """
@@ -38,6 +38,7 @@ class Columns:
         matching = Matching(shown, mapped)
         sources = matching.sources
         _refuse_useless(sources, shown)
+        self.headers = shown
         self.titles = _unique(shown)
         self.taken = {
             field: " + ".join(self.titles[column] for column in columns)
