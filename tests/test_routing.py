@@ -106,8 +106,9 @@ async def test_the_table_lists_what_a_service_serves(routes: Routes, service: st
         ("GET", "/health/ready", "ingest"),
         ("GET", "/healthy", None),
         ("GET", "/metrics", None),
-        ("GET", "/runs", None),
-        ("GET", "/results/export/more", None),
+        ("GET", "/runs", "results"),
+        ("GET", "/results/some-lead", "results"),
+        ("GET", "/results/export/more", "results"),
         ("GET", "/offerings", None),
     ],
 )

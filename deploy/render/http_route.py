@@ -29,6 +29,11 @@ class Place(NamedTuple):
     path: str
     sample: str
 
+    @property
+    def timeout(self) -> str:
+        """How long a request may take here."""
+        return "1h" if self.path.removeprefix("/api").startswith(_STREAMS) else "90s"
+
     def service(self, method: str) -> str:
         """Return the service that answers this method here."""
         return service_for(method, self.sample) or ""
@@ -46,14 +51,13 @@ def render() -> str:
     """Return the manifest."""
     rules: dict[tuple[str, str], dict[str, Any]] = {}
     for place in _places():
-        timeout = "1h" if place.path.removeprefix("/api").startswith(_STREAMS) else "90s"
         for service, match in place.matches():
             rule = {
                 "backendRefs": [{"name": f"leadline-{service}", "port": 80}],
-                "timeouts": {"request": timeout},
+                "timeouts": {"request": place.timeout},
                 "matches": [],
             }
-            rules.setdefault((service, timeout), rule)["matches"].append(match)
+            rules.setdefault((service, place.timeout), rule)["matches"].append(match)
     route = {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
@@ -85,11 +89,13 @@ def _exactly(path: str, sample: str) -> list[Place]:
 
 
 def _covered(exact: Place, below: list[Place]) -> bool:
-    """Tell whether the longest prefix of this path sends it where it belongs already."""
+    """Tell whether the longest prefix of this path sends it where it belongs already, for as long."""
     prefixes = [place for place in below if f"{exact.path}/".startswith(f"{place.path}/")]
     longest = max(prefixes, key=lambda place: len(place.path), default=None)
-    return longest is not None and all(
-        longest.service(method) == exact.service(method) for method in (*_METHODS, _OTHERS)
+    return (
+        longest is not None
+        and longest.timeout == exact.timeout
+        and all(longest.service(method) == exact.service(method) for method in (*_METHODS, _OTHERS))
     )
 
 

@@ -180,3 +180,14 @@ async def test_a_workflow_is_ones_own(bob: AsyncClient, workflow_id: str, method
     unknown = await bob.request(method, f"/leads/{unknown_id}{below}")
     assert (theirs.status_code, unknown.status_code) == (404, 404)
     assert told(theirs) == told(unknown).replace(unknown_id, workflow_id)
+
+
+async def test_runs_and_prospects_are_ones_own(ann: AsyncClient, bob: AsyncClient, run_id: str) -> None:
+    """GET /runs lists another user nothing, and a prospect's id is unknown to them."""
+    assert [run["run_id"] for run in (await ann.get("/runs")).json()] == [run_id]
+    theirs = await bob.get("/runs?offer_id=offer")
+    assert (theirs.status_code, theirs.json(), theirs.headers["x-total-count"]) == (200, [], "0")
+    assert (await ann.get("/results/l1")).json()["name"] == "Kim"
+    hidden, unknown = await bob.get("/results/l1"), await bob.get("/results/l9")
+    assert hidden.status_code == unknown.status_code == 404
+    assert hidden.text.replace("l1", "l9").split("trace_id")[0] == unknown.text.split("trace_id")[0]

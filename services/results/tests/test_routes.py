@@ -386,6 +386,8 @@ async def test_a_run_tells_how_far_it_is(client: AsyncClient, store: SqliteResul
     await store.save_progress(RUN, Counts(1, 1), START)
     assert (await client.get(f"/runs/{RUN}")).json() == {
         "run_id": RUN,
+        "offer_id": "offer",
+        "model": "standard",
         "status": "running",
         "total": 4,
         "scored": 1,
@@ -426,6 +428,100 @@ async def test_a_run_tells_what_its_ai_answers_took(client: AsyncClient, store: 
     ]
     assert shown[1] == {"source": "gemini", "model": "flash", **figures, "cost_usd": 0.00125}
     assert (shown[0]["calls"], shown[0]["cached"], shown[0]["cost_usd"]) == (0, 1, 0.0)
+
+
+async def test_runs_are_listed_by_page_with_what_they_took(
+    client: AsyncClient, store: SqliteResultStore
+) -> None:
+    """The newest first, each as its own address shows it; links lead through all, with the filters."""
+    runs = sorted(new_id() for _ in range(7))
+    for number, run_id in enumerate(runs):
+        await see(store, run_id, offer_id="offer b&c" if number % 2 else "other", total=1)
+    await see(store, YEAR_2020, owner="somebody else")
+    await store.finish_run(runs[0], Counts(1, 0), START)
+    spent = RunSpend(owner=LOCAL_OWNER, run_id=runs[6], source="gemini", assessor="flash", calls=3)
+    await store.see_spend([spent, spent.model_copy(update={"run_id": runs[5], "calls": 4})])
+
+    found: list[dict[str, Any]] = []
+    path: str | None = "/runs?limit=3"
+    while path is not None:
+        answer = await client.get(path)
+        assert answer.headers["X-Total-Count"] == "7"
+        found += answer.json()
+        link = re.fullmatch(r'<(/runs\?.*)>; rel="next"', answer.headers.get("Link", ""))
+        path = link and link[1]
+    assert [run["run_id"] for run in found] == runs[::-1]
+    assert [run["ai"][0]["calls"] for run in found[:2]] == [3, 4]
+    assert [(await client.get(f"/runs/{run_id}")).json() for run_id in runs[::-1]] == found
+
+    async def listed(**filters: str) -> list[str]:
+        return [run["run_id"] for run in (await client.get("/runs", params=filters)).json()]
+
+    assert await listed(status="finished") == [runs[0]]
+    assert await listed(offer_id="offer b&c") == [runs[5], runs[3], runs[1]]
+    assert await listed(offer_id="other", status="running") == [runs[6], runs[4], runs[2]]
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "said"),
+    [
+        ("status=done", "status", "'running' or 'finished'"),
+        ("limit=0", "limit", ">= 1"),
+        ("limit=501", "limit", "<= 500"),
+        ("offer_id=", "offer_id", ">= 1"),
+    ],
+)
+async def test_a_wrong_filter_of_runs_is_refused_by_name(
+    client: AsyncClient, query: str, field: str, said: str
+) -> None:
+    """A filter that cannot be meant is never ignored; a spoilt cursor is a problem of its own."""
+    [error] = (await problem(client, f"/runs?{query}", 422))["errors"]
+    assert error["field"] == field
+    assert said in error["message"]
+    assert (await problem(client, "/runs?cursor=abc", 400))["title"] == "Bad cursor"
+
+
+async def test_a_prospect_has_its_result_and_its_history(
+    client: AsyncClient, store: SqliteResultStore
+) -> None:
+    """The result is what the list shows; the history says what another run found otherwise, and why."""
+    records = [result("a", intent="Low", ai_points=10, score=30), result("a", run_id=OTHER_RUN, points=30)]
+    await store.insert([*records, result("b")])
+    await store.settle_latest(records)
+    shown = (await client.get("/results/a")).json()
+    history = shown.pop("history")
+    assert shown == next(one for one in (await client.get("/results")).json() if one["lead_id"] == "a")
+    assert [(one["run_id"], one["score"], one["compared_with"]) for one in history] == [
+        (OTHER_RUN, 80, RUN),
+        (RUN, 30, None),
+    ]
+    assert history[0]["changes"] == [
+        {"factor": "role", "before": 20, "after": 30, "evidence": "'CEO' decides"},
+        {"factor": "intent", "before": 10, "after": 50, "evidence": "High: a decides."},
+    ]
+    assert history[1] == {
+        "run_id": RUN,
+        "offer_id": "offer",
+        "scored_at": "2026-03-01T12:00:00Z",
+        "score": 30,
+        "intent": "Low",
+        "model": "standard",
+        "model_version": "rules-1",
+        "status": "scored",
+        "compared_with": None,
+        "changes": [],
+    }
+
+
+async def test_an_unknown_prospect_is_not_found_and_says_where_ids_come_from(
+    client: AsyncClient, store: SqliteResultStore
+) -> None:
+    """Whoever has the wrong id learns which call has the right ones; another owner's is as unknown."""
+    await store.insert([result("a", owner="somebody else")])
+    for lead_id in ("a", "b" * 999, "%00"):
+        detail = (await problem(client, f"/results/{lead_id}", 404))["detail"]
+        assert "GET /results lists" in detail
+        assert len(detail) < 200
 
 
 @pytest.mark.parametrize("run_id", ["abc", YEAR_2020, YEAR_2100, RANDOM_ID, "%00", "a" * 999])

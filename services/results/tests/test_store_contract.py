@@ -199,6 +199,21 @@ async def test_settling_changes_only_what_is_named(store: ResultStore) -> None:
     assert await latest_runs(store, named[0]) == {NEW_RUN}
 
 
+async def test_scorings_of_a_prospect_come_from_the_newest_run_on(store: ResultStore) -> None:
+    """Done and pending ones, for every offer, however many; none of another prospect or owner."""
+    runs = [f"run-{number:03}" for number in range(120)]
+    mine = [
+        pending(run_id=run_id) if number % 50 == 7 else scored(run_id=run_id, offer_id=f"offer {number % 3}")
+        for number, run_id in enumerate(runs)
+    ]
+    await store.insert([*mine, scored("other"), scored(run_id="run-x", owner="ann")])
+    found = [record async for record in store.scorings("local", "lead")]
+    assert [record.run_id for record in found] == runs[::-1]
+    assert found[0] == mine[-1].model_copy(update={"revision": 1})
+    assert [record.run_id async for record in store.scorings("ann", "lead")] == ["run-x"]
+    assert [record async for record in store.scorings("ann", "other")] == []
+
+
 async def test_pending_records_are_not_the_latest(store: ResultStore) -> None:
     """A newer run that has no result yet leaves the older result standing."""
     waiting = pending(run_id=NEW_RUN)

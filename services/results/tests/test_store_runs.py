@@ -16,7 +16,7 @@ from leadline_results.runs.mongo import MongoResultStore
 from leadline_results.runs.record import Record
 from leadline_results.runs.spend import RunSpend
 from leadline_results.runs.sqlite import SqliteResultStore
-from leadline_results.runs.store import Counts, Query, ResultStore, Run
+from leadline_results.runs.store import Counts, Query, ResultStore, Run, RunQuery
 
 OpenStore = Callable[[], Awaitable[ResultStore]]
 
@@ -73,6 +73,34 @@ async def test_replicas_that_see_a_run_at_the_same_time_lose_nothing(open_store:
         *(second.see_run(run(run_id, total=9)) for run_id in ids),
     )
     assert [await first.run(run_id) for run_id in ids] == [run(i, offer=OFFER, total=9) for i in ids]
+
+
+async def test_runs_are_listed_from_the_newest_on(store: ResultStore) -> None:
+    """Every filter finds an owner's own runs, page by page, and counts them."""
+    kinds = [("local", "a", True), ("local", "b", False), ("ann", "a", True), ("local", "a", False)]
+    for number in range(20):
+        owner, offer_id, ended = kinds[number % 4]
+        await store.see_run(run(f"run-{number:02}", owner=owner, offer_id=offer_id))
+        if ended:
+            assert await store.finish_run(f"run-{number:02}", Counts(1, 0), LATER)
+    expected = {
+        RunQuery(owner="local"): (0, 1, 3),
+        RunQuery(owner="local", offer_id="a"): (0, 3),
+        RunQuery(owner="local", status="running"): (1, 3),
+        RunQuery(owner="local", status="finished"): (0,),
+        RunQuery(owner="local", status="running", offer_id="a"): (3,),
+        RunQuery(owner="ann"): (2,),
+        RunQuery(owner="nobody"): (),
+    }
+    for query, kinds_meant in expected.items():
+        meant = [f"run-{number:02}" for number in reversed(range(20)) if number % 4 in kinds_meant]
+        found: list[str] = []
+        while page := await store.runs(query, found[-1] if found else None, 3):
+            found += [one.run_id for one in page]
+        assert found == meant
+        assert await store.count_runs(query) == len(meant)
+    [newest] = await store.runs(RunQuery(owner="local", status="finished"), None, 1)
+    assert newest == await store.run("run-16")
 
 
 async def test_progress_is_dated_only_where_a_count_changed(store: ResultStore) -> None:
@@ -151,6 +179,9 @@ CALLS: dict[str, Callable[[ResultStore], Awaitable[object]]] = {
     "uploads_by_columns": lambda store: store.uploads_by_columns(Query(owner="local")),
     "see_run": lambda store: store.see_run(run()),
     "run": lambda store: store.run("run"),
+    "runs": lambda store: store.runs(RunQuery(owner="local"), None, 10),
+    "count_runs": lambda store: store.count_runs(RunQuery(owner="local")),
+    "scorings": lambda store: anext(aiter(store.scorings("local", "lead"))),
     "unfinished_runs": lambda store: store.unfinished_runs(),
     "count_run": lambda store: store.count_run("run"),
     "save_progress": lambda store: store.save_progress("run", Counts(1, 0), START),

@@ -66,6 +66,9 @@ async def test_models_and_runs_are_counted_apart(store: ResultStore) -> None:
         spent(source="openai", calls=2),
     ]
     assert await store.spend("another") == [spent(run_id="another", calls=50)]
+    both = [one.run_id for one in await store.spend("run", "another", "no such run")]
+    assert both == ["another", "run", "run", "run"]
+    assert await store.spend() == []
 
 
 async def test_replicas_that_see_spend_at_the_same_time_keep_the_highest(open_store: OpenStore) -> None:

@@ -27,6 +27,8 @@ ROUTES = (
     Route("POST", "/score/*", "ingest"),
     Route("GET", "/results", "results"),
     Route("GET", "/results/export", "results"),
+    Route("GET", "/results/*", "results"),
+    Route("GET", "/runs", "results"),
     Route("GET", "/runs/*", "results"),
     Route("POST", "/leads", "ingest"),
     Route("GET", "/leads", "results"),

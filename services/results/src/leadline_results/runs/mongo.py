@@ -14,7 +14,9 @@ from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.mongo_documents import document_id, to_changes, to_document, to_record
 from leadline_results.runs.mongo_queries import (
     INDEXES,
+    OF_LEAD,
     OF_MODEL,
+    OF_OWNER,
     OF_RUN,
     ORDER,
     RUN_INDEXES,
@@ -24,11 +26,12 @@ from leadline_results.runs.mongo_queries import (
     index_for,
     missing_of_run,
     query_filter,
+    run_filter,
     uploads_by_columns,
 )
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import FIGURES, RunSpend
-from leadline_results.runs.store import Counts, Layer, Position, Query, Run
+from leadline_results.runs.store import Counts, Layer, Position, Query, Run, RunQuery
 
 _BATCH = 50
 """Documents that the server sends at once: all of them are decoded together, however long their texts."""
@@ -144,6 +147,12 @@ class MongoResultStore(MongoStore):
             async for document in ranked.batch_size(_BATCH):
                 yield to_record(document)
 
+    async def scorings(self, owner: str, lead_id: str) -> AsyncIterator[Record]:
+        found = self._records.find({"lead_id": lead_id, "owner": owner}).hint(OF_LEAD)
+        with reaching_mongo():
+            async for document in found.sort("run_id", -1).batch_size(_BATCH):
+                yield to_record(document)
+
     async def see_columns(self, told: Sequence[UploadColumns]) -> None:
         if not told:
             return
@@ -180,6 +189,15 @@ class MongoResultStore(MongoStore):
         with reaching_mongo():
             document = await self._runs.find_one({"_id": run_id})
         return _to_run(document) if document else None
+
+    async def runs(self, query: RunQuery, before: str | None, limit: int) -> list[Run]:
+        found = self._runs.find(run_filter(query, before)).sort("_id", -1).hint(OF_OWNER)
+        with reaching_mongo():
+            return [_to_run(document) for document in await found.limit(limit).to_list(None)]
+
+    async def count_runs(self, query: RunQuery) -> int:
+        with reaching_mongo():
+            return await self._runs.count_documents(run_filter(query), hint=OF_OWNER)
 
     async def unfinished_runs(self) -> list[Run]:
         with reaching_mongo():
@@ -231,9 +249,10 @@ class MongoResultStore(MongoStore):
         with reaching_mongo():
             await self._spend.bulk_write([_raise_spend(one) for one in spent], ordered=False)
 
-    async def spend(self, run_id: str) -> list[RunSpend]:
+    async def spend(self, *run_ids: str) -> list[RunSpend]:
+        wanted = {"run_id": {"$in": run_ids}}
         with reaching_mongo():
-            documents = await self._spend.find({"run_id": run_id}).sort(OF_MODEL).to_list(None)
+            documents = await self._spend.find(wanted).sort(OF_MODEL).to_list(None)
         return [RunSpend.model_validate(document) for document in documents]
 
     async def missing(self, run_id: str, layer: Layer) -> AsyncIterator[Record]:

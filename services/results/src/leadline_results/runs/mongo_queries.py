@@ -7,12 +7,14 @@ from pymongo import ASCENDING, IndexModel
 from leadline_common.storage.mongo import Document
 from leadline_results.runs.rank import NO_SCORE, PENDING, rank_at, ranks_of
 from leadline_results.runs.record import Status
-from leadline_results.runs.store import Layer, Position, Query
+from leadline_results.runs.store import Layer, Position, Query, RunQuery
 
 RANKED = "ranked"
 OF_OFFER = "of_offer"
 OF_RUN = "of_run"
 WAITING = "waiting"
+OF_LEAD = "of_lead"
+OF_OWNER = "of_owner"
 ORDER = [("place", ASCENDING), ("lead_id", ASCENDING), ("run_id", ASCENDING)]
 OF_MODEL = [("run_id", ASCENDING), ("source", ASCENDING), ("assessor", ASCENDING)]
 
@@ -43,12 +45,14 @@ INDEXES = [
     # The pending records of all runs; its size is that of the work under way.
     _index(WAITING, "owner place lead_id run_id", partialFilterExpression={"place": {"$gte": PENDING}}),
     # The other results of a prospect, to settle which is the latest.
-    _index("of_lead", "lead_id"),
+    _index(OF_LEAD, "lead_id"),
 ]
 
 RUN_INDEXES = [
     # The few runs that are still tracked, among all there ever were.
     _index("followed", "announced", partialFilterExpression={"announced": False}),
+    # An owner's runs by time.
+    _index(OF_OWNER, "owner _id offer_id finished_at"),
 ]
 
 SPEND_INDEXES = [
@@ -103,6 +107,14 @@ def uploads_by_columns(query: Query, upload_columns: str) -> list[Document]:
         {"$group": {"_id": {"$first": "$known.layout"}, "upload_id": {"$min": "$_id"}}},
         {"$sort": {"upload_id": 1}},
     ]
+
+
+def run_filter(query: RunQuery, before: str | None = None) -> Document:
+    """Return the filter for the query's runs below an id."""
+    chosen: Document = query.model_dump(exclude_none=True, exclude={"status"})
+    if query.status is not None:
+        chosen["finished_at"] = None if query.status == "running" else {"$ne": None}
+    return chosen if before is None else {**chosen, "_id": {"$lt": before}}
 
 
 def done_of_run(run_id: str) -> Document:

@@ -12,13 +12,16 @@ from litestar.response import Stream
 from litestar.types import ControllerRouterHandler
 
 from leadline_common.clock import Clock
-from leadline_common.http.pagination import next_link
-from leadline_contracts.errors import Problem
+from leadline_common.http.pagination import bad_cursor, next_link
+from leadline_common.ids import is_id
+from leadline_contracts.errors import NotFound, Problem
 from leadline_contracts.scoring import Intent
 from leadline_results.runs.export import ExportColumns, ExportFormat, export
+from leadline_results.runs.history import ProspectView, prospect_view
 from leadline_results.runs.pagination import read_page, read_position, write_position
 from leadline_results.runs.record import Status
-from leadline_results.runs.store import Query, ResultStore, Run, position_of
+from leadline_results.runs.spend import RunSpend
+from leadline_results.runs.store import Query, ResultStore, Run, RunQuery, RunStatus, position_of
 from leadline_results.runs.views import ResultView, RunView, result_view, run_view
 from leadline_results.web.polling import poll
 
@@ -37,6 +40,11 @@ MinScore = Annotated[int | None, QueryParameter(ge=0, le=100, description="only 
 OfStatus = Annotated[
     str | None, QueryParameter(description="only this status", schema_extra={"enum": list(Status)})
 ]
+OfRunStatus = Annotated[
+    str | None,
+    QueryParameter(description="only this status", schema_extra={"enum": list(get_args(RunStatus))}),
+]
+RunOfferId = Annotated[str | None, QueryParameter(min_length=1, description="only runs for this offer")]
 Format = Annotated[
     str | None,
     QueryParameter(name="format", description="kind of file", schema_extra={"enum": list(ExportFormat)}),
@@ -112,6 +120,43 @@ def results_routes(store: ResultStore, clock: Clock) -> list[ControllerRouterHan
             headers={"Content-Disposition": f'attachment; filename="results.{kind.value}"'},
         )
 
+    @get("/results/{lead_id:str}", summary="One prospect's result and history", tags=["results"])
+    async def show_prospect(*, owner: NamedDependency[str], lead_id: FromPath[str]) -> ProspectView:
+        """Its newest result, and all scorings of it, each with what changed against the one before."""
+        async with pages_at_once:
+            found = await prospect_view(store.scorings(owner, lead_id))
+        if found is None:
+            raise NotFound(
+                f"There is no result of a prospect {lead_id[:64]!r}; GET /results lists each one's lead_id."
+            )
+        return found
+
+    return [list_results, export_results, show_prospect, *_run_routes(store, clock)]
+
+
+def _run_routes(store: ResultStore, clock: Clock) -> list[ControllerRouterHandler]:
+    @get("/runs", summary="Runs", tags=["runs"], dependencies={"wanted": Provide(_wanted_runs)})
+    async def list_runs(
+        *,
+        request: Request[Any, Any, Any],
+        wanted: NamedDependency[RunQuery],
+        limit: Annotated[int, QueryParameter(ge=1, le=500, description="runs on a page")] = 100,
+        cursor: Annotated[str | None, QueryParameter(description="from the Link header")] = None,
+    ) -> Response[list[RunView]]:
+        """The newest first; the next page is in the Link header."""
+        if cursor is not None and not is_id(cursor):
+            raise bad_cursor()
+        found, total = await asyncio.gather(store.runs(wanted, cursor, limit + 1), store.count_runs(wanted))
+        shown = found[:limit]
+        headers = {"X-Total-Count": str(total)}
+        if len(found) > limit:
+            query = request.query_params.multi_items()
+            headers["Link"] = next_link(request.url.path, query, shown[-1].run_id)
+        spent: dict[str, list[RunSpend]] = {run.run_id: [] for run in shown}
+        for spend in await store.spend(*spent):
+            spent[spend.run_id].append(spend)
+        return Response([run_view(run, spent[run.run_id], clock()) for run in shown], headers=headers)
+
     @get("/runs/{run_id:str}", summary="How far a run is", tags=["runs"])
     async def show_run(
         *,
@@ -123,7 +168,7 @@ def results_routes(store: ResultStore, clock: Clock) -> list[ControllerRouterHan
         run = await _await_run(store, owner, run_id, wait)
         return run_view(run, await store.spend(run_id), clock())
 
-    return [list_results, export_results, show_run]
+    return [list_runs, show_run]
 
 
 async def _wanted(
@@ -147,6 +192,12 @@ async def _wanted(
             "status": status,
         }
     )
+
+
+async def _wanted_runs(
+    *, owner: NamedDependency[str], status: OfRunStatus = None, offer_id: RunOfferId = None
+) -> RunQuery:
+    return RunQuery.model_validate({"owner": owner, "status": status, "offer_id": offer_id})
 
 
 async def _await_run(store: ResultStore, owner: str, run_id: str, wait: float) -> Run:

@@ -14,9 +14,10 @@ from leadline_results.runs.columns import UploadColumns
 from leadline_results.runs.rank import NO_SCORE, PENDING, rank_of
 from leadline_results.runs.record import Key, Record
 from leadline_results.runs.spend import RunSpend
-from leadline_results.runs.store import Counts, Layer, Position, Query, Run, position_of
+from leadline_results.runs.store import Counts, Layer, Position, Query, Run, RunQuery, position_of
 
 _BATCH = 500
+_SCORINGS_AT_ONCE = 50
 
 
 class SqliteResultStore(SqliteStore):
@@ -73,6 +74,13 @@ class SqliteResultStore(SqliteStore):
                 yield record
             after = position_of(records[-1])
 
+    async def scorings(self, owner: str, lead_id: str) -> AsyncIterator[Record]:
+        values = {"owner": owner, "lead_id": lead_id, "before": None, "limit": _SCORINGS_AT_ONCE}
+        while records := await self._select(sql.SCORINGS, values):
+            for record in records:
+                yield record
+            values |= {"before": records[-1].run_id}
+
     async def see_columns(self, told: Sequence[UploadColumns]) -> None:
         rows = [
             one.model_dump(include={"upload_id", "owner"})
@@ -111,6 +119,15 @@ class SqliteResultStore(SqliteStore):
         runs = await self._runs("SELECT * FROM runs WHERE run_id = ?", [run_id])
         return runs[0] if runs else None
 
+    async def runs(self, query: RunQuery, before: str | None, limit: int) -> list[Run]:
+        source, values = sql.runs_from_where(query, before)
+        ordered = f"SELECT * {source} ORDER BY run_id DESC LIMIT :limit"
+        return await self._runs(ordered, {**values, "limit": limit})
+
+    async def count_runs(self, query: RunQuery) -> int:
+        source, values = sql.runs_from_where(query)
+        return int((await self._row(f"SELECT count(*) AS runs {source}", values))["runs"])
+
     async def unfinished_runs(self) -> list[Run]:
         return await self._runs("SELECT * FROM runs WHERE NOT announced", [])
 
@@ -136,10 +153,11 @@ class SqliteResultStore(SqliteStore):
         rows = [vars(one) for one in spent]
         await self._database.write(lambda connection: connection.executemany(sql.SEE_SPEND, rows).rowcount)
 
-    async def spend(self, run_id: str) -> list[RunSpend]:
+    async def spend(self, *run_ids: str) -> list[RunSpend]:
+        values = [json.dumps(run_ids)]
         return await self._database.read(
             lambda connection: [
-                RunSpend.model_validate(dict(row)) for row in connection.execute(sql.SPEND, [run_id])
+                RunSpend.model_validate(dict(row)) for row in connection.execute(sql.SPEND, values)
             ]
         )
 
@@ -165,7 +183,7 @@ class SqliteResultStore(SqliteStore):
 
         return await self._database.read(first)
 
-    async def _runs(self, statement: str, values: Sequence[str]) -> list[Run]:
+    async def _runs(self, statement: str, values: Any) -> list[Run]:
         return await self._database.read(
             lambda connection: [_to_run(row) for row in connection.execute(statement, values)]
         )

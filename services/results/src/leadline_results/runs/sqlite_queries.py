@@ -3,7 +3,7 @@
 from leadline_common.storage.sqlite import Column
 from leadline_results.runs.rank import rank_at, ranks_of
 from leadline_results.runs.record import Status
-from leadline_results.runs.store import Position, Query
+from leadline_results.runs.store import Position, Query, RunQuery
 
 Values = dict[str, str | int]
 
@@ -50,6 +50,8 @@ CREATE TABLE IF NOT EXISTS runs (
     trace TEXT
 );
 CREATE INDEX IF NOT EXISTS followed ON runs (run_id) WHERE NOT announced;
+-- An owner's runs by time.
+CREATE INDEX IF NOT EXISTS runs_of_owner ON runs (owner, run_id);
 
 CREATE TABLE IF NOT EXISTS run_spend (
     run_id TEXT NOT NULL,
@@ -139,7 +141,14 @@ ON CONFLICT DO UPDATE SET
     cache_write_tokens = max(cache_write_tokens, excluded.cache_write_tokens),
     nano_usd = max(nano_usd, excluded.nano_usd)
 """
-SPEND = "SELECT * FROM run_spend WHERE run_id = ? ORDER BY source, assessor"
+SPEND = """
+SELECT * FROM run_spend WHERE run_id IN (SELECT value FROM json_each(?)) ORDER BY run_id, source, assessor
+"""
+SCORINGS = """
+SELECT body FROM records INDEXED BY of_lead
+WHERE lead_id = :lead_id AND owner = :owner AND (:before IS NULL OR run_id < :before)
+ORDER BY run_id DESC LIMIT :limit
+"""
 
 SEE_COLUMNS = """
 INSERT INTO upload_columns VALUES (:upload_id, :owner, :layout, :columns) ON CONFLICT DO NOTHING
@@ -190,6 +199,18 @@ def uploads_by_columns(query: Query) -> tuple[str, Values]:
     """Return the statement for an upload of each layout among the query's records, and its values."""
     source, values = from_where(query)
     return _UPLOADS_BY_COLUMNS.format(source=source), values
+
+
+def runs_from_where(query: RunQuery, before: str | None = None) -> tuple[str, Values]:
+    """Return `FROM … WHERE …` for the query's runs below an id, and its values."""
+    values: Values = query.model_dump(exclude_none=True, exclude={"status"})
+    conditions = [f"{name} = :{name}" for name in values]
+    if query.status is not None:
+        conditions.append(f"finished_at IS {'NULL' if query.status == 'running' else 'NOT NULL'}")
+    if before is not None:
+        conditions.append("run_id < :before")
+        values["before"] = before
+    return f"FROM runs INDEXED BY runs_of_owner WHERE {' AND '.join(conditions)}", values
 
 
 def ranked(query: Query, after: Position | None, limit: int) -> tuple[str, Values]:

@@ -30,6 +30,17 @@ class Query(Wire):
     status: Status | None = None
 
 
+RunStatus = Literal["running", "finished"]
+
+
+class RunQuery(Wire):
+    """Which runs a caller asks for, within one owner; None filters nothing."""
+
+    owner: str
+    status: RunStatus | None = None
+    offer_id: str | None = None
+
+
 class Position(NamedTuple):
     """A position in the ranked list: just after the record with this score (-1 for none) and these ids."""
 
@@ -62,6 +73,11 @@ class Run(Wire):
     finished_at: datetime | None = None
     nudges: int = 0
     announced: bool = False
+
+    @property
+    def status(self) -> RunStatus:
+        """Whether the run has ended."""
+        return "running" if self.finished_at is None else "finished"
 
     @property
     def complete(self) -> bool:
@@ -121,6 +137,9 @@ class ResultStore(Protocol):
     def stream(self, query: Query) -> AsyncIterator[Record]:
         """Yield all records that match the query in the order of `page`, holding a few hundred at a time."""
 
+    def scorings(self, owner: str, lead_id: str) -> AsyncIterator[Record]:
+        """Yield the prospect's records, done or pending, those of the newest run first, a few at a time."""
+
     async def see_columns(self, told: Sequence[UploadColumns]) -> None:
         """Keep the columns of uploads; those of an upload that is known stay as they are."""
 
@@ -141,6 +160,12 @@ class ResultStore(Protocol):
 
     async def run(self, run_id: str) -> Run | None:
         """Return a run."""
+
+    async def runs(self, query: RunQuery, before: str | None, limit: int) -> list[Run]:
+        """Return up to `limit` runs with ids below `before`, by id descending: the newest first."""
+
+    async def count_runs(self, query: RunQuery) -> int:
+        """Return how many runs match the query."""
 
     async def unfinished_runs(self) -> list[Run]:
         """Return the runs whose end is not marked as published, whether they are finished or not."""
@@ -170,8 +195,8 @@ class ResultStore(Protocol):
         run, source and assessor.
         """
 
-    async def spend(self, run_id: str) -> list[RunSpend]:
-        """Return what a run has spent, by source and assessor; nothing where no model was asked."""
+    async def spend(self, *run_ids: str) -> list[RunSpend]:
+        """Return what runs have spent, by run, source and assessor; nothing where no model was asked."""
 
     def missing(self, run_id: str, layer: Layer) -> AsyncIterator[Record]:
         """Yield the run's pending records: those whose lead is known and that lack this layer's part."""

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Literal
 
 from leadline_common.telemetry.tracing import trace_id_of
 from leadline_contracts.envelope import Wire
 from leadline_contracts.scoring import AiScored, AiSpend, AiStatus, Factor, Intent, ModelName
 from leadline_results.runs.record import Record, Status
-from leadline_results.runs.store import Run
+from leadline_results.runs.store import Run, RunStatus
 
 _NANO = 1_000_000_000
 
@@ -92,7 +91,9 @@ class RunView(Wire):
     """
 
     run_id: str
-    status: Literal["running", "finished"]
+    offer_id: str
+    model: ModelName
+    status: RunStatus
     total: int | None
     scored: int
     failed: int
@@ -147,7 +148,9 @@ def run_view(run: Run, spent: Iterable[AiSpend], now: datetime) -> RunView:
     """Show a run at a time, and what it has spent."""
     return RunView(
         run_id=run.run_id,
-        status="finished" if run.finished_at else "running",
+        offer_id=run.offer_id,
+        model=run.model,
+        status=run.status,
         total=run.total,
         scored=run.scored,
         failed=run.failed,
