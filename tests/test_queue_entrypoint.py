@@ -58,6 +58,25 @@ async def test_a_sender_who_asks_gets_an_answer(services: Leadline, broker_url: 
     assert (result["name"], result["status"]) == ("Ada", "scored")
 
 
+async def test_what_a_lead_came_with_comes_back(services: Leadline, broker_url: str) -> None:
+    """A CRM finds its record by its own id, in the event and in the result, with all else that it sent."""
+    more = {"external_id": "crm-7", "extra": {"Stage": "won", "a.$b": 7, "": "untitled"}}
+    async with listening(broker_url, ResultsScored.TYPE) as (_, events):
+        reply = await ask(broker_url, {"offer": OFFER, "leads": [{**GOOD, **more}, GOOD]})
+        while (event := await body_of_next(events))["run_id"] != reply["run_id"]:
+            pass  # of another test
+    await asyncio.to_thread(services.client.finished_run, reply["run_id"])
+    results = await asyncio.to_thread(services.client.results, run_id=reply["run_id"])
+    came = {result["external_id"]: (result["extra"], result["row"]) for result in results}
+    assert came == {"crm-7": ({"Stage": "won", "a.$b": "7", "": "untitled"}, None), None: ({}, None)}
+    assert [one["external_id"] for one in event["results"] if "external_id" in one] == ["crm-7"]
+    rows = await asyncio.to_thread(services.client.exported_rows, run_id=reply["run_id"])
+    assert sorted((row["external_id"], row["name"], row["Stage"]) for row in rows) == [
+        ("", "Ada", ""),
+        ("crm-7", "Ada", "won"),
+    ]
+
+
 async def test_leads_may_name_a_known_offer(services: Leadline, broker_url: str) -> None:
     """An offer made over REST scores leads from the queue; an unknown one is refused with the reason."""
     offer_id = await asyncio.to_thread(services.client.create_offer)

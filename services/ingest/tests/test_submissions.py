@@ -15,6 +15,7 @@ from leadline_common.ids import derived_id, new_id
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import (
+    LEAD_FIELDS,
     FailedLead,
     LeadsAccepted,
     LeadsFailed,
@@ -136,6 +137,50 @@ async def test_only_the_fit_leads_of_a_submission_go_on(service: House) -> None:
         (6, "name"),
     ]
     assert all(lead.reason for lead in told.rejected)
+
+
+async def test_what_a_sender_knows_besides_goes_on_with_the_lead(service: House) -> None:
+    """Ids and other columns stay with their lead, numbers as text; what is null counts as missing."""
+    more: list[dict[str, Any]] = [
+        {"external_id": 7, "extra": {"Stage": "won", "a.$b": 1.5, "": True, "Empty": None}},
+        {"external_id": "crm-8", "extra": None},
+        {"external_id": None, "extra": {"Web": "https://b.example", "Stage": ""}},
+    ]
+    await settled(service, submission(leads=[{"name": f"Lead {n}", **one} for n, one in enumerate(more)]))
+    [chunk] = await accepted(service)
+    assert [(lead.external_id, lead.extra, lead.row) for lead in chunk.leads] == [
+        ("7", {"Stage": "won", "a.$b": "1.5", "": "true"}, None),
+        ("crm-8", None, None),
+        (None, {"Web": "https://b.example", "Stage": ""}, None),
+    ]
+    assert chunk.columns is not None
+    assert [(column.title, column.field) for column in chunk.columns] == [
+        *((field, field) for field in ("external_id", *LEAD_FIELDS)),
+        *((title, None) for title in ("Stage", "a.$b", "", "Web")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"extra": "text"}, "extra"),
+        ({"extra": ["text"]}, "extra"),
+        ({"extra": {"Nested": {"a": [1]}}}, "extra.Nested"),
+        ({"extra": {"Notes": "x" * 70_000}}, "extra"),
+        ({"extra": {"No\x00tes": "x"}}, "extra"),
+        ({"external_id": "x" * 501}, "external_id"),
+        ({"external_id": ["x"]}, "external_id"),
+    ],
+)
+async def test_a_lead_whose_other_columns_cannot_be_kept_is_rejected_alone(
+    service: House, wrong: dict[str, Any], field: str
+) -> None:
+    """Nothing that came with a lead is lost silently: the sender is told which part does not fit."""
+    await settled(service, submission(leads=[{"name": "Ada", **wrong}, {"name": "Ben"}]))
+    [chunk] = await accepted(service)
+    assert [lead.name for lead in chunk.leads] == ["Ben"]
+    [told] = answers(service.broker)
+    assert [(lead.index, lead.field.startswith(field)) for lead in told.rejected] == [(0, True)]
 
 
 async def test_a_submission_without_a_fit_lead_begins_no_run(service: House) -> None:

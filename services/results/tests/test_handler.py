@@ -300,3 +300,12 @@ async def test_events_hold_no_lead_text(handler: MergeHandler) -> None:
     """Public events name leads by id."""
     events = await handler.handle(told_of(NEW_RUN, ai_error="model overloaded"))
     assert "Name of" not in json.dumps([event.body.decode() for event in events])
+
+
+async def test_events_name_leads_by_their_senders_ids_too(handler: MergeHandler) -> None:
+    """Who sent a lead in finds it in an event by the id that it has there; nothing else of it is told."""
+    leads = chunk("a", "b", run_id=NEW_RUN)
+    first = leads.leads[0].model_copy(update={"external_id": "crm-7", "extra": {"Notes": "private"}})
+    [event] = await handler.handle(all_of(leads.model_copy(update={"leads": [first, leads.leads[1]]})))
+    assert [one.external_id for one in ResultsScored.decode(event.body).results] == ["crm-7", None]
+    assert b"private" not in event.body

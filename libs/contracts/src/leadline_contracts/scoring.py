@@ -346,9 +346,13 @@ class LeadsFailed(Contract):
 
 
 class ResultScored(Wire):
-    """One done result, as published to anyone who listens; a failed lead has no score."""
+    """One done result, as published to anyone who listens; a failed lead has no score.
+
+    `external_id` is what the lead's sender calls it; of all that came with a lead it alone is in an event.
+    """
 
     lead_id: str
+    external_id: str | None = None
     intent: Intent | None = None
     score: int | None = None
     rule_score: int

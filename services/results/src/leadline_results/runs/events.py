@@ -36,6 +36,7 @@ def _scored_event(run_id: str, chunk: str, records: list[Record], trace: str | N
         results=[
             ResultScored(
                 lead_id=record.lead_id,
+                external_id=record.lead.external_id if record.lead else None,
                 intent=record.intent,
                 score=record.score,
                 rule_score=record.rule_points,
