@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[+-][0-9 \u00a0\u202f().,/-]*")
 """A phone number, or a number with its sign: no formula can be made of these characters alone."""
 _PIECE = 64 * 1024
 """Characters gathered before they are sent on."""
-_RECORDS_AT_ONCE = 20
+_RECORDS_AT_ONCE = 50
 
 
 class ExportFormat(StrEnum):

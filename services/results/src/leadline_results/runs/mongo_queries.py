@@ -97,16 +97,9 @@ def filters_after(query: Query, after: Position) -> list[Document]:
     return [{**chosen, "place": rank, "lead_id": {"$gte": after.lead_id}, "$nor": [before]}, worse]
 
 
-def uploads_by_columns(query: Query, upload_columns: str) -> list[Document]:
-    """Return the stages for an upload of each layout among the query's records, by its id."""
-    known = {"from": upload_columns, "localField": "_id", "foreignField": "_id", "as": "known"}
-    return [
-        {"$match": query_filter(query)},
-        {"$group": {"_id": "$upload_id"}},
-        {"$lookup": {**known, "pipeline": [{"$project": {"layout": 1}}]}},
-        {"$group": {"_id": {"$first": "$known.layout"}, "upload_id": {"$min": "$_id"}}},
-        {"$sort": {"upload_id": 1}},
-    ]
+def uploads_of(query: Query) -> list[Document]:
+    """Return the stages for the ids of the uploads among the query's records, in order."""
+    return [{"$match": query_filter(query)}, {"$group": {"_id": "$upload_id"}}, {"$sort": {"_id": 1}}]
 
 
 def run_filter(query: RunQuery, before: str | None = None) -> Document:

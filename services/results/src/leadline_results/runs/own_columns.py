@@ -1,7 +1,7 @@
 """Leads in the columns that they came with, those of several uploads side by side in one table."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from typing import NamedTuple, Protocol, Self
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 from leadline_contracts.errors import Problem
 from leadline_contracts.scoring import LEAD_FIELDS, Lead, SourceColumn
@@ -12,8 +12,9 @@ MOST_COLUMNS = 16_000
 """Columns of a table at most; a sheet of Excel has 16,384."""
 _SIX_FIELDS = [SourceColumn(title=field, field=field) for field in LEAD_FIELDS]
 """Stand in for columns that are not known."""
-_UPLOADS_AT_ONCE = 20
-_COLUMNS_HELD = 20_000
+_UPLOADS_AT_ONCE = 25
+_UPLOADS_HELD = 20_000
+_CELLS_HELD = 20_000
 
 
 class ResultSource(Protocol):
@@ -37,11 +38,15 @@ class _Cell(NamedTuple):
     title: str
 
 
+_Layout = tuple[_Cell, ...]
+T = TypeVar("T")
+
+
 class OwnTable:
     """The columns of a query's leads: the union over their uploads, each in its order.
 
     `headers` are their titles as they stood in the files. Leads whose columns are not known have the six
-    fields of a prospect. The columns of a few uploads are in memory, however many there are.
+    fields of a prospect. What is held in memory of the uploads has a bound, however many there are.
     """
 
     def __init__(self, source: ResultSource, headers: Mapping[str, str]) -> None:
@@ -49,8 +54,9 @@ class OwnTable:
         self._source = source
         self.headers = list(headers.values())
         self._positions = {title: position for position, title in enumerate(headers)}
-        self._layouts: dict[str, list[_Cell]] = {}
-        self._held = 0
+        self._layouts: dict[str, _Layout] = {}
+        self._different: dict[_Layout, _Layout] = {}
+        self._cells = 0
         self._six_fields = self._placed(_SIX_FIELDS)
 
     @classmethod
@@ -61,8 +67,7 @@ class OwnTable:
         """
         headers: dict[str, str] = {}
         uploads = await source.uploads_by_columns(query)
-        for start in range(0, len(uploads), _UPLOADS_AT_ONCE):
-            some = uploads[start : start + _UPLOADS_AT_ONCE]
+        for some in _batches(uploads):
             known = await source.columns([upload_id for upload_id in some if upload_id is not None])
             for upload_id in some:
                 columns = _SIX_FIELDS if upload_id is None else known[upload_id]
@@ -82,21 +87,25 @@ class OwnTable:
         new = upload_ids - self._layouts.keys()
         if not new:
             return
-        if self._held > _COLUMNS_HELD:
-            self._layouts, self._held, new = {}, 0, upload_ids
-        known = await self._source.columns(new)
-        for upload_id in new:
-            columns = known.get(upload_id)
-            self._layouts[upload_id] = self._six_fields if columns is None else self._placed(columns)
-            self._held += len(columns or ())
+        if len(self._layouts) > _UPLOADS_HELD or self._cells > _CELLS_HELD:
+            self._layouts, self._different, self._cells, new = {}, {}, 0, upload_ids
+        for some in _batches(list(new)):
+            known = await self._source.columns(some)
+            for upload_id in some:
+                columns = known.get(upload_id)
+                self._layouts[upload_id] = self._six_fields if columns is None else self._placed(columns)
 
-    def _placed(self, columns: Iterable[SourceColumn]) -> list[_Cell]:
+    def _placed(self, columns: Iterable[SourceColumn]) -> _Layout:
         """Return where the columns stand; those of an upload that came after the header have no place."""
-        return [
+        layout = tuple(
             _Cell(self._positions[column.title], column.field, column.title)
             for column in columns
             if column.title in self._positions
-        ]
+        )
+        if layout not in self._different:
+            self._different[layout] = layout
+            self._cells += len(layout)
+        return self._different[layout]
 
     def _row(self, record: Record) -> list[str]:
         cells = [""] * len(self.headers)
@@ -105,6 +114,12 @@ class OwnTable:
             for cell in layout:
                 cells[cell.position] = _text(record.lead, cell)
         return cells
+
+
+def _batches(uploads: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yield a few at a time: an upload may have a thousand columns."""
+    for start in range(0, len(uploads), _UPLOADS_AT_ONCE):
+        yield uploads[start : start + _UPLOADS_AT_ONCE]
 
 
 def _text(lead: Lead, cell: _Cell) -> str:
