@@ -165,6 +165,36 @@ def test_submissions_as_large_as_may_be(system: System) -> None:
     system.assert_all_lived()
 
 
+def test_leads_with_the_most_other_columns(system: System) -> None:
+    """What comes with leads and goes back with their results has bounds too: long cells and many cells."""
+    long_cells = {"bio": LONGEST, "titles": ["Notes"], "cells": [LONGEST]}
+    many_cells = {"bio": "", "titles": [f"T{number}" for number in range(990)], "cells": ["x"] * 990}
+    offer_ids = [system.client.create_offer() for _ in range(4)]
+
+    def upload(number: int) -> str:
+        kind = (long_cells, many_cells)[number % 2]
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow([*COLUMNS, *kind["titles"]])
+        for row in range(ROWS):
+            writer.writerow([f"Name {row}", "CTO", "Acme", "SaaS", "Berlin", kind["bio"], *kind["cells"]])
+        report = patiently(lambda: system.client.upload(text.getvalue(), offer_ids[number]))
+        assert report["inserted"] == ROWS
+        answer = system.client.post_score("respond-async", upload_id=report["upload_id"])
+        return str(answer.raise_for_status().json()["run_id"])
+
+    with ThreadPoolExecutor(FILES) as pool:
+        runs = list(pool.map(upload, range(4)))
+        for run in pool.map(lambda run: system.client.finished_run(run, SECONDS), runs):
+            assert (run["scored"], run["failed"]) == (ROWS, 0)
+        pages = [{"run_id": run, "limit": "1000"} for run in runs * 2]
+        assert all(pool.map(lambda query: system.client.http.get("/results", params=query).json(), pages))
+        exports = [{"run_id": runs[number % 4], "format": kind} for number, kind in enumerate(KINDS)]
+        files = pool.map(lambda query: system.client.http.get("/results/export", params=query), exports)
+        assert all(file.raise_for_status().content for file in files)
+    system.assert_all_lived()
+
+
 def test_prospects_that_an_older_version_took(system: System) -> None:
     """What was stored when a lead might have two million characters is scored as well."""
     offer_id = system.client.create_offer()

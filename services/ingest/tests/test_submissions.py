@@ -167,6 +167,7 @@ async def test_what_a_sender_knows_besides_goes_on_with_the_lead(service: House)
         ({"extra": ["text"]}, "extra"),
         ({"extra": {"Nested": {"a": [1]}}}, "extra.Nested"),
         ({"extra": {"Notes": "x" * 70_000}}, "extra"),
+        ({"extra": {str(n): "" for n in range(1_001)}}, "extra"),
         ({"extra": {"No\x00tes": "x"}}, "extra"),
         ({"external_id": "x" * 501}, "external_id"),
         ({"external_id": ["x"]}, "external_id"),

@@ -20,6 +20,10 @@ Every bound on memory builds on it. Readers allow more, since older versions too
 """
 EXTRA_BYTES = 65_536
 """Text of a lead's other columns at most, titles and cells, in UTF-8."""
+EXTRA_COLUMNS = 1_000
+"""Other columns of a lead at most."""
+_COLUMN_BYTES = 200
+"""What an other column takes in memory besides its text, about."""
 MAX_SUBMITTED_LEADS = 500
 
 Intent = Literal["High", "Medium", "Low"]
@@ -93,8 +97,8 @@ def extra_bytes(extra: Mapping[str, str] | None) -> int:
 
 
 def lead_bytes(lead: LeadSpec) -> int:
-    """Count the bytes in UTF-8 of all text that a lead carries: what it takes in a message or in memory."""
-    return text_bytes(lead) + extra_bytes(lead.extra)
+    """Count about what a lead takes in a message or in memory: its text in UTF-8, and its columns."""
+    return text_bytes(lead) + extra_bytes(lead.extra) + _COLUMN_BYTES * len(lead.extra or ())
 
 
 def _utf8_bytes(text: str) -> int:

@@ -1,12 +1,14 @@
 """The one validation that both entrypoints use: what a lead needs to be scored."""
 
 import json
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 
 from leadline_contracts.errors import FieldError
 from leadline_contracts.scoring import (
     EXTRA_BYTES,
+    EXTRA_COLUMNS,
     LEAD_BYTES,
     LEAD_FIELDS,
     LeadSpec,
@@ -25,8 +27,6 @@ def check_lead(spec: LeadSpec) -> FieldError | None:
     if any(_NUL in text for text in texts):
         field = next(field for field, text in zip(LEAD_FIELDS, texts, strict=True) if _NUL in text)
         return FieldError(field, "holds a NUL character; remove it")
-    if spec.extra and any(_NUL in text for column in spec.extra.items() for text in column):
-        return FieldError("extra", "holds a NUL character; remove it")
     if (size := text_bytes(spec)) > LEAD_BYTES:
         longest = max(LEAD_FIELDS, key=lambda field: len(getattr(spec, field)))
         return FieldError(
@@ -36,7 +36,15 @@ def check_lead(spec: LeadSpec) -> FieldError | None:
         )
     if not any(visible(text).strip() for text in texts):
         return FieldError("lead", f"is empty; give at least one of {', '.join(LEAD_FIELDS)}")
-    if (size := extra_bytes(spec.extra)) > EXTRA_BYTES:
+    return _check_extra(spec.extra) if spec.extra else None
+
+
+def _check_extra(extra: Mapping[str, str]) -> FieldError | None:
+    if any(_NUL in text for column in extra.items() for text in column):
+        return FieldError("extra", "holds a NUL character; remove it")
+    if len(extra) > EXTRA_COLUMNS:
+        return FieldError("extra", f"holds {len(extra):,} columns and may hold {EXTRA_COLUMNS:,}")
+    if (size := extra_bytes(extra)) > EXTRA_BYTES:
         return FieldError(
             "extra", f"holds {size:,} bytes of text, titles and values, and may hold {EXTRA_BYTES:,}"
         )

@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from enum import StrEnum
 
+from leadline_contracts.scoring import lead_bytes
 from leadline_results.runs.own_columns import OwnTable, ResultSource
 from leadline_results.runs.record import Record
 from leadline_results.runs.store import Query
@@ -22,6 +23,7 @@ _NUMBER = re.compile(r"[+-][0-9 \u00a0\u202f().,/-]*")
 _PIECE = 64 * 1024
 """Characters gathered before they are sent on."""
 _RECORDS_AT_ONCE = 50
+_BYTES_AT_ONCE = 1_048_576
 
 
 class ExportFormat(StrEnum):
@@ -113,11 +115,13 @@ def _unlike(taken: Collection[str], title: str) -> str:
 
 async def _batches(records: AsyncIterator[Record]) -> AsyncIterator[list[Record]]:
     batch: list[Record] = []
+    size = 0
     async for record in records:
         batch.append(record)
-        if len(batch) == _RECORDS_AT_ONCE:
+        size += lead_bytes(record.lead) if record.lead else 0
+        if len(batch) == _RECORDS_AT_ONCE or size > _BYTES_AT_ONCE:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 
