@@ -32,7 +32,8 @@ ADDED: dict[str, dict[str, object]] = {
         "leads.0.extra": None,
     },
     "results.scored.v1": {"results.0.external_id": None},
-    "runs.started.v1": {"refresh": False},
+    "runs.finished.v1": {"cancelled": False},
+    "runs.started.v1": {"refresh": False, "expected": None},
     "scores.ai.v1": {"spend": None},
 }
 """The fields that came after the first messages of a type, by path, and what is read where one is absent."""

@@ -226,6 +226,9 @@ class RulesScored(ChunkRef):
     scores: list[RuleScored]
 
 
+CANCELLED = "cancelled"
+"""The error of a lead that nobody was asked about, since its run was cancelled first."""
+
 AiStatus = Literal["answered", "fallback", "failed", "skipped_budget"]
 """How an AI answer came about: the chosen assessor gave it; another did in its place; there is none; there is
 none because a budget was spent."""
@@ -282,7 +285,10 @@ class AiChunkScored(ChunkRef):
 
 
 class RunStarted(Contract):
-    """A run was requested; published before its chunks, and routed to a queue of its own."""
+    """A run was requested; published before its chunks, and routed to a queue of its own.
+
+    `expected` is how many leads it has at most, None where that is not known before all are claimed.
+    """
 
     TYPE: ClassVar[str] = "runs.started.v1"
 
@@ -291,12 +297,28 @@ class RunStarted(Contract):
     offer: Offer
     model: ModelName
     refresh: bool = False
+    expected: int | None = None
 
 
 class RunPublished(Contract):
     """All chunks of a run are in the broker: it holds `total` leads. A run of nothing has total 0."""
 
     TYPE: ClassVar[str] = "runs.published.v1"
+
+    owner: str
+    run_id: str
+    offer_id: str
+    model: ModelName
+    total: int
+
+
+class RunCancelled(Contract):
+    """A run was cancelled: of it only `total` leads are in the broker, and no more will be.
+
+    Those of them that a provider was not asked about by then are not asked about, nor scored.
+    """
+
+    TYPE: ClassVar[str] = "runs.cancelled.v1"
 
     owner: str
     run_id: str
@@ -317,7 +339,7 @@ class RunProgressed(Contract):
 
 
 class RunFinished(Contract):
-    """Every lead of the run is scored or failed."""
+    """Every lead of the run is scored or failed; in a `cancelled` one, the others will not be."""
 
     TYPE: ClassVar[str] = "runs.finished.v1"
 
@@ -328,6 +350,7 @@ class RunFinished(Contract):
     failed: int
     started_at: datetime
     finished_at: datetime
+    cancelled: bool = False
 
 
 class FailedLead(Wire):

@@ -44,10 +44,11 @@ MESSAGES = Queue("leadline.ingest.messages", (w.MessageSubmitted.TYPE,))
 RULES = Queue("leadline.rules.leads", (m.LeadsAccepted.TYPE,))
 RULES_ROUTE = Queue("leadline.rules.route", (w.RouteStep.TYPE,))
 AI = Queue("leadline.ai.leads", (m.LeadsAccepted.TYPE,))
+AI_RUNS = Queue("leadline.ai.runs", (m.RunCancelled.TYPE,))
 AI_CLASSIFY = Queue("leadline.ai.classify", (w.ClassifyStep.TYPE,))
 AI_EXTRACT = Queue("leadline.ai.extract", (w.ExtractStep.TYPE,))
 AI_JUDGE = Queue("leadline.ai.judge", (w.JudgeStep.TYPE,))
-RESULT_RUNS = Queue("leadline.results.runs", (m.RunStarted.TYPE, m.RunPublished.TYPE))
+RESULT_RUNS = Queue("leadline.results.runs", (m.RunStarted.TYPE, m.RunPublished.TYPE, m.RunCancelled.TYPE))
 RESULT_LEADS = Queue("leadline.results.leads", (m.LeadsAccepted.TYPE,))
 RESULT_RULES = Queue("leadline.results.rules", (m.RulesScored.TYPE,))
 RESULT_AI = Queue("leadline.results.ai", (m.AiChunkScored.TYPE,))
@@ -77,7 +78,7 @@ LEADLINE = Topology(
     (
         *(SUBMISSIONS, RUN_EVENTS, MESSAGES),
         *(RULES, RULES_ROUTE),
-        *(AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE),
+        *(AI, AI_RUNS, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE),
         *(RESULT_RUNS, RESULT_LEADS, RESULT_RULES, RESULT_AI, RESULT_MESSAGES, RESULT_STEPS),
     ),
 )
