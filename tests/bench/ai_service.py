@@ -15,12 +15,14 @@ from prometheus_client import CollectorRegistry
 from tests.bench.prospects import OFFER, prospects
 
 from leadline_ai.app import choose_provider, lead_policy, model_parts, workers_for
+from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.leads.handler import AiHandler
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.broker.chunks import chunk_message
 from leadline_common.broker.port import Message
+from leadline_common.clock import now
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.scoring import (
     CHUNK_SIZE,
@@ -66,8 +68,9 @@ async def measure_assessor(count: int, leads_per_request: int, latency: float = 
         metrics = AiMetrics(CollectorRegistry())
         with tempfile.TemporaryDirectory(prefix="leadline-bench-") as folder:
             store = SqliteAiStore(Path(folder) / "ai.db")
-            parts = model_parts(provider, store, settings, metrics)
-            handler = AiHandler(lead_policy(parts, settings), metrics)
+            cancelled_runs = CancelledRuns(store, now)
+            parts = model_parts(provider, store, settings, metrics, cancelled_runs)
+            handler = AiHandler(lead_policy(parts, settings), cancelled_runs, metrics)
             started, worked = time.monotonic(), time.process_time()
             answers = await _handle(handler, _messages(count), workers_for(settings))
             seconds, processor = time.monotonic() - started, time.process_time() - worked

@@ -11,11 +11,13 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from leadline_ai.app import ModelParts, choose_provider, lead_policy, model_parts
+from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.leads.policy import Policy
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.store import AiStore
+from leadline_common.clock import now
 from leadline_contracts.scoring import AiScored, Lead, LeadsAccepted, Offer
 from leadline_testing.model_answers import answer_from_schema
 from leadline_testing.model_behaviour import BY_NAME
@@ -79,7 +81,8 @@ async def replica_parts(
     provider = choose_provider(told)
     assert provider is not None
     try:
-        yield model_parts(provider, store, told, metrics or AiMetrics(CollectorRegistry())), told
+        counted, cancelled_runs = metrics or AiMetrics(CollectorRegistry()), CancelledRuns(store, now)
+        yield model_parts(provider, store, told, counted, cancelled_runs), told
     finally:
         await provider.close()
 

@@ -2,10 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from leadline_ai.budget.store import Budget
 from leadline_ai.cache.store import StoredAnswer
+from leadline_ai.cancelled.store import KEPT
 from leadline_ai.store import AiStore
+from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_contracts.scoring import AiSpend
 
 OpenStore = Callable[[], Awaitable[AiStore]]
@@ -254,3 +258,27 @@ async def test_all_of_it_outlives_a_restart(open_store: OpenStore) -> None:
     assert await after.calls("run-1", ["ann"]) == {"ann": 2}
     assert await after.committed(RUN.name) == 60
     assert await after.settle("local", "run-1", spent(calls=1), [RUN], 0) == spent(calls=2, nano_usd=60)
+
+
+async def test_every_replica_knows_a_cancelled_run(open_store: OpenStore) -> None:
+    """What one replica notes the others read, after a restart too; another owner's run of that id is none."""
+    first, second = await open_store(), await open_store()
+    at = datetime.now(UTC)
+    for store in (first, second, first):
+        await store.note_cancelled("ann", "run-1", at)
+    await first.close()
+    assert await second.cancelled("ann", "run-1")
+    assert await (await open_store()).cancelled("ann", "run-1")
+    assert not await second.cancelled("bob", "run-1")
+    assert not await second.cancelled("ann", "run-2")
+
+
+async def test_cancelled_runs_are_not_kept_for_ever(tmp_path: Path) -> None:
+    """SQLite forgets with the next note what is older than promised, and nothing before."""
+    store = SqliteAiStore(tmp_path / "old.db")
+    now = datetime.now(UTC)
+    await store.note_cancelled("ann", "old", now - KEPT - timedelta(days=1))
+    await store.note_cancelled("ann", "kept", now - KEPT + timedelta(days=1))
+    await store.note_cancelled("ann", "new", now)
+    assert [await store.cancelled("ann", run) for run in ("old", "kept", "new")] == [False, True, True]
+    await store.close()

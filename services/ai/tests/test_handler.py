@@ -8,19 +8,21 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.leads.handler import AiHandler
 from leadline_ai.leads.policy import Policy
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.broker.chunks import chunk_message
 from leadline_common.broker.port import Message
+from leadline_common.clock import now
 from leadline_contracts.errors import Permanent, Transient
 from leadline_contracts.scoring import AiChunkScored, LeadsAccepted
 from leadline_testing import model_behaviour as behaviour
 from leadline_testing.model_behaviour import OK
 from leadline_testing.model_server import ModelServer
 
-from .lead_cases import about_each, answered_rightly, chunk, lead_replica, leads, names, sizes
+from .lead_cases import about_each, answered_rightly, cache_of, chunk, lead_replica, leads, names, sizes
 
 TEN = leads(10)
 UNREADABLE = Message(type=LeadsAccepted.TYPE, id="x", body=b'{"owner": "ann"}')
@@ -40,11 +42,12 @@ async def handler(
 ) -> AsyncIterator[AiHandler]:
     metrics = AiMetrics(registry)
     async with lead_replica(server, store, metrics) as policy:
-        yield AiHandler(policy, metrics)
+        yield AiHandler(policy, cache_of(policy).cancelled_runs, metrics)
 
 
-def offline() -> AiHandler:
-    return AiHandler(Policy(), AiMetrics(CollectorRegistry()))
+@pytest.fixture
+def offline(store: SqliteAiStore) -> AiHandler:
+    return AiHandler(Policy(), CancelledRuns(store, now), AiMetrics(CollectorRegistry()))
 
 
 async def test_every_chunk_is_answered_by_one_message(server: ModelServer, handler: AiHandler) -> None:
@@ -118,13 +121,13 @@ async def test_what_is_no_chunk_can_never_succeed(server: ModelServer, handler: 
     assert server.count == 0
 
 
-def test_a_chunk_is_split_in_halves() -> None:
+async def test_a_chunk_is_split_in_halves(offline: AiHandler) -> None:
     """One lead that breaks the service ends up alone; what cannot be halved or read is not."""
-    halves = [LeadsAccepted.decode(part.body) for part in offline().bisect(chunk_message(chunk(TEN)))]
+    halves = [LeadsAccepted.decode(part.body) for part in offline.bisect(chunk_message(chunk(TEN)))]
 
     assert [len(half.leads) for half in halves] == [5, 5]
-    assert offline().bisect(chunk_message(chunk(leads(1)))) == []
-    assert offline().bisect(UNREADABLE) == []
+    assert offline.bisect(chunk_message(chunk(leads(1)))) == []
+    assert offline.bisect(UNREADABLE) == []
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ async def test_giving_up_answers_by_the_setting(
 ) -> None:
     """A run does not wait for leads whose message is dead: they fall back or fail, with the reason."""
     async with lead_replica(server, store, ai_on_failure=on_failure) as policy:
-        handler = AiHandler(policy, AiMetrics(CollectorRegistry()))
+        handler = AiHandler(policy, cache_of(policy).cancelled_runs, AiMetrics(CollectorRegistry()))
         [message] = handler.on_dead_letter(chunk_message(chunk(TEN)), "KeyError")
 
     answer = AiChunkScored.decode(message.body)
@@ -148,6 +151,6 @@ async def test_giving_up_answers_by_the_setting(
     assert sizes(server) == []
 
 
-def test_giving_up_what_cannot_be_read_answers_nobody() -> None:
+async def test_giving_up_what_cannot_be_read_answers_nobody(offline: AiHandler) -> None:
     """There is no lead to answer for where the chunk cannot be read."""
-    assert offline().on_dead_letter(UNREADABLE, "no chunk") == []
+    assert offline.on_dead_letter(UNREADABLE, "no chunk") == []

@@ -21,6 +21,7 @@ from leadline_contracts.scoring import (
     Offer,
     RuleScored,
     RulesScored,
+    RunCancelled,
     RunPublished,
     RunStarted,
 )
@@ -108,6 +109,11 @@ def all_of(leads: LeadsAccepted) -> list[Message]:
 def published(run_id: str, total: int) -> RunPublished:
     """The word that all of a run is queued."""
     return RunPublished(owner=LOCAL_OWNER, run_id=run_id, offer_id=OFFER.id, model="standard", total=total)
+
+
+def cancelled(run_id: str, total: int) -> RunCancelled:
+    """The word that a run was cancelled when so much of it was queued."""
+    return RunCancelled(owner=LOCAL_OWNER, run_id=run_id, offer_id=OFFER.id, model="standard", total=total)
 
 
 def started(run_id: str, *, refresh: bool = False) -> RunStarted:

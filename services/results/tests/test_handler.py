@@ -19,6 +19,7 @@ from leadline_common.broker.port import Message
 from leadline_common.ids import new_id
 from leadline_contracts.errors import Permanent, Unavailable
 from leadline_contracts.scoring import (
+    CANCELLED,
     AiSpend,
     Lead,
     LeadsAccepted,
@@ -33,6 +34,7 @@ from leadline_results.runs.handler import MergeHandler
 from leadline_results.runs.record import Key, Record, Status
 from leadline_results.runs.spend import RunSpend
 from leadline_results.runs.sqlite import SqliteResultStore
+from leadline_results.runs.store import Query
 from leadline_results.runs.tracker import Tracker
 
 from .builders import COUNTED, START, all_of, by_ai, by_rules, chunk, done_record
@@ -309,3 +311,31 @@ async def test_events_name_leads_by_their_senders_ids_too(handler: MergeHandler)
     [event] = await handler.handle(all_of(leads.model_copy(update={"leads": [first, leads.leads[1]]})))
     assert [one.external_id for one in ResultsScored.decode(event.body).results] == ["crm-7", None]
     assert b"private" not in event.body
+
+
+async def test_a_lead_that_nobody_was_asked_about_is_given_back_and_hides_no_result(tmp_path: Path) -> None:
+    """A cancelled run releases its claim, is told of by no result, and leaves the older result the latest."""
+    async with handling(tmp_path) as (handler, store):
+        await handler.handle(all_of(chunk("a", run_id=OLD_RUN)))
+        leads = chunk("a", run_id=NEW_RUN)
+        dropped = [chunk_message(part) for part in (leads, by_rules(leads), by_ai(leads, error=CANCELLED))]
+        for parts in (dropped, dropped[::-1]):
+            [failed] = await handler.handle(parts)
+            assert LeadsFailed.decode(failed.body).leads[0].error == CANCELLED
+        [listed] = await store.page(Query(owner="local"), None, 10)
+        assert (listed.run_id, listed.status) == (OLD_RUN, Status.SCORED)
+        assert await store.count(Query(owner="local", run_id=NEW_RUN)) == 0
+        assert await store.count(Query(owner="local", run_id=NEW_RUN, status=Status.PENDING)) == 0
+        assert await store.count(Query(owner="local", run_id=NEW_RUN, status=Status.CANCELLED)) == 1
+        assert (await store.count_run(NEW_RUN)) == (0, 0, 1)
+
+
+async def test_an_answer_that_was_paid_for_comes_in_after_all(tmp_path: Path) -> None:
+    """Where a lead was dropped and answered, as its chunk was handled twice, the answer stays."""
+    async with handling(tmp_path) as (handler, store):
+        leads = chunk("a", run_id=NEW_RUN)
+        for answers in (by_ai(leads, error=CANCELLED), by_ai(leads), by_ai(leads, error=CANCELLED)):
+            parts = (leads, by_rules(leads), answers)
+            await handler.handle([chunk_message(part) for part in parts])
+        [listed] = await store.page(Query(owner="local"), None, 10)
+        assert (listed.run_id, listed.status) == (NEW_RUN, Status.SCORED)

@@ -125,6 +125,41 @@ async def test_a_run_is_finished_once(open_store: OpenStore) -> None:
     assert await replicas[1].run("run") == run(total=3, scored=2, failed=1, finished_at=winner)
 
 
+async def test_a_run_is_cancelled_once_unless_it_is_finished(open_store: OpenStore) -> None:
+    """Of replicas that cancel a run one gets True, a known total stays, and its end can still be stored."""
+    replicas = [await open_store(), await open_store()]
+    await replicas[0].see_run(run(total=3))
+    told = await asyncio.gather(*(replicas[n % 2].cancel_run("run", 9, LATER) for n in range(6)))
+    assert sorted(told) == [False] * 5 + [True]
+    assert await replicas[1].run("run") == run(total=3, cancelled_at=LATER)
+    assert await replicas[1].finish_run("run", Counts(1, 0, 2), LATER)
+    cancelled = run(total=3, scored=1, dropped=2, cancelled_at=LATER, finished_at=LATER)
+    assert await replicas[0].run("run") == cancelled
+    await replicas[0].see_run(run("other"))
+    await replicas[0].finish_run("other", Counts(1, 0), LATER)
+    assert not await replicas[1].cancel_run("other", 1, LATER)
+    assert await replicas[0].run("other") == run("other", scored=1, finished_at=LATER)
+
+
+async def test_a_cancelled_run_learns_its_total(store: ResultStore) -> None:
+    """What was queued when a run was cancelled is its total where none was known."""
+    await store.see_run(run(expected=7))
+    assert await store.cancel_run("run", 2, LATER)
+    assert not await store.cancel_run("no such run", 2, LATER)
+    assert await store.run("run") == run(expected=7, total=2, cancelled_at=LATER)
+
+
+@pytest.mark.parametrize(
+    "counts", [Counts(0, 0), Counts(1, 0), Counts(0, 1), Counts(0, 0, 1)], ids=["none", *"sfd"]
+)
+async def test_any_count_that_changes_is_progress(store: ResultStore, counts: Counts) -> None:
+    """Scored, failed and dropped leads alike show that a run moves on; the same counts do not."""
+    await store.see_run(run())
+    await store.save_progress("run", counts, LATER)
+    moved_at = LATER if any(counts) else START
+    assert await store.run("run") == run(**counts._asdict(), progress_at=moved_at)
+
+
 async def test_a_run_is_followed_until_its_end_is_announced(store: ResultStore) -> None:
     """Unfinished runs and finished ones nobody was told of are returned; announced ones are not."""
     for run_id in ("open", "finished", "announced"):

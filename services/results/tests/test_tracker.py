@@ -11,14 +11,28 @@ import pytest
 from leadline_common.broker.embedded.broker import EmbeddedBroker
 from leadline_common.ids import new_id
 from leadline_contracts.errors import Unavailable
-from leadline_contracts.scoring import Lead, RunFinished, RunProgressed
+from leadline_contracts.scoring import CANCELLED, Lead, RunFinished, RunProgressed
 from leadline_contracts.topology import RUN_EVENTS
+from leadline_results.runs.record import Record, conclude, gather, merge
 from leadline_results.runs.redrive import Redrive
 from leadline_results.runs.sqlite import SqliteResultStore
 from leadline_results.runs.store import Counts, Run
 from leadline_results.runs.tracker import Tracker
 
-from .builders import COUNTED, START, Clock, done_record, drained, published, started
+from .builders import (
+    COUNTED,
+    OFFER,
+    START,
+    Clock,
+    by_ai,
+    by_rules,
+    cancelled,
+    chunk,
+    done_record,
+    drained,
+    published,
+    started,
+)
 
 
 class WatchedStore(SqliteResultStore):
@@ -86,6 +100,13 @@ async def score(store: SqliteResultStore, run_id: str, leads: int, first: int = 
     await store.insert(
         [done_record(Lead(id=f"lead-{n}"), run_id=run_id) for n in range(first, first + leads)]
     )
+
+
+def dropped_record(lead: Lead, run_id: str) -> Record:
+    """A lead that nobody was asked about, as its parts make it."""
+    leads = chunk(run_id=run_id).model_copy(update={"leads": [lead]})
+    [parts] = gather([leads, by_rules(leads), by_ai(leads, error=CANCELLED)]).values()
+    return conclude(merge(None, parts), START)
 
 
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> float:
@@ -158,6 +179,45 @@ async def test_the_total_may_come_before_or_after_the_leads(
     run = await store.run(run_id)
     assert run is not None
     assert run.offer is not None
+
+
+async def test_a_cancelled_run_ends_when_all_that_is_queued_of_it_is_accounted_for(
+    tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
+) -> None:
+    """It is cancelled at once, whatever comes first, and ends once each lead is scored or dropped."""
+    run_id = new_id()
+    async with following(tracker):
+        await tracker.cancel(cancelled(run_id, 3))
+        await tracker.register(started(run_id))
+        await score(store, run_id, 1)
+        tracker.schedule([run_id])
+        await until(scored(store, run_id, 1))
+        assert await ends(broker) == []
+        dropped = [Lead(id="dropped-1"), Lead(id="dropped-2")]
+        await store.insert([dropped_record(lead, run_id) for lead in dropped])
+        await tracker.cancel(cancelled(run_id, 3))
+        await until(announced(store, run_id))
+    [end] = await ends(broker)
+    assert (end.total, end.scored, end.failed, end.cancelled) == (3, 1, 0, True)
+    run = await store.run(run_id)
+    assert run is not None
+    assert (run.offer, run.dropped, run.cancelled_at) == (OFFER, 2, START)
+
+
+async def test_a_run_that_is_finished_is_not_cancelled(
+    tracker: Tracker, store: WatchedStore, broker: EmbeddedBroker
+) -> None:
+    """Whatever is first holds: everybody is told of one end, and that is the one the run shows."""
+    run_id = new_id()
+    async with following(tracker):
+        await tracker.register(published(run_id, 0))
+        await until(announced(store, run_id))
+        await tracker.cancel(cancelled(run_id, 0))
+    [end] = await ends(broker)
+    assert not end.cancelled
+    run = await store.run(run_id)
+    assert run is not None
+    assert run.cancelled_at is None
 
 
 async def test_progress_is_told_when_it_changes_and_not_more_often_than_counted(

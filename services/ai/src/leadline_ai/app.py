@@ -8,6 +8,8 @@ import structlog
 from leadline_ai.budget.collector import BudgetCollector
 from leadline_ai.budget.prices import NANO_PER_USD, Price
 from leadline_ai.budget.reservations import Reservations
+from leadline_ai.cancelled.handler import CancelledRunsHandler
+from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.leads.assessor import ModelAssessor
 from leadline_ai.leads.handler import AiHandler
@@ -37,10 +39,11 @@ from leadline_common.telemetry.metrics import Metrics
 from leadline_common.telemetry.queue_lengths import QueueLengthCollector
 from leadline_contracts.errors import SettingsError
 from leadline_contracts.scoring import CHUNK_SIZE
-from leadline_contracts.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE
+from leadline_contracts.topology import AI, AI_CLASSIFY, AI_EXTRACT, AI_JUDGE, AI_RUNS
 
 _STEP_QUEUES = (AI_CLASSIFY, AI_EXTRACT, AI_JUDGE)
 _LEAST_WORKERS = 3
+_CANCELLED_AT_ONCE = 20
 _OFFLINE_STEPS = 20
 """Steps handled at once without a provider."""
 _LINGER = 0.03
@@ -68,6 +71,7 @@ class ModelParts:
     asker: Asker
     store: AiStore
     reservations: Reservations
+    cancelled_runs: CancelledRuns
 
 
 def build(
@@ -78,9 +82,10 @@ def build(
     Raises SettingsError where no price is known for the model.
     """
     ai_metrics = AiMetrics(metrics.registry)
+    cancelled_runs = CancelledRuns(store, now)
     servers = {"broker": broker.ping, "ai_store": store.ping}
     loops: list[Loop] = [
-        QueueLengthCollector(broker, [AI, *_STEP_QUEUES], metrics).run,
+        QueueLengthCollector(broker, [AI, AI_RUNS, *_STEP_QUEUES], metrics).run,
         DependencyProbe(servers, metrics).run,
     ]
     if provider is None:
@@ -88,7 +93,7 @@ def build(
         leads, steps, probe = Policy(), StepPolicy(), None
     else:
         log.info("assessor_chosen", source=provider.name, model=provider.model)
-        parts = model_parts(provider, store, settings, ai_metrics)
+        parts = model_parts(provider, store, settings, ai_metrics, cancelled_runs)
         leads, steps = lead_policy(parts, settings), step_policy(parts, settings)
         ai_metrics.show_limiter(provider.name, parts.asker.limiter)
         spent = ai_metrics.show_day_budget(settings.ai_day_budget_usd)
@@ -98,9 +103,13 @@ def build(
     async def offline_ready() -> str:
         return f"offline, {_why_offline(settings)}"
 
+    lead_handler = AiHandler(leads, cancelled_runs, ai_metrics)
     consumers = [
-        _lead_consumer(broker, AiHandler(leads, ai_metrics), settings, metrics, offline=provider is None),
+        _lead_consumer(broker, lead_handler, settings, metrics, offline=provider is None),
         _step_consumer(broker, StepHandler(steps, ai_metrics), settings, metrics, offline=provider is None),
+        Consumer(
+            broker, CancelledRunsHandler(cancelled_runs), [AI_RUNS], metrics, prefetch=_CANCELLED_AT_ONCE
+        ),
     ]
     checks = {**servers, "ai": probe.ready if probe else offline_ready}
     return Ai(Service("ai", consumers=consumers, loops=loops, checks=checks), probe)
@@ -158,7 +167,11 @@ def choose_provider(settings: AssessorSettings) -> Provider | None:
 
 
 def model_parts(
-    provider: Provider, store: AiStore, settings: AssessorSettings, metrics: AiMetrics
+    provider: Provider,
+    store: AiStore,
+    settings: AssessorSettings,
+    metrics: AiMetrics,
+    cancelled_runs: CancelledRuns,
 ) -> ModelParts:
     """Make the parts over a provider. Raises SettingsError where no price is known for its model."""
     limiter = AdaptiveLimiter(CircuitBreaker(provider.name), settings.ai_concurrency)
@@ -177,6 +190,7 @@ def model_parts(
             metrics=metrics,
             clock=now,
         ),
+        cancelled_runs=cancelled_runs,
     )
 
 
@@ -194,7 +208,12 @@ def lead_cache(parts: ModelParts, settings: AssessorSettings) -> LeadAnswerCache
         leads_per_request=settings.ai_leads_per_request,
         calls_a_lead=settings.ai_attempts,
     )
-    return LeadAnswerCache(assessor=assessor, store=parts.store, reservations=parts.reservations)
+    return LeadAnswerCache(
+        assessor=assessor,
+        store=parts.store,
+        reservations=parts.reservations,
+        cancelled_runs=parts.cancelled_runs,
+    )
 
 
 def step_policy(parts: ModelParts, settings: AssessorSettings) -> StepPolicy:

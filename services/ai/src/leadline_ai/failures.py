@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from typing import Literal
 
-FailureKind = Literal["unavailable", "unusable", "refused", "misconfigured", "skipped_budget", "later"]
+FailureKind = Literal[
+    "unavailable", "unusable", "refused", "misconfigured", "skipped_budget", "later", "cancelled"
+]
 """Why there is no answer.
 
 `unavailable`: the provider was busy, broken or out of reach; `unusable`: it answered, but not as asked;
 `refused`: this lead or step is declined, now and later; `misconfigured`: nothing will be answered until a
 person corrects the key, the model's name or the account; `skipped_budget`: a budget is spent; `later`: the
-provider demands a pause longer than a message may be held, or the time for its chunk is over.
+provider demands a pause longer than a message may be held, or the time for its chunk is over; `cancelled`:
+the run was cancelled before it was asked.
 """
 
 OnFailure = Literal["fallback", "fail"]

@@ -10,7 +10,7 @@ from leadline_ai.limiter.adaptive import AdaptiveLimiter
 from leadline_ai.limiter.breaker import CircuitBreaker, State
 from leadline_ai.providers.port import Usage
 from leadline_contracts.inbound import StepFinished
-from leadline_contracts.scoring import AiScored
+from leadline_contracts.scoring import CANCELLED, AiScored
 
 _SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0)
 
@@ -26,7 +26,8 @@ class AiMetrics:
         self._registry = registry
         self._judged = Counter(
             "leadline_ai_leads_total",
-            "Leads judged, by source (the assessor) and status (answered, fallback, failed, skipped_budget).",
+            "Leads judged, by source (the assessor) and status (answered, fallback, failed, skipped_budget, "
+            "cancelled).",
             ["source", "status"],
             registry=registry,
         )
@@ -94,7 +95,8 @@ class AiMetrics:
     def count(self, scores: Iterable[AiScored]) -> None:
         """Count a chunk's answers."""
         for score in scores:
-            self._judged.labels(score.source, score.status).inc()
+            status = "cancelled" if score.error == CANCELLED else score.status
+            self._judged.labels(score.source, status).inc()
 
     def count_step(self, finished: StepFinished) -> None:
         """Count a step's answer."""

@@ -13,12 +13,14 @@ from filelock import FileLock, Timeout
 
 from leadline_ai.app import build as build_ai
 from leadline_ai.app import choose_provider, lead_cache, model_parts
+from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AssessorSettings
 from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.broker.embedded.broker import EmbeddedBroker
+from leadline_common.clock import now
 from leadline_common.process.serve import Parts
 from leadline_common.process.service import Health, running
 from leadline_common.telemetry.metrics import Metrics, new_registry
@@ -154,7 +156,8 @@ async def open_preview(data_dir: Path | None, assessor: AssessorSettings) -> Asy
             return
         parts.keep(provider)
         ai_store = parts.keep(SqliteAiStore(_ai_file(data_dir) or folder / "ai.db"))
-        model = model_parts(provider, ai_store, assessor, AiMetrics(new_registry()))
+        cancelled_runs = CancelledRuns(ai_store, now)
+        model = model_parts(provider, ai_store, assessor, AiMetrics(new_registry()), cancelled_runs)
         yield Preview(ingest_store, lead_cache(model, assessor))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -15,7 +15,13 @@ from leadline_common.clock import Clock
 from leadline_contracts.errors import LeadlineError, Unavailable
 from leadline_contracts.scoring import AiSpend
 
+Wanted = Callable[[], Awaitable[bool]]
+
 log = structlog.get_logger()
+
+
+async def _always() -> bool:
+    return True
 
 
 class BudgetSpent(LeadlineError):
@@ -45,10 +51,12 @@ class Reservations:
         return f"day:{self.clock():%Y-%m-%d}"
 
     @contextlib.asynccontextmanager
-    async def account(self, owner: str, run_id: str, planned: int) -> AsyncIterator["Account"]:
+    async def account(
+        self, owner: str, run_id: str, planned: int, *, wanted: Wanted = _always
+    ) -> AsyncIterator["Account"]:
         """Open a chunk's account, which expects to spend up to `planned`, and settle it at the end.
 
-        After that the account's `spend` is the whole run's.
+        After that the account's `spend` is the whole run's. Nothing is spent once it is no longer `wanted`.
         """
         today = self._today
         reservation = self._by_run.get((run_id, today))
@@ -56,7 +64,8 @@ class Reservations:
             budgets = (Budget(f"run:{run_id}", self.run_limit), Budget(today, self.day_limit))
             reservation = self._by_run[run_id, today] = _RunReservation(self.store, budgets)
         reservation.accounts += 1
-        account = Account(self, reservation, planned, AiSpend(source=self.source, assessor=self.model))
+        spend = AiSpend(source=self.source, assessor=self.model)
+        account = Account(self, reservation, planned, spend, wanted)
         try:
             yield account
         finally:
@@ -122,6 +131,8 @@ class Account:
     _reservation: _RunReservation
     _planned: int
     spend: AiSpend
+    wanted: Wanted
+    """Tells, right before each call, whether it is to be made. Raises Unavailable."""
 
     async def reserve(self, question: Question) -> int:
         """Reserve what asking may cost at most, and return it; give it to `charge` afterwards.

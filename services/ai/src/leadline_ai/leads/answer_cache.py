@@ -10,6 +10,7 @@ from leadline_ai.budget.reservations import Account, Reservations
 from leadline_ai.cache.keyed_lock import KeyedLock
 from leadline_ai.cache.retry import retry_until_stored
 from leadline_ai.cache.store import AnswerStore, StoredAnswer
+from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.failures import Failure
 from leadline_ai.leads.answers import Answer, Judged
 from leadline_ai.leads.assessor import ModelAssessor
@@ -40,12 +41,14 @@ class LeadAnswerCache:
     assessor: ModelAssessor
     store: AnswerStore
     reservations: Reservations
+    cancelled_runs: CancelledRuns
     _lock: KeyedLock = field(default_factory=KeyedLock)
 
     async def answer(self, chunk: LeadsAccepted, attempt: int) -> ChunkAnswers:
         """Answer for every lead of the chunk, in the `attempt`-th delivery of its message (1 at first).
 
-        A refresh run uses only answers that it paid for itself. Raises Unavailable; and Transient where a
+        A refresh run uses only answers that it paid for itself. Once the run is cancelled, nobody is asked
+        about the rest of its leads. Raises Unavailable; and Transient where a
         lead has to wait for longer than a message may be held, and the message will be redelivered.
         """
         async with self._lock.hold((chunk.run_id, chunk.chunk)):
@@ -58,7 +61,11 @@ class LeadAnswerCache:
             known = {key: answer for key, answer in known.items() if answer.run_id == chunk.run_id}
         missing = {keys[lead.id]: lead for lead in chunk.leads if keys[lead.id] not in known}
         planned = self.assessor.planned(chunk.offer, list(missing.values()))
-        async with self.reservations.account(chunk.owner, chunk.run_id, planned) as account:
+
+        async def wanted() -> bool:
+            return not await self.cancelled_runs.includes(chunk.owner, chunk.run_id)
+
+        async with self.reservations.account(chunk.owner, chunk.run_id, planned, wanted=wanted) as account:
             account.count_cached(sum(key in known for key in keys.values()))
             answers, failures = await self._ask(chunk, missing, attempt, account)
         by_key: dict[str, StoredAnswer | Failure] = {**failures, **known, **answers}

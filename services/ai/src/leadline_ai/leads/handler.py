@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.failures import Failure
 from leadline_ai.leads.policy import Policy, Scored
 from leadline_ai.metrics import AiMetrics
@@ -15,16 +16,20 @@ from leadline_contracts.scoring import AiChunkScored, LeadsAccepted
 class AiHandler(Handler):
     """Has chunks judged by its policy."""
 
-    def __init__(self, policy: Policy, metrics: AiMetrics) -> None:
+    def __init__(self, policy: Policy, cancelled_runs: CancelledRuns, metrics: AiMetrics) -> None:
         self._policy = policy
+        self._cancelled_runs = cancelled_runs
         self._metrics = metrics
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
-        """Judge every lead of every chunk."""
+        """Judge every lead of every chunk; those of a cancelled run are dropped."""
         answers = []
         for message in messages:
             chunk = LeadsAccepted.decode(message.body)
-            scored = await self._policy.score(chunk, message.attempt)
+            if await self._cancelled_runs.includes(chunk.owner, chunk.run_id):
+                scored = self._policy.drop(chunk)
+            else:
+                scored = await self._policy.score(chunk, message.attempt)
             self._metrics.count(scored.scores)
             answers.append(chunk_message(_answer(chunk, scored), message.trace))
         return answers

@@ -8,7 +8,7 @@ from leadline_ai.failures import Failure, OnFailure
 from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.leads.answers import Answer, Judged
 from leadline_ai.leads.offline import OFFLINE, assess_offline
-from leadline_contracts.scoring import AiScored, AiSpend, Lead, LeadsAccepted
+from leadline_contracts.scoring import CANCELLED, AiScored, AiSpend, Lead, LeadsAccepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class Policy:
     """`cache` is the language model with its answer cache, None where the offline assessor is the chosen one.
 
     A lead without an answer gets the offline assessor's, marked with the reason (`fallback`), or the error
-    (`fail`). A lead for which a budget had no room gets neither: its score is by rules alone.
+    (`fail`). A lead for which a budget had no room gets neither: its score is by rules alone. Nor does a lead
+    that nobody was asked about before its run was cancelled.
     """
 
     cache: LeadAnswerCache | None = None
@@ -48,13 +49,19 @@ class Policy:
         spend = answers.spend if answers.spend.calls or answers.spend.cached else None
         return Scored([scores[lead.id] for lead in chunk.leads], spend)
 
+    def drop(self, chunk: LeadsAccepted) -> Scored:
+        """Return the answer to a chunk whose run was cancelled: that nobody was asked about its leads."""
+        return Scored(
+            [self._failed(lead.id, Failure(lead.id, "cancelled", CANCELLED)) for lead in chunk.leads]
+        )
+
     def without_answer(self, chunk: LeadsAccepted, failures: dict[str, Failure]) -> dict[str, AiScored]:
         """Return the scores of leads that the chosen assessor gave no answer for, by lead id."""
         fallen = [
             lead
             for lead in chunk.leads
             if lead.id in failures
-            and failures[lead.id].kind != "skipped_budget"
+            and failures[lead.id].kind not in {"skipped_budget", "cancelled"}
             and self.on_failure == "fallback"
         ]
         instead = {

@@ -34,10 +34,12 @@ class CallNotPermitted(LeadlineError):
     """No call was made.
 
     `misconfigured`: none will be until a person corrects a setting; `unavailable`: the provider fails;
-    `later`: one may be made after a longer time than a call may wait.
+    `later`: one may be made after a longer time than a call may wait; `cancelled`: its run was cancelled.
     """
 
-    def __init__(self, kind: Literal["misconfigured", "unavailable", "later"], text: str) -> None:
+    def __init__(
+        self, kind: Literal["misconfigured", "unavailable", "later", "cancelled"], text: str
+    ) -> None:
         super().__init__(text)
         self.kind = kind
 

@@ -14,6 +14,7 @@ from leadline_ai.limiter.breaker import CallNotPermitted
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.port import Provider, ProviderFailure, Question, Reply, Stop, Usage
 from leadline_common.telemetry.tracing import Attributes, calling
+from leadline_contracts.scoring import CANCELLED
 
 T = TypeVar("T")
 
@@ -56,6 +57,8 @@ class Asker:
         failed = True
         try:
             async with self.limiter.slot(deadline):
+                if not await account.wanted():
+                    raise CallNotPermitted("cancelled", CANCELLED)
                 usage = Usage(input_tokens=input_tokens(question))  # as long as the provider has not told it
                 try:
                     reply = await self._call(question)

@@ -29,9 +29,13 @@ class StepPolicy:
         """Answer a step that the chosen assessor gave no output for."""
         if self.on_failure == "fallback":
             return self._offline(step, failure.error)
-        code = "unavailable" if failure.kind == "later" else failure.kind
         source = self.cache.source(step) if self.cache else OFFLINE_STEPS
-        return _finished(step, source, error=StepError(code=code, message=failure.error))
+        match failure.kind:
+            case "later" | "cancelled":
+                error = StepError(code="unavailable", message=failure.error)
+            case code:
+                error = StepError(code=code, message=failure.error)
+        return _finished(step, source, error=error)
 
     def _offline(self, step: AskedStep, fallback: str | None = None) -> StepFinished:
         source = OFFLINE_STEPS.model_copy(update={"fallback": fallback})

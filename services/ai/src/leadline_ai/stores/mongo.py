@@ -1,11 +1,12 @@
 """The AiStore over MongoDB, shared by every replica of the service.
 
-Everything is found by `_id` alone, so that there is no other index. An `_id` of several parts is a document:
-whatever a part holds, two of them never come out the same, as joined strings could.
+Everything is found by `_id` alone, so that no query needs another index. An `_id` of several parts is a
+document: whatever a part holds, two of them never come out the same, as joined strings could.
 """
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from itertools import takewhile
 from typing import ClassVar
 
@@ -14,17 +15,21 @@ from pymongo.errors import BulkWriteError
 
 from leadline_ai.budget.store import Budget
 from leadline_ai.cache.store import StoredAnswer
+from leadline_ai.cancelled.store import KEPT
 from leadline_common.storage.mongo import DUPLICATE_KEY, Database, Document, MongoStore, reaching_mongo
 from leadline_contracts.scoring import AiSpend
 
 
 class MongoAiStore(MongoStore):
-    """Collections `ai_answers`, `ai_calls` (of a lead in a run), `ai_spend` and `ai_budgets`."""
+    """Collections `ai_answers`, `ai_calls` (of a lead in a run), `ai_spend`, `ai_budgets` and
+    `ai_cancelled_runs`.
+    """
 
     application = "leadline-ai"
-    indexes: ClassVar[Mapping[str, Sequence[IndexModel]]] = dict.fromkeys(
-        ("ai_answers", "ai_calls", "ai_spend", "ai_budgets"), ()
-    )
+    indexes: ClassVar[Mapping[str, Sequence[IndexModel]]] = {
+        **dict.fromkeys(("ai_answers", "ai_calls", "ai_spend", "ai_budgets"), ()),
+        "ai_cancelled_runs": [IndexModel(["at"], name="kept", expireAfterSeconds=int(KEPT.total_seconds()))],
+    }
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -32,6 +37,7 @@ class MongoAiStore(MongoStore):
         self._calls = database["ai_calls"]
         self._spend = database["ai_spend"]
         self._budgets = database["ai_budgets"]
+        self._cancelled = database["ai_cancelled_runs"]
         self._waiting: list[Document] = []
         self._next_write: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
@@ -143,6 +149,16 @@ class MongoAiStore(MongoStore):
             document = await self._budgets.find_one({"_id": budget_name})
         return document["committed"] if document else 0
 
+    async def note_cancelled(self, owner: str, run_id: str, at: datetime) -> None:
+        with reaching_mongo():
+            await self._cancelled.update_one(
+                {"_id": _run_id(owner, run_id)}, {"$setOnInsert": {"at": at}}, upsert=True
+            )
+
+    async def cancelled(self, owner: str, run_id: str) -> bool:
+        with reaching_mongo():
+            return await self._cancelled.find_one({"_id": _run_id(owner, run_id)}) is not None
+
 
 def _taken(error: BulkWriteError) -> list[int]:
     """Return which of the writes met a taken key; raises the error where anything else went wrong."""
@@ -158,6 +174,10 @@ def _answer_id(owner: str, key: str) -> Document:
 
 def _lead_id(run_id: str, lead_id: str) -> Document:
     return {"run_id": run_id, "lead_id": lead_id}
+
+
+def _run_id(owner: str, run_id: str) -> Document:
+    return {"owner": owner, "run_id": run_id}
 
 
 def _to_document(owner: str, answer: StoredAnswer) -> Document:

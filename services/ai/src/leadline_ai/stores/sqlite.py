@@ -3,11 +3,13 @@
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from leadline_ai.budget.store import Budget
 from leadline_ai.cache.store import StoredAnswer
+from leadline_ai.cancelled.store import KEPT
 from leadline_common.storage.sqlite import Database, SqliteStore
 from leadline_contracts.scoring import AiSpend
 
@@ -47,6 +49,12 @@ CREATE TABLE IF NOT EXISTS budgets (
     name TEXT PRIMARY KEY,
     committed INTEGER NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS cancelled_runs (
+    owner TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    at REAL NOT NULL,
+    PRIMARY KEY (owner, run_id)
+) WITHOUT ROWID;
 """
 _ANSWERS = "SELECT * FROM answers WHERE owner = ? AND key IN (SELECT value FROM json_each(?))"
 _KEEP_ANSWER = """
@@ -73,6 +81,9 @@ ON CONFLICT DO UPDATE SET
     nano_usd = nano_usd + excluded.nano_usd
 RETURNING *
 """
+_NOTE_CANCELLED = "INSERT INTO cancelled_runs VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_FORGET_CANCELLED = "DELETE FROM cancelled_runs WHERE at < ?"
+_CANCELLED = "SELECT 1 FROM cancelled_runs WHERE owner = ? AND run_id = ?"
 _COMMITTED = "SELECT committed FROM budgets WHERE name = ?"
 _COMMIT = """
 INSERT INTO budgets VALUES (?, ?)
@@ -81,7 +92,7 @@ ON CONFLICT DO UPDATE SET committed = committed + excluded.committed
 
 
 class SqliteAiStore(SqliteStore):
-    """Answers, notes of calls, spend and budgets, each in a table of its own."""
+    """Answers, notes of calls, spend, budgets and cancelled runs, each in a table of its own."""
 
     def __init__(self, path: Path) -> None:
         """Open or create the file; raises Unavailable where that cannot be done."""
@@ -127,6 +138,16 @@ class SqliteAiStore(SqliteStore):
 
     async def committed(self, budget_name: str) -> int:
         return await self._database.read(lambda connection: _committed(connection, budget_name))
+
+    async def note_cancelled(self, owner: str, run_id: str, at: datetime) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            connection.execute(_FORGET_CANCELLED, [(at - KEPT).timestamp()])
+            connection.execute(_NOTE_CANCELLED, [owner, run_id, at.timestamp()])
+
+        await self._database.write(write)
+
+    async def cancelled(self, owner: str, run_id: str) -> bool:
+        return bool(await self._select(_CANCELLED, [owner, run_id]))
 
     async def _select(self, statement: str, values: Sequence[Any]) -> list[sqlite3.Row]:
         return await self._database.read(lambda connection: connection.execute(statement, values).fetchall())

@@ -21,7 +21,9 @@ def events_about(done: Iterable[Record], traces: Mapping[str, str | None]) -> li
     messages = []
     for (run_id, chunk), records in chunks.items():
         trace = traces.get(run_id)
-        messages.append(_scored_event(run_id, chunk, records, trace))
+        results = [record for record in records if record.status is not Status.CANCELLED]
+        if results:
+            messages.append(_scored_event(run_id, chunk, results, trace))
         failed = [record for record in records if record.status is not Status.SCORED]
         if failed:
             messages.append(_failed_event(run_id, chunk, failed, trace))

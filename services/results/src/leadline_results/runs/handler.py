@@ -7,7 +7,7 @@ from leadline_common.broker.consumer import Handler
 from leadline_common.broker.port import Message
 from leadline_common.clock import Clock
 from leadline_contracts.errors import Permanent, Transient
-from leadline_contracts.scoring import RunPublished, RunStarted
+from leadline_contracts.scoring import RunCancelled, RunPublished, RunStarted
 from leadline_results.runs.chunk_join import ChunkJoin
 from leadline_results.runs.columns import columns_of
 from leadline_results.runs.events import events_about
@@ -104,8 +104,11 @@ class RunsHandler(Handler):
         self._tracker = tracker
 
     async def handle(self, messages: Sequence[Message]) -> list[Message]:
-        """Register each event's run with the tracker."""
+        """Register each event's run with the tracker, or cancel it."""
         for message in messages:
+            if message.type == RunCancelled.TYPE:
+                await self._tracker.cancel(RunCancelled.decode(message.body), message.trace)
+                continue
             kind = RunStarted if message.type == RunStarted.TYPE else RunPublished
             await self._tracker.register(kind.decode(message.body), message.trace)
         return []

@@ -19,7 +19,8 @@ class ResultMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._done = Counter(
             "leadline_leads_done_total",
-            "Leads that came to an end, by the status they first came to (scored, partial, failed).",
+            "Leads that came to an end, by the status they first came to (scored, partial, failed, "
+            "cancelled).",
             ["status"],
             registry=registry,
         )
@@ -31,8 +32,8 @@ class ResultMetrics:
         )
         self._events = Counter(
             "leadline_run_events_total",
-            "What happened to runs: started, finished, pushed (asked again for what is missing), ended_short "
-            "(finished without some of its leads).",
+            "What happened to runs: started, finished, cancelled, pushed (asked again for what is missing), "
+            "ended_short (finished without some of its leads).",
             ["event"],
             registry=registry,
         )
@@ -42,9 +43,9 @@ class ResultMetrics:
             registry=registry,
         )
         self.unfinished.set(math.nan)  # until the first check
-        for status in (Status.SCORED, Status.PARTIAL, Status.FAILED):
+        for status in (Status.SCORED, Status.PARTIAL, Status.FAILED, Status.CANCELLED):
             self._done.labels(status.value)
-        for event in ("started", "finished", "pushed", "ended_short"):
+        for event in ("started", "finished", "cancelled", "pushed", "ended_short"):
             self._events.labels(event)
 
     def count_done(self, records: Sequence[Record]) -> None:
@@ -60,6 +61,6 @@ class ResultMetrics:
                 for _ in range(leads):
                     self._latency.observe(max(0.0, seconds))
 
-    def count_run(self, event: Literal["started", "finished", "pushed", "ended_short"]) -> None:
+    def count_run(self, event: Literal["started", "finished", "cancelled", "pushed", "ended_short"]) -> None:
         """Count what happened to a run."""
         self._events.labels(event).inc()

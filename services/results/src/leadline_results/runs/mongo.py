@@ -183,7 +183,7 @@ class MongoResultStore(MongoStore):
 
     async def see_run(self, run: Run) -> bool:
         known = run.model_dump(exclude={"run_id"})
-        lacking = {name: known.pop(name) for name in ("total", "offer")}
+        lacking = {name: known.pop(name) for name in ("total", "expected", "offer")}
         refresh = known.pop("refresh")
         seen = {"$setOnInsert": known, "$max": {"refresh": refresh}}
         with reaching_mongo():
@@ -222,14 +222,15 @@ class MongoResultStore(MongoStore):
         with reaching_mongo():
             groups = await self._records.aggregate(by_status, hint=OF_RUN).to_list(None)
         leads = {group["_id"]: group["leads"] for group in groups}
-        scored = leads.pop(Status.SCORED.value, 0)
-        return Counts(scored, sum(leads.values()))
+        scored, dropped = leads.pop(Status.SCORED.value, 0), leads.pop(Status.CANCELLED.value, 0)
+        return Counts(scored, sum(leads.values()), dropped)
 
     async def save_progress(self, run_id: str, counts: Counts, at: datetime) -> None:
-        changed = {"$or": [{"scored": {"$ne": counts.scored}}, {"failed": {"$ne": counts.failed}}]}
+        # Those that an earlier version stored have no `dropped`.
+        same = {"scored": counts.scored, "failed": counts.failed, "dropped": {"$in": _stored(counts.dropped)}}
         with reaching_mongo():
             await self._runs.update_one(
-                {"_id": run_id, "finished_at": None, **changed},
+                {"_id": run_id, "finished_at": None, "$nor": [same]},
                 {"$set": {**counts._asdict(), "progress_at": at, "nudges": 0}},
             )
 
@@ -237,6 +238,14 @@ class MongoResultStore(MongoStore):
         with reaching_mongo():
             done = await self._runs.update_one(
                 {"_id": run_id, "finished_at": None}, {"$set": {**counts._asdict(), "finished_at": at}}
+            )
+        return done.matched_count == 1
+
+    async def cancel_run(self, run_id: str, total: int, at: datetime) -> bool:
+        with reaching_mongo():
+            done = await self._runs.update_one(
+                {"_id": run_id, "finished_at": None, "cancelled_at": None},
+                [{"$set": {"cancelled_at": at, "total": {"$ifNull": ["$total", total]}}}],
             )
         return done.matched_count == 1
 
@@ -282,6 +291,10 @@ def _raise_spend(spent: RunSpend) -> UpdateOne:
         {"$max": figures, "$setOnInsert": {"owner": spent.owner}},
         upsert=True,
     )
+
+
+def _stored(count: int) -> list[int | None]:
+    return [count] if count else [0, None]
 
 
 def _to_run(document: Document) -> Run:

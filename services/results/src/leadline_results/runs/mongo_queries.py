@@ -19,7 +19,7 @@ ORDER = [("place", ASCENDING), ("lead_id", ASCENDING), ("run_id", ASCENDING)]
 OF_MODEL = [("run_id", ASCENDING), ("source", ASCENDING), ("assessor", ASCENDING)]
 
 _LATEST = {"latest": True}
-_STATED_BY_PLACE = {Status.PENDING, Status.FAILED}
+_STATED_BY_PLACE = {Status.PENDING, Status.FAILED, Status.CANCELLED}
 
 
 def _index(name: str, fields: str, **options: Any) -> IndexModel:
@@ -106,6 +106,8 @@ def run_filter(query: RunQuery, before: str | None = None) -> Document:
     """Return the filter for the query's runs below an id."""
     chosen: Document = query.model_dump(exclude_none=True, exclude={"status"})
     if query.status is not None:
+        chosen["cancelled_at"] = {"$ne": None} if query.status == "cancelled" else None
+    if query.status in {"running", "finished"}:
         chosen["finished_at"] = None if query.status == "running" else {"$ne": None}
     return chosen if before is None else {**chosen, "_id": {"$lt": before}}
 

@@ -1,11 +1,13 @@
 """The rank of a record in a ranked list: one number that both stores keep as `place` and index ascending.
 
 0 is a score of 100 and 100 a score of 0; then come those that are done without a score, then the pending.
+Those that were cancelled are below 0, where only a query for them looks.
 """
 
 from leadline_results.runs.record import Record, Status
 from leadline_results.runs.store import Position, Query
 
+CANCELLED = -1
 _BEST_SCORE = 100
 NO_SCORE = 101
 PENDING = 102
@@ -13,6 +15,8 @@ PENDING = 102
 
 def rank_of(record: Record) -> int:
     """Return the record's rank."""
+    if record.status is Status.CANCELLED:
+        return CANCELLED
     if not record.done:
         return PENDING
     return NO_SCORE if record.score is None else _BEST_SCORE - record.score
@@ -24,6 +28,8 @@ def ranks_of(query: Query) -> range:
         ranks = range(PENDING, PENDING + 1)
     elif query.status is Status.FAILED:
         ranks = range(NO_SCORE, NO_SCORE + 1)
+    elif query.status is Status.CANCELLED:
+        ranks = range(CANCELLED, CANCELLED + (query.min_score is None))
     elif query.status is not None or query.intent is not None:
         ranks = range(NO_SCORE)
     else:
@@ -35,7 +41,8 @@ def ranks_of(query: Query) -> range:
 
 
 def rank_at(query: Query, position: Position) -> int:
-    """Return a position's rank; with no score it depends on whether pending records are listed."""
+    """Return a position's rank; with no score it depends on which records are listed."""
     if position.score >= 0:
         return _BEST_SCORE - position.score
-    return PENDING if query.status is Status.PENDING else NO_SCORE
+    unscored = {Status.PENDING: PENDING, Status.CANCELLED: CANCELLED}
+    return unscored.get(query.status, NO_SCORE) if query.status else NO_SCORE

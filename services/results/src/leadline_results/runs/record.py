@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from leadline_contracts.envelope import Wire
 from leadline_contracts.scoring import (
+    CANCELLED,
     AiChunkScored,
     AiScored,
     ChunkRef,
@@ -36,14 +37,15 @@ PARTS: dict[str, type[PartMessage]] = {
 class Status(StrEnum):
     """State of a lead in a run.
 
-    `partial` has a rule score and no AI answer; `failed` has no score. Both are done, and both may be scored
-    again by a later run.
+    `partial` has a rule score and no AI answer; `failed` has no score; `cancelled` was not asked about before
+    its run was cancelled, and is no result. All three are done, and may be scored by a later run.
     """
 
     PENDING = "pending"
     SCORED = "scored"
     PARTIAL = "partial"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Key(NamedTuple):
@@ -165,10 +167,13 @@ def conclude(record: Record, now: datetime) -> Record:
     """Return the record with its result worked out from its parts, once all three are there.
 
     Score = rule points + AI points. Without an AI answer the score is the rule points and the intent is
-    None; without rule points there is no score.
+    None; without rule points there is no score. A lead that was cancelled has no result.
     """
     if record.lead is None or record.rules is None or record.ai is None:
         return record
+    if record.ai.error == CANCELLED:
+        # Never the latest: the result of an earlier run stays, if there is one.
+        return record.model_copy(update={"status": Status.CANCELLED})
     done = {"scored_at": now, "latest": True}
     if record.rules.error is not None:
         return record.model_copy(update={**done, "status": Status.FAILED, "score": None, "intent": None})

@@ -146,8 +146,9 @@ class Redrive:
         """Finish a run some of whose leads never arrived here; they count as failed."""
         if await self._broker.depth(RESULT_LEADS.name):
             return
-        total, scored = run.total or 0, (await self._store.count_run(run.run_id)).scored
-        if await self._store.finish_run(run.run_id, Counts(scored, total - scored), self._clock()):
+        total, (scored, _, dropped) = run.total or 0, await self._store.count_run(run.run_id)
+        ended = Counts(scored, max(0, total - scored - dropped), dropped)
+        if await self._store.finish_run(run.run_id, ended, self._clock()):
             self._metrics.count_run("ended_short")
         log.error("run_ended_short", run_id=run.run_id, total=total, scored=scored)
         self._tracker.schedule([run.run_id])

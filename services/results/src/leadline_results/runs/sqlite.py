@@ -133,7 +133,7 @@ class SqliteResultStore(SqliteStore):
 
     async def count_run(self, run_id: str) -> Counts:
         row = await self._row(sql.COUNT_RUN, [run_id, NO_SCORE])
-        return Counts(row["scored"], row["failed"])
+        return Counts(row["scored"], row["failed"], row["dropped"])
 
     async def save_progress(self, run_id: str, counts: Counts, at: datetime) -> None:
         await self._change(sql.SAVE_PROGRESS, {"run_id": run_id, **counts._asdict(), "at": at.isoformat()})
@@ -141,6 +141,9 @@ class SqliteResultStore(SqliteStore):
     async def finish_run(self, run_id: str, counts: Counts, at: datetime) -> bool:
         row = {"run_id": run_id, **counts._asdict(), "at": at.isoformat()}
         return await self._change(sql.FINISH_RUN, row)
+
+    async def cancel_run(self, run_id: str, total: int, at: datetime) -> bool:
+        return await self._change(sql.CANCEL_RUN, {"run_id": run_id, "total": total, "at": at.isoformat()})
 
     async def mark_announced(self, run_id: str) -> None:
         await self._change("UPDATE runs SET announced = 1 WHERE run_id = :run_id", {"run_id": run_id})

@@ -47,7 +47,10 @@ CREATE TABLE IF NOT EXISTS runs (
     finished_at TEXT,
     nudges INTEGER NOT NULL,
     announced INTEGER NOT NULL,
-    trace TEXT
+    trace TEXT,
+    expected INTEGER,
+    dropped INTEGER NOT NULL DEFAULT 0,
+    cancelled_at TEXT
 );
 CREATE INDEX IF NOT EXISTS followed ON runs (run_id) WHERE NOT announced;
 -- An owner's runs by time.
@@ -78,7 +81,12 @@ CREATE TABLE IF NOT EXISTS upload_columns (
 );
 """
 
-ADDED = (Column("runs", "trace", "TEXT"),)
+ADDED = (
+    Column("runs", "trace", "TEXT"),
+    Column("runs", "expected", "INTEGER"),
+    Column("runs", "dropped", "INTEGER NOT NULL DEFAULT 0"),
+    Column("runs", "cancelled_at", "TEXT"),
+)
 
 INSERT = """
 INSERT INTO records
@@ -106,23 +114,29 @@ WHERE latest AND lead_id IN (SELECT value FROM json_each(?)) AND EXISTS (
 )
 """
 COUNT_RUN = """
-SELECT coalesce(sum(status = 'scored'), 0) AS scored, coalesce(sum(status <> 'scored'), 0) AS failed
+SELECT coalesce(sum(status = 'scored'), 0) AS scored, coalesce(sum(status = 'cancelled'), 0) AS dropped,
+    coalesce(sum(status NOT IN ('scored', 'cancelled')), 0) AS failed
 FROM records INDEXED BY of_run WHERE run_id = ? AND place <= ?
 """
 SEE_RUN = """
 INSERT INTO runs
 VALUES (:run_id, :owner, :offer_id, :model, :offer, :refresh, :total, :scored, :failed, :started_at,
-    :progress_at, :finished_at, :nudges, :announced, :trace)
+    :progress_at, :finished_at, :nudges, :announced, :trace, :expected, :dropped, :cancelled_at)
 ON CONFLICT DO UPDATE SET total = coalesce(total, excluded.total), offer = coalesce(offer, excluded.offer),
-    refresh = max(refresh, excluded.refresh)
+    expected = coalesce(expected, excluded.expected), refresh = max(refresh, excluded.refresh)
 """
 SAVE_PROGRESS = """
-UPDATE runs SET scored = :scored, failed = :failed, progress_at = :at, nudges = 0
-WHERE run_id = :run_id AND finished_at IS NULL AND (scored <> :scored OR failed <> :failed)
+UPDATE runs SET scored = :scored, failed = :failed, dropped = :dropped, progress_at = :at, nudges = 0
+WHERE run_id = :run_id AND finished_at IS NULL
+    AND (scored <> :scored OR failed <> :failed OR dropped <> :dropped)
 """
 FINISH_RUN = """
-UPDATE runs SET scored = :scored, failed = :failed, finished_at = :at
+UPDATE runs SET scored = :scored, failed = :failed, dropped = :dropped, finished_at = :at
 WHERE run_id = :run_id AND finished_at IS NULL
+"""
+CANCEL_RUN = """
+UPDATE runs SET cancelled_at = :at, total = coalesce(total, :total)
+WHERE run_id = :run_id AND finished_at IS NULL AND cancelled_at IS NULL
 """
 MARK_REDRIVEN = """
 UPDATE runs SET nudges = :nudges, progress_at = :at WHERE run_id = :run_id AND nudges = :nudges - 1
@@ -206,6 +220,8 @@ def runs_from_where(query: RunQuery, before: str | None = None) -> tuple[str, Va
     values: Values = query.model_dump(exclude_none=True, exclude={"status"})
     conditions = [f"{name} = :{name}" for name in values]
     if query.status is not None:
+        conditions.append(f"cancelled_at IS {'NOT NULL' if query.status == 'cancelled' else 'NULL'}")
+    if query.status in {"running", "finished"}:
         conditions.append(f"finished_at IS {'NULL' if query.status == 'running' else 'NOT NULL'}")
     if before is not None:
         conditions.append("run_id < :before")

@@ -30,7 +30,7 @@ class Query(Wire):
     status: Status | None = None
 
 
-RunStatus = Literal["running", "finished"]
+RunStatus = Literal["running", "finished", "cancelled"]
 
 
 class RunQuery(Wire):
@@ -50,11 +50,14 @@ class Position(NamedTuple):
 
 
 class Run(Wire):
-    """What results knows of a run. `total` is None until all its chunks are published.
+    """What results knows of a run. `total` is None until all its chunks are published, or it was cancelled.
+
+    `expected` is how many leads it has at most, where that was known when it was requested.
 
     `refresh`: the run requests new AI answers where stored ones exist; `trace` is the traceparent of the
     request or message that started it.
-    `failed` counts partial and failed leads. `progress_at` is when a count last changed; `nudges` is how
+    `failed` counts partial and failed leads, `dropped` those that were not asked about since the run was
+    cancelled before, at `cancelled_at`. `progress_at` is when a count last changed; `nudges` is how
     often the run was redriven since; `announced`: its end was published.
     """
 
@@ -65,31 +68,42 @@ class Run(Wire):
     offer: Offer | None = None
     refresh: bool = False
     trace: str | None = None
+    expected: int | None = None
     total: int | None = None
     scored: int = 0
     failed: int = 0
+    dropped: int = 0
     started_at: datetime
     progress_at: datetime
+    cancelled_at: datetime | None = None
     finished_at: datetime | None = None
     nudges: int = 0
     announced: bool = False
 
     @property
     def status(self) -> RunStatus:
-        """Whether the run has ended."""
+        """Whether the run has ended, and how."""
+        if self.cancelled_at is not None:
+            return "cancelled"
         return "running" if self.finished_at is None else "finished"
 
     @property
     def complete(self) -> bool:
         """Whether every lead of the run is done."""
-        return self.total is not None and self.scored + self.failed >= self.total
+        return self.total is not None and sum(self.counts) >= self.total
+
+    @property
+    def counts(self) -> "Counts":
+        """The counts that were stored last."""
+        return Counts(self.scored, self.failed, self.dropped)
 
 
 class Counts(NamedTuple):
-    """How many leads of a run are done: fully scored, and partial or failed."""
+    """How many leads of a run are done: fully scored, partial or failed, and cancelled."""
 
     scored: int
     failed: int
+    dropped: int = 0
 
 
 def position_of(record: Record) -> Position:
@@ -153,7 +167,8 @@ class ResultStore(Protocol):
         """
 
     async def see_run(self, run: Run) -> bool:
-        """Make the run known; where it is, only add `total`, `offer` and `refresh` if it lacks them.
+        """Make the run known; where it is, only add `total`, `expected`, `offer` and `refresh` if it lacks
+        them.
 
         Returns whether it was not known before.
         """
@@ -181,6 +196,11 @@ class ResultStore(Protocol):
 
     async def finish_run(self, run_id: str, counts: Counts, at: datetime) -> bool:
         """Store the final counts and `finished_at`; False, changing nothing, where it is finished."""
+
+    async def cancel_run(self, run_id: str, total: int, at: datetime) -> bool:
+        """Store `cancelled_at`, and `total` where there is none; False, changing nothing, where the run is
+        finished or cancelled.
+        """
 
     async def mark_announced(self, run_id: str) -> None:
         """Note that the end of a finished run was published."""

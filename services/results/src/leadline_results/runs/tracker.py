@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Iterable
+from datetime import datetime
 
 import structlog
 
@@ -13,7 +14,7 @@ from leadline_common.clock import Clock
 from leadline_common.ids import made_at
 from leadline_common.telemetry.tracing import working
 from leadline_contracts.errors import LeadlineError
-from leadline_contracts.scoring import RunFinished, RunProgressed, RunPublished, RunStarted
+from leadline_contracts.scoring import RunCancelled, RunFinished, RunProgressed, RunPublished, RunStarted
 from leadline_results.runs.metrics import ResultMetrics
 from leadline_results.runs.store import Counts, ResultStore, Run
 
@@ -42,21 +43,18 @@ class Tracker:
 
         The run's own events continue that trace context.
         """
-        now = self._clock()
-        run = Run(
-            run_id=event.run_id,
-            owner=event.owner,
-            offer_id=event.offer.id if isinstance(event, RunStarted) else event.offer_id,
-            model=event.model,
-            offer=event.offer if isinstance(event, RunStarted) else None,
-            refresh=isinstance(event, RunStarted) and event.refresh,
-            total=event.total if isinstance(event, RunPublished) else None,
-            trace=trace,
-            started_at=made_at(event.run_id) or now,
-            progress_at=now,
-        )
-        if await self._store.see_run(run):
+        if await self._store.see_run(_run_of(event, trace, self._clock())):
             self._metrics.count_run("started")
+        self.schedule([event.run_id])
+
+    async def cancel(self, event: RunCancelled, trace: str | None = None) -> None:
+        """Store that the run was cancelled, unless it is finished; it ends when all that is queued of it is
+        scored or dropped. May be called for a run that is not known yet, and repeatedly.
+        """
+        # Its total comes with its cancellation: with the total alone it might be finished in between.
+        await self._store.see_run(_run_of(event, trace, self._clock()))
+        if await self._store.cancel_run(event.run_id, event.total, self._clock()):
+            self._metrics.count_run("cancelled")
         self.schedule([event.run_id])
 
     def schedule(self, run_ids: Iterable[str]) -> None:
@@ -115,8 +113,10 @@ class Tracker:
             if await self._store.finish_run(run.run_id, counts, now):
                 self._metrics.count_run("finished")
             return True
-        if counts != (run.scored, run.failed):
-            progress = RunProgressed(owner=run.owner, run_id=run.run_id, **counts._asdict())
+        if counts != run.counts:
+            progress = RunProgressed(
+                owner=run.owner, run_id=run.run_id, scored=counts.scored, failed=counts.failed
+            )
             message_id = f"{run.run_id}:{counts.scored}+{counts.failed}:{RunProgressed.TYPE}"
             await self._broker.publish([message_of(progress, message_id)])
             await self._store.save_progress(run.run_id, counts, now)
@@ -143,7 +143,27 @@ class Tracker:
             failed=run.failed,
             started_at=run.started_at,
             finished_at=run.finished_at,
+            cancelled=run.cancelled_at is not None,
         )
         await self._broker.publish([message_of(event, f"{run_id}:{RunFinished.TYPE}")])
         await self._store.mark_announced(run_id)
-        log.info("run_finished", run_id=run_id, total=run.total, scored=run.scored, failed=run.failed)
+        ended = "run_finished" if run.cancelled_at is None else "run_cancelled"
+        log.info(ended, run_id=run_id, total=run.total, scored=run.scored, failed=run.failed)
+
+
+def _run_of(event: RunStarted | RunPublished | RunCancelled, trace: str | None, now: datetime) -> Run:
+    """Return what the event alone tells of its run."""
+    started = event if isinstance(event, RunStarted) else None
+    return Run(
+        run_id=event.run_id,
+        owner=event.owner,
+        offer_id=event.offer.id if isinstance(event, RunStarted) else event.offer_id,
+        model=event.model,
+        offer=None if started is None else started.offer,
+        refresh=started is not None and started.refresh,
+        expected=None if started is None else started.expected,
+        total=event.total if isinstance(event, RunPublished) else None,
+        trace=trace,
+        started_at=made_at(event.run_id) or now,
+        progress_at=now,
+    )

@@ -84,10 +84,12 @@ class SpendView(Wire):
 
 
 class RunView(Wire):
-    """How far a run is. `total` is None until all of it is queued; `failed` counts partial results too.
+    """How far a run is. `total` is at most how many prospects it has, exactly once all of it is queued; None
+    where that is not known. `failed` counts partial results too.
 
-    `seconds_left` is estimated from the pace so far, None where there is none to go by. `ai` has an entry
-    for each model that was asked. `trace_id` finds the run in logs and traces.
+    A `cancelled` run has `finished_at` once all that was queued of it is scored or dropped. `seconds_left` is
+    estimated from the pace so far, None where there is none to go by. `ai` has an entry for each model that
+    was asked. `trace_id` finds the run in logs and traces.
     """
 
     run_id: str
@@ -141,6 +143,8 @@ def reasoning_of(record: Record) -> str:
         return f"Scored by rules alone: {record.error or 'no AI answer'}."
     if record.status is Status.FAILED:
         return f"Not scored: {record.error or 'no answer'}."
+    if record.status is Status.CANCELLED:
+        return "Not scored: its run was cancelled."
     return record.ai.reasoning if record.ai else ""
 
 
@@ -151,7 +155,7 @@ def run_view(run: Run, spent: Iterable[AiSpend], now: datetime) -> RunView:
         offer_id=run.offer_id,
         model=run.model,
         status=run.status,
-        total=run.total,
+        total=_total(run),
         scored=run.scored,
         failed=run.failed,
         started_at=run.started_at,
@@ -179,11 +183,15 @@ def _spend_view(spend: AiSpend) -> SpendView:
     return SpendView.model_validate(shown)
 
 
+def _total(run: Run) -> int | None:
+    return run.expected if run.total is None else run.total
+
+
 def _seconds_left(run: Run, now: datetime) -> float | None:
     if run.finished_at is not None:
         return 0.0
-    done = run.scored + run.failed
-    if run.total is None or done == 0:
+    total, done = _total(run), run.scored + run.failed
+    if total is None or done == 0 or run.cancelled_at is not None:
         return None
     elapsed = (now - run.started_at).total_seconds()
-    return round(elapsed * (run.total - done) / done, 1)
+    return round(elapsed * max(0, total - done) / done, 1)
