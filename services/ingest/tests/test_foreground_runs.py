@@ -50,6 +50,14 @@ async def test_foreground_runs_without_an_end_are_found(store: SqliteIngestStore
     assert await store.unfinished_foreground_runs() == [(early[0], 3), (early[1], 5)]
 
 
+async def test_a_cancelled_run_waits_for_no_command(store: SqliteIngestStore) -> None:
+    """Whoever opens the file next need not be told of a run that somebody has cancelled."""
+    run = await add_run(store, foreground=True)
+    await store.cancel(LOCAL_OWNER, run.id)
+    assert await store.unfinished_foreground_runs() == []
+    assert await store.publishable_runs(now()) == [run.id]
+
+
 async def test_a_paused_run_is_published_by_nobody(store: SqliteIngestStore, tmp_path: Path) -> None:
     """The sweep takes up every run that is left to publish but those it was told to leave alone."""
     broker = EmbeddedBroker(tmp_path / "broker.db")
@@ -74,7 +82,8 @@ async def test_runs_of_an_earlier_version_belong_to_no_command(tmp_path: Path) -
     run = await add_run(store, foreground=False)
     await store.close()
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE runs DROP COLUMN foreground")
+        for column in ("foreground", "cancelled", "expected"):
+            connection.execute(f"ALTER TABLE runs DROP COLUMN {column}")
     store = SqliteIngestStore(path)
     assert await store.run(LOCAL_OWNER, run.id) == run
     assert await store.publishable_runs(now()) == [run.id]

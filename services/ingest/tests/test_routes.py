@@ -298,7 +298,8 @@ class TestScore:
         response = await client.post("/score", content=body, headers=JSON if body else {})
         assert response.status_code == 200
         answer = response.json()
-        assert answer == {"run_id": answer["run_id"], "queued": 3, "processed": 3, "failed": 0}
+        counts = {"status": "finished", "total": 3, "queued": 3, "processed": 3, "failed": 0}
+        assert answer == {"run_id": answer["run_id"], **counts, "seconds_left": 0}
         assert response.headers["location"] == f"/runs/{answer['run_id']}"
 
     @pytest.mark.usefixtures("results")
@@ -424,7 +425,7 @@ class TestScore:
         response = await client.post("/score", headers={"Prefer": prefer})
         assert asked == [seconds]
         assert response.status_code == 202
-        assert set(response.json()) == {"run_id", "queued", "processed", "failed"}
+        assert (response.json()["status"], response.json()["processed"]) == ("running", 0)
         assert response.headers["location"] == f"/runs/{response.json()['run_id']}"
 
     async def test_a_longer_wait_ends_with_the_run(self, service: House, client: AsyncClient) -> None:

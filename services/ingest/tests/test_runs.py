@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from leadline_common.clock import now
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Conflict, Invalid, NotFound
 from leadline_contracts.scoring import Offer
+from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.service import RunProgress, Runs, ScoreRequest
 from leadline_ingest.runs.store import RunState
@@ -117,13 +119,50 @@ async def test_waiting_ends_with_the_run_or_with_the_time(store: SqliteIngestSto
         return found is not None and found.state is RunState.PUBLISHED
 
     await eventually(published)
-    assert await runs.wait(run, 0) == (RunProgress(run_id=run.id, queued=3, processed=0, failed=0), False)
+    begun = RunProgress(run_id=run.id, status="running", total=3, queued=3, processed=0, failed=0)
+    assert await runs.wait(run, 0) == (begun, False)
     waiting = asyncio.create_task(runs.wait(run, 30))
     await store.note_progress(run.id, 2, 1, finished=True)
     async with asyncio.timeout(20):
         progress, finished = await waiting
     assert finished
-    assert progress == RunProgress(run_id=run.id, queued=3, processed=3, failed=1)
+    ended = {"status": "finished", "processed": 3, "failed": 1, "seconds_left": 0.0}
+    assert progress == begun.model_copy(update=ended)
+
+
+async def test_the_total_is_known_before_anything_is_claimed(store: SqliteIngestStore, runs: Runs) -> None:
+    """A run of one file can have as many prospects as were taken in; where all are scored before, none."""
+    made = await offered(store)
+    file = await uploaded(store, leads(3))
+    report = UploadReport(upload_id=file.id, inserted=3, rejected=[], rejected_count=0, warnings=[])
+    await store.commit_upload(file.model_copy(update={"report": report}))
+    wanted = ScoreRequest(offer_id=made.id, upload_id=file.id)
+    run = await runs.start(LOCAL_OWNER, wanted)
+    assert run.expected == 3
+    assert (await runs.wait(run.model_copy(update={"id": "not stored"}), 0))[0].total == 3
+
+    async def published() -> bool:
+        found = await store.run(LOCAL_OWNER, run.id)
+        return found is not None and found.state is RunState.PUBLISHED
+
+    await eventually(published)
+    assert (await runs.start(LOCAL_OWNER, wanted)).expected == 0
+    assert (await runs.start(LOCAL_OWNER, wanted.model_copy(update={"refresh": True}))).expected == 3
+    assert (await runs.start(LOCAL_OWNER, ScoreRequest(offer_id=made.id))).expected is None
+
+
+async def test_the_time_that_is_left_is_told_from_the_pace_so_far(
+    store: SqliteIngestStore, runs: Runs
+) -> None:
+    """Half of a run that began ten seconds ago takes about ten more."""
+    await offered(store)
+    began = str(UUID(int=(int((time.time() - 10) * 1000) << 80) | (7 << 76) | (2 << 62)))
+    await uploaded(store, leads(2))
+    run = await runs.start(LOCAL_OWNER, ScoreRequest())
+    old = run.model_copy(update={"id": began, "expected": 4, "scored": 2})
+    progress, _ = await runs.wait(old, 0)
+    assert progress.seconds_left is not None
+    assert 9 < progress.seconds_left < 20
 
 
 def test_a_misspelt_field_is_refused() -> None:

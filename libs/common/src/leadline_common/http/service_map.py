@@ -30,6 +30,7 @@ ROUTES = (
     Route("GET", "/results/*", "results"),
     Route("GET", "/runs", "results"),
     Route("GET", "/runs/*", "results"),
+    Route("POST", "/runs/*/cancel", "ingest"),
     Route("POST", "/leads", "ingest"),
     Route("GET", "/leads", "results"),
     Route("GET", "/leads/*", "results"),

@@ -56,7 +56,7 @@ class Reservations:
     ) -> AsyncIterator["Account"]:
         """Open a chunk's account, which expects to spend up to `planned`, and settle it at the end.
 
-        After that the account's `spend` is the whole run's. Nothing is spent once it is no longer `wanted`.
+        After that the account's `spend` is the whole run's. No call is made once none is `wanted` any more.
         """
         today = self._today
         reservation = self._by_run.get((run_id, today))

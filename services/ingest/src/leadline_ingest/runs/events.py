@@ -24,7 +24,9 @@ class RunEventsHandler(Handler):
                 await self._store.release(failed.run_id, claim_key(failed.offer_id, failed.model), lead_ids)
             elif message.type == RunFinished.TYPE:
                 end = RunFinished.decode(message.body)
-                await self._store.note_progress(end.run_id, end.scored, end.failed, finished=True)
+                await self._store.note_progress(
+                    end.run_id, end.scored, end.failed, finished=True, cancelled=end.cancelled
+                )
             elif message.type == RunProgressed.TYPE:
                 step = RunProgressed.decode(message.body)
                 await self._store.note_progress(step.run_id, step.scored, step.failed, finished=False)

@@ -45,6 +45,12 @@ class MongoRuns(Collections):
             found = await self._runs.find_one({"_id": run_id, "owner": owner})
         return read_run(found) if found else None
 
+    async def cancel(self, owner: str, run_id: str) -> RunRequest | None:
+        running = {"state": {"$ne": RunState.FINISHED.value}, "cancelled": {"$ne": True}}
+        change = {"$set": {"cancelled": True, "state": RunState.PUBLISHING.value}}
+        await self._change_run({"_id": run_id, "owner": owner, **running}, change)
+        return await self.run(owner, run_id)
+
     async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
         free = {"_id": run_id, "state": RunState.PUBLISHING.value, "leased_until": {"$lte": now}}
         change = {"$set": {"leased_until": until}, "$inc": {"token": 1}}
@@ -64,13 +70,18 @@ class MongoRuns(Collections):
         )
 
     async def finish_publishing(self, lease: Lease) -> bool:
-        held = {"_id": lease.run.id, "token": lease.token}
-        return await self._change_run(held, [{"$set": {"state": _STATE_AFTER_PUBLISHING}}])
+        # Runs that an earlier version stored have no `cancelled`.
+        known = {"cancelled": True if lease.run.cancelled else {"$ne": True}}
+        held = {"_id": lease.run.id, "token": lease.token, **known}
+        ended = {"state": _STATE_AFTER_PUBLISHING, "leased_until": _NEVER}
+        return await self._change_run(held, [{"$set": ended}])
 
-    async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
+    async def note_progress(
+        self, run_id: str, scored: int, failed: int, *, finished: bool, cancelled: bool = False
+    ) -> None:
         change: Document = {"$set": {"scored": scored, "failed": failed}}
         if finished:
-            change["$set"]["state"] = RunState.FINISHED.value
+            change["$set"] |= {"state": RunState.FINISHED.value, "cancelled": cancelled}
             change["$currentDate"] = {"finished_at": {"$type": "timestamp"}}
         await self._change_run({"_id": run_id, "state": {"$ne": RunState.FINISHED.value}}, change)
 

@@ -98,6 +98,16 @@ class MongoClaims(Collections):
                 {"_id": {"$in": uploads}}, {"$pull": {"covered": claim_key}, "$inc": {"releases": 1}}
             )
 
+    async def release_rows(self, run: RunRequest, upload_id: str, first_row: int, last_row: int) -> None:
+        # In this order for the reason that `release` has.
+        rows = {"upload_id": upload_id, "row": {"$gte": first_row, "$lte": last_row}}
+        holder = _holder(run.claim_key)
+        with reaching_mongo():
+            await self._prospects.update_many(rows | {holder: run.id}, {"$unset": {holder: ""}})
+            await self._uploads.update_one(
+                {"_id": upload_id}, {"$pull": {"covered": run.claim_key}, "$inc": {"releases": 1}}
+            )
+
 
 def _holder(claim_key: str) -> str:
     """Return the field of a prospect that names the run holding it; ids and models contain no dot."""

@@ -1,8 +1,9 @@
 """The outbox: publishes stored run requests as chunks, and resumes those that a crash interrupted."""
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Coroutine, Iterator
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -13,7 +14,14 @@ from leadline_common.process.periodic import every
 from leadline_common.process.tasks import end_tasks, start_task
 from leadline_common.telemetry.tracing import working
 from leadline_contracts.errors import LeadlineError
-from leadline_contracts.scoring import Lead, LeadsAccepted, RunPublished, RunStarted, lead_bytes
+from leadline_contracts.scoring import (
+    Lead,
+    LeadsAccepted,
+    RunCancelled,
+    RunPublished,
+    RunStarted,
+    lead_bytes,
+)
 from leadline_ingest.metrics import IngestMetrics
 from leadline_ingest.prospects.store import Prospect, Upload
 from leadline_ingest.runs.store import Cursor, Lease, RunRequest
@@ -24,6 +32,7 @@ _WINDOW_ROWS = 2_000
 """Rows claimed at a time."""
 _RUNS_AT_ONCE = 8
 """Runs published at a time; the others take their lease when it is their turn."""
+_BEGIN = Cursor("", 0)
 _END = Cursor("~", 0)
 """After every upload: later prospects belong to the next run, so that a published total stays right."""
 _SWEEP_SECONDS = 2.0
@@ -33,6 +42,10 @@ log = structlog.get_logger()
 
 class LeaseLost(LeadlineError):
     """Another replica publishes this run now."""
+
+
+class Cancelled(LeadlineError):
+    """The run that is being published was cancelled."""
 
 
 class Outbox:
@@ -63,10 +76,19 @@ class Outbox:
 
     def start(self, run_id: str) -> None:
         """Begin to publish a stored run in the background, unless that is under way."""
-        if run_id not in self._tasks:
-            task = start_task(self._publish_or_leave(run_id), f"outbox of run {run_id}")
-            self._tasks[run_id] = task
-            task.add_done_callback(lambda _: self._tasks.pop(run_id, None))
+        self._start(run_id, self._in_turn(run_id))
+
+    def cancel(self, run_id: str) -> None:
+        """Begin to publish that a stored run was cancelled; who publishes it now sees to that by himself."""
+        self._start(f"{run_id}:cancelled", self._publish_or_leave(run_id))
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        if name in self._tasks:
+            work.close()
+            return
+        task = start_task(work, f"outbox of run {name}")
+        self._tasks[name] = task
+        task.add_done_callback(lambda _: self._tasks.pop(name, None))
 
     async def resume_forever(self) -> None:
         """Every few seconds start the runs that nobody publishes; on cancellation stop what is under way."""
@@ -81,7 +103,8 @@ class Outbox:
                 self.start(run_id)
 
     async def publish(self, run_id: str) -> None:
-        """Claim the run's prospects and publish their chunks, from where it stands to its end.
+        """Claim the run's prospects and publish their chunks, from where it stands to its end, or until it is
+        cancelled: then that.
 
         Does nothing where another replica holds the lease. Raises Unavailable or LeaseLost; the run is then
         resumed once its lease has ended.
@@ -94,9 +117,23 @@ class Outbox:
             await self._publish(lease)
 
     async def _publish(self, lease: Lease) -> None:
+        try:
+            if not lease.run.cancelled:
+                await self._publish_run(lease)
+                return
+        except Cancelled:
+            pass
+        await self._publish_cancellation(lease)
+
+    async def _publish_run(self, lease: Lease) -> None:
         run = lease.run
         started = RunStarted(
-            owner=run.owner, run_id=run.id, offer=run.offer, model=run.model, refresh=run.refresh
+            owner=run.owner,
+            run_id=run.id,
+            offer=run.offer,
+            model=run.model,
+            refresh=run.refresh,
+            expected=run.expected,
         )
         await self._broker.publish([message_of(started, f"{run.id}:{RunStarted.TYPE}")])
         queued = await self._publish_uploads(lease)
@@ -105,13 +142,35 @@ class Outbox:
             owner=run.owner, run_id=run.id, offer_id=run.offer.id, model=run.model, total=queued
         )
         await self._broker.publish([message_of(published, f"{run.id}:{RunPublished.TYPE}")])
-        await self._store.finish_publishing(lease)
+        if not await self._store.finish_publishing(lease):
+            await self._advance(lease, _END, queued)  # which tells why
         log.info("run_published", run_id=run.id, total=queued)
+
+    async def _publish_cancellation(self, lease: Lease) -> None:
+        run = await self._store.run(lease.run.owner, lease.run.id)
+        if run is None:
+            return
+        if not await self._store.advance(lease, run.cursor or _BEGIN, run.queued, self._clock() + LEASE):
+            raise LeaseLost("another replica took the run over, or it is finished")
+        if run.cursor is not None:
+            # What is claimed and not published: never more than the window that the cursor stands in.
+            upload_id, row = run.cursor
+            first, last = next(_windows(row, row + _WINDOW_ROWS))
+            await self._store.release_rows(run, upload_id, first, last)
+        cancelled = RunCancelled(
+            owner=run.owner, run_id=run.id, offer_id=run.offer.id, model=run.model, total=run.queued
+        )
+        await self._broker.publish([message_of(cancelled, f"{run.id}:{RunCancelled.TYPE}")])
+        await self._store.finish_publishing(Lease(run, lease.token))
+        log.info("run_cancelled", run_id=run.id, total=run.queued)
+
+    async def _in_turn(self, run_id: str) -> None:
+        async with self._slots:
+            await self._publish_or_leave(run_id)
 
     async def _publish_or_leave(self, run_id: str) -> None:
         try:
-            async with self._slots:
-                await self.publish(run_id)
+            await self.publish(run_id)
         except LeadlineError as error:
             log.warning("run_not_published", run_id=run_id, error=str(error))
 
@@ -151,6 +210,9 @@ class Outbox:
     async def _advance(self, lease: Lease, cursor: Cursor, queued: int) -> None:
         if not await self._store.advance(lease, cursor, queued, self._clock() + LEASE):
             raise LeaseLost("another replica took the run over")
+        current = await self._store.run(lease.run.owner, lease.run.id)
+        if current is not None and current.cancelled:
+            raise Cancelled("the run was cancelled")
 
 
 def _windows(row: int, last_row: int) -> Iterator[tuple[int, int]]:

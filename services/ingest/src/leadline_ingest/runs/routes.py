@@ -1,4 +1,4 @@
-"""The route that starts runs."""
+"""The routes that start and cancel runs."""
 
 import re
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class _ScoreOperation(Operation):
 
 
 def run_routes(runs: Runs) -> list[ControllerRouterHandler]:
-    """Return the route that starts runs."""
+    """Return the routes that start and cancel runs."""
 
     @post(
         ["/score", "/score/{for_offer:str}"],
@@ -59,7 +59,18 @@ def run_routes(runs: Runs) -> list[ControllerRouterHandler]:
             progress, status_code=200 if finished else 202, headers={"Location": f"/runs/{run.id}"}
         )
 
-    return [score]
+    @post(
+        "/runs/{run_id:str}/cancel",
+        summary="Cancel a run",
+        tags=["runs"],
+        status_code=202,
+    )
+    async def cancel(owner: NamedDependency[str], run_id: FromPath[str]) -> Response[RunProgress]:
+        """Nothing more of it is scored or paid for; what is scored stays. 409 where it had ended."""
+        progress = await runs.cancel(owner, run_id)
+        return Response(progress, status_code=202, headers={"Location": f"/runs/{run_id}"})
+
+    return [score, cancel]
 
 
 def _wait_seconds(prefer: str) -> float:

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field
 
-from leadline_common.ids import new_id
+from leadline_common.clock import now
+from leadline_common.ids import age_of, new_id
 from leadline_common.telemetry.tracing import current_trace
 from leadline_contracts.envelope import Wire
-from leadline_contracts.errors import Conflict, Invalid
+from leadline_contracts.errors import Conflict, Invalid, NotFound
 from leadline_contracts.scoring import Offer, WantedModel
 from leadline_ingest.prospects.offers import known_offer, known_upload
 from leadline_ingest.prospects.store import Upload
@@ -47,16 +48,24 @@ class ScoreRequest(Wire):
 
 
 class RunProgress(Wire):
-    """Progress of a run: `queued` prospects are claimed, `processed` done, `failed` of them not in full."""
+    """Progress of a run: `queued` prospects are claimed, `processed` done, `failed` of them not in full.
+
+    `total` is at most how many it has, exactly once all are queued; `seconds_left` is estimated from the pace
+    so far. Both are None where that is not known.
+    `cancelling`: it was asked for, and is `cancelled` unless the run is finished first.
+    """
 
     run_id: str
+    status: Literal["running", "cancelling", "cancelled", "finished"]
+    total: int | None
     queued: int
     processed: int
     failed: int
+    seconds_left: float | None = None
 
 
 class Runs:
-    """Starts runs and waits for them."""
+    """Starts runs, waits for them and cancels them."""
 
     def __init__(self, store: IngestStore, outbox: Outbox) -> None:
         self._store = store
@@ -92,6 +101,7 @@ class Runs:
             foreground=foreground,
             trace=current_trace(),
         )
+        run = run.model_copy(update={"expected": await self._expected(run, upload)})
         await self._store.add_run(run)
         self._outbox.start(run.id)
         return run
@@ -106,6 +116,32 @@ class Runs:
                 return _progress(current), finished
             await asyncio.sleep(_POLL_SECONDS)
 
+    async def cancel(self, owner: str, run_id: str) -> RunProgress:
+        """Have a run cancelled: nothing more of it is published or asked about; what is scored stays.
+
+        From then on that is certain to happen, unless the run is finished first. Raises NotFound for a run
+        that is not this owner's, Conflict where it had ended.
+        """
+        run = await self._store.cancel(owner, run_id)
+        if run is None:
+            raise NotFound(
+                f"There is no run {run_id[:64]!r}; POST /score answers the id of each run it starts."
+            )
+        progress = _progress(run)
+        if run.state is RunState.FINISHED:
+            raise Conflict(
+                "The run has ended",
+                f"Run {run.id} is {progress.status} already; GET /results?run_id={run.id} has its results.",
+            )
+        self._outbox.cancel(run.id)
+        return progress
+
+    async def _expected(self, run: RunRequest, upload: Upload | None) -> int | None:
+        """Return how many prospects the run has at most, None where finding that out takes long."""
+        if upload is None or upload.report is None:
+            return None
+        return upload.report.inserted if await self._store.next_upload(run, None) else 0
+
     async def _upload(self, owner: str, upload_id: str | None) -> Upload | None:
         return None if upload_id is None else await known_upload(self._store, owner, upload_id)
 
@@ -119,4 +155,28 @@ class Runs:
 
 
 def _progress(run: RunRequest) -> RunProgress:
-    return RunProgress(run_id=run.id, queued=run.queued, processed=run.scored + run.failed, failed=run.failed)
+    total = run.expected if run.state is RunState.PUBLISHING and not run.cancelled else run.queued
+    processed = run.scored + run.failed
+    return RunProgress(
+        run_id=run.id,
+        status=_status(run),
+        total=total,
+        queued=run.queued,
+        processed=processed,
+        failed=run.failed,
+        seconds_left=_seconds_left(run, processed, total),
+    )
+
+
+def _seconds_left(run: RunRequest, processed: int, total: int | None) -> float | None:
+    if run.state is RunState.FINISHED:
+        return 0.0
+    if run.cancelled or total is None or not processed:
+        return None
+    return round(age_of(run.id, now()) * max(0, total - processed) / processed, 1)
+
+
+def _status(run: RunRequest) -> Literal["running", "cancelling", "cancelled", "finished"]:
+    if run.state is RunState.FINISHED:
+        return "cancelled" if run.cancelled else "finished"
+    return "cancelling" if run.cancelled else "running"

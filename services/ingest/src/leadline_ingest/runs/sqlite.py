@@ -9,9 +9,9 @@ from leadline_ingest.stores.sqlite_tables import Tables, Value, read_run
 _ADD = """
 INSERT INTO runs (
     id, owner, submission, offer, model, upload_id, refresh, foreground, trace,
-    state, queued, cursor_upload, cursor_row, scored, failed
+    expected, state, cancelled, queued, cursor_upload, cursor_row, scored, failed
 )
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET token = token
 RETURNING *
 """
@@ -26,19 +26,24 @@ WHERE id = ? AND token = ? AND state = 'publishing'
 """
 # The end of a run may be reported before its outbox has noted that all chunks are published.
 _FINISH_PUBLISHING = """
-UPDATE runs SET state = CASE state WHEN 'publishing' THEN 'published' ELSE state END
-WHERE id = ? AND token = ?
+UPDATE runs SET state = CASE state WHEN 'publishing' THEN 'published' ELSE state END, leased_until = 0
+WHERE id = ? AND token = ? AND cancelled = ?
+"""
+_CANCEL = """
+UPDATE runs SET cancelled = 1, state = 'publishing'
+WHERE owner = ? AND id = ? AND state <> 'finished' AND NOT cancelled
 """
 _NOTE_PROGRESS = """
 UPDATE runs SET scored = ?, failed = ? WHERE id = ? AND state <> 'finished'
 """
 _FINISH = """
-UPDATE runs SET scored = ?, failed = ?, state = 'finished', newest_at_end = (SELECT max(number) FROM runs)
+UPDATE runs
+SET scored = ?, failed = ?, cancelled = ?, state = 'finished', newest_at_end = (SELECT max(number) FROM runs)
 WHERE id = ? AND state <> 'finished'
 """
 _UNFINISHED = """
 SELECT runs.*, (SELECT count(*) FROM prospects WHERE prospects.upload_id = runs.upload_id) AS prospects
-FROM runs WHERE foreground AND state <> 'finished' ORDER BY id
+FROM runs WHERE foreground AND state <> 'finished' AND NOT cancelled ORDER BY id
 """
 
 
@@ -56,6 +61,10 @@ class SqliteRuns(Tables):
         row = await self._one("SELECT * FROM runs WHERE owner = ? AND id = ?", owner, run_id)
         return read_run(row) if row else None
 
+    async def cancel(self, owner: str, run_id: str) -> RunRequest | None:
+        await self._change(_CANCEL, owner, run_id)
+        return await self.run(owner, run_id)
+
     async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
         leased = await self._written(_LEASE, until.timestamp(), run_id, now.timestamp())
         return Lease(read_run(leased[0]), leased[0]["token"]) if leased else None
@@ -69,7 +78,7 @@ class SqliteRuns(Tables):
         await self._change("UPDATE runs SET leased_until = 0")
 
     async def unfinished_foreground_runs(self) -> list[tuple[RunRequest, int]]:
-        """Return the foreground runs that are not finished, each with how many prospects its upload has.
+        """Return the foreground runs without an end, each with how many prospects its upload has.
 
         For the one process that holds the data directory, at its start: their commands have ended.
         """
@@ -80,10 +89,15 @@ class SqliteRuns(Tables):
         return changed > 0
 
     async def finish_publishing(self, lease: Lease) -> bool:
-        return await self._change(_FINISH_PUBLISHING, lease.run.id, lease.token) > 0
+        return await self._change(_FINISH_PUBLISHING, lease.run.id, lease.token, lease.run.cancelled) > 0
 
-    async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
-        await self._change(_FINISH if finished else _NOTE_PROGRESS, scored, failed, run_id)
+    async def note_progress(
+        self, run_id: str, scored: int, failed: int, *, finished: bool, cancelled: bool = False
+    ) -> None:
+        if finished:
+            await self._change(_FINISH, scored, failed, cancelled, run_id)
+        else:
+            await self._change(_NOTE_PROGRESS, scored, failed, run_id)
 
 
 def _columns(run: RunRequest, *, submission: str | None) -> tuple[Value, ...]:
@@ -93,7 +107,9 @@ def _columns(run: RunRequest, *, submission: str | None) -> tuple[Value, ...]:
             run.refresh,
             run.foreground,
             run.trace,
+            run.expected,
             run.state,
+            run.cancelled,
             run.queued,
             *(run.cursor or (None, None)),
             run.scored,

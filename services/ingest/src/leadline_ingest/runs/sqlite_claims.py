@@ -56,6 +56,13 @@ DELETE FROM claims WHERE claim_key = ? AND run_id = ? AND prospect IN (
 )
 """
 
+_UNCOVER_ONE = "DELETE FROM covered WHERE claim_key = ? AND upload_id = ?"
+_RELEASE_ROWS = """
+DELETE FROM claims WHERE claim_key = ? AND run_id = ? AND prospect IN (
+    SELECT number FROM prospects WHERE upload_id = ? AND row BETWEEN ? AND ?
+)
+"""
+
 
 class SqliteClaims(Tables):
     """The port's methods for finding, claiming and releasing prospects."""
@@ -93,6 +100,15 @@ class SqliteClaims(Tables):
         def work(connection: sqlite3.Connection) -> None:
             if connection.execute(_RELEASE, (claim_key, run_id, leads)).rowcount:
                 connection.execute(_UNCOVER, (claim_key, leads))
+
+        await self._database.write(work)
+
+    async def release_rows(self, run: RunRequest, upload_id: str, first_row: int, last_row: int) -> None:
+        rows = (run.claim_key, run.id, upload_id, first_row, last_row)
+
+        def work(connection: sqlite3.Connection) -> None:
+            if connection.execute(_RELEASE_ROWS, rows).rowcount:
+                connection.execute(_UNCOVER_ONE, (run.claim_key, upload_id))
 
         await self._database.write(work)
 

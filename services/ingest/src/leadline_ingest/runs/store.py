@@ -19,7 +19,9 @@ def page_is_full(prospects: int, size: int) -> bool:
 
 
 class RunState(StrEnum):
-    """State of a run request: its chunks are being published, are all published, all its leads are done."""
+    """State of a run request: its chunks (or its cancellation) are being published, are all published, all
+    its leads are done.
+    """
 
     PUBLISHING = "publishing"
     PUBLISHED = "published"
@@ -40,8 +42,10 @@ class RunRequest(Wire):
     A `foreground` run belongs to the command that started it. Nobody else was promised that it finishes, so
     later processes leave it alone unless they are asked to resume it.
     `trace` is the trace context of the request or message that started it, None where that had none.
-    `queued` counts the prospects this run claimed and published so far; `scored` and `failed` are the counts
-    that results last published.
+    `expected` is how many prospects it has at most, where that is known before they are claimed.
+    `cancelled`: nothing more of it is to be published but its cancellation; of a finished run, that it was
+    cancelled before its end. `queued` counts the prospects this run claimed and published so far; `scored`
+    and `failed` are the counts that results last published.
     """
 
     id: str
@@ -52,7 +56,9 @@ class RunRequest(Wire):
     refresh: bool = False
     foreground: bool = False
     trace: str | None = None
+    expected: int | None = None
     state: RunState = RunState.PUBLISHING
+    cancelled: bool = False
     queued: int = 0
     cursor: Cursor | None = None
     scored: int = 0
@@ -98,6 +104,12 @@ class RunStore(Protocol):
     async def run(self, owner: str, run_id: str) -> RunRequest | None:
         """Return a run request."""
 
+    async def cancel(self, owner: str, run_id: str) -> RunRequest | None:
+        """Have a run that is not finished cancelled, and return it as it is then; None where there is none.
+
+        From now on it is `publishing` until its cancellation is published. Doing it again changes nothing.
+        """
+
     async def lease_run(self, run_id: str, now: datetime, until: datetime) -> Lease | None:
         """Lease the right to publish a run; None where a lease holds or nothing is left to publish."""
 
@@ -137,10 +149,21 @@ class RunStore(Protocol):
         """Store the outbox's position and extend its lease; False, changing nothing, where it was lost."""
 
     async def finish_publishing(self, lease: Lease) -> bool:
-        """Note that every chunk is published; False, changing nothing, where the lease was lost."""
+        """Note that every chunk, or the cancellation, is published, and end the lease.
 
-    async def note_progress(self, run_id: str, scored: int, failed: int, *, finished: bool) -> None:
-        """Store a run's counts as results published them; a finished run stays so, with its final counts."""
+        False, changing nothing, where the lease was lost, or the run was cancelled since the lease was taken.
+        """
+
+    async def note_progress(
+        self, run_id: str, scored: int, failed: int, *, finished: bool, cancelled: bool = False
+    ) -> None:
+        """Store a run's counts as results published them, and of its end whether it was cancelled before.
+
+        A finished run stays so, with its final counts.
+        """
+
+    async def release_rows(self, run: RunRequest, upload_id: str, first_row: int, last_row: int) -> None:
+        """Release the run's claims in these rows. Idempotent."""
 
     async def release(self, run_id: str, claim_key: str, lead_ids: Sequence[str]) -> None:
         """Release claims that this run holds, so that a later run claims those prospects again.

@@ -117,6 +117,7 @@ class SubmissionHandler(Handler):
                 offer=offer,
                 model=submitted.model,
                 upload_id=upload.id,
+                expected=len(prospects),
                 trace=message.trace,
             )
         )

@@ -80,7 +80,9 @@ CREATE TABLE IF NOT EXISTS runs (
     leased_until REAL NOT NULL DEFAULT 0,
     newest_at_end INTEGER,
     trace TEXT,
-    foreground INTEGER NOT NULL DEFAULT 0
+    foreground INTEGER NOT NULL DEFAULT 0,
+    cancelled INTEGER NOT NULL DEFAULT 0,
+    expected INTEGER
 );
 CREATE INDEX IF NOT EXISTS runs_publishable ON runs (id) WHERE state = 'publishing';
 
@@ -121,6 +123,8 @@ CREATE INDEX IF NOT EXISTS attempts_ended ON attempts (until);
 ADDED = (
     Column("runs", "trace", "TEXT"),
     Column("runs", "foreground", "INTEGER NOT NULL DEFAULT 0"),
+    Column("runs", "cancelled", "INTEGER NOT NULL DEFAULT 0"),
+    Column("runs", "expected", "INTEGER"),
     Column("uploads", "source", "TEXT NOT NULL DEFAULT 'file'"),
     Column("uploads", "columns", "TEXT"),
     Column("uploads", "report", "TEXT"),
