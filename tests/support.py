@@ -83,6 +83,13 @@ class Client:
             assert answer.is_success or "Retry-After" in answer.headers, answer.text
             assert time.monotonic() < deadline, f"not finished within {seconds:g} seconds: {answer.text}"
 
+    def ended_run(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
+        """Wait for a run to end, finished or cancelled, and return it."""
+        deadline = time.monotonic() + seconds
+        while (run := _object(self.http.get(f"/runs/{run_id}", params={"wait": 10})))["finished_at"] is None:
+            assert time.monotonic() < deadline, f"not ended within {seconds:g} seconds: {run}"
+        return run
+
     def results(self, **filters: str | int) -> list[Result]:
         """Return all results that the filters leave, page by page."""
         results: list[Result] = []

@@ -101,8 +101,8 @@ def test_the_documented_calls_lead_to_ranked_results(leadline: Leadline) -> None
         *(201, 201, 200, 200, 200)
     ]
     assert upload.json()["inserted"] == 20
-    counts = {"queued": 20, "processed": 20, "failed": 0}
-    assert score.json() == {"run_id": score.json()["run_id"], **counts}
+    counts = {"total": 20, "queued": 20, "processed": 20, "failed": 0}
+    assert score.json() == {**score.json(), "status": "finished", **counts}
     scores = [result["score"] for result in results.json()]
     assert len(scores) == 20
     assert scores == sorted(scores, reverse=True)
@@ -197,7 +197,7 @@ def test_a_caller_who_does_not_wait_follows_the_run(leadline: Leadline) -> None:
     upload_id = client.upload_new(make_csv(numbered("Async", 300)))
     accepted = client.post_score(prefer="respond-async", upload_id=upload_id)
     assert accepted.status_code == 202
-    assert accepted.json().keys() == {"run_id", "queued", "processed", "failed"}
+    assert (accepted.json()["status"], accepted.json()["total"]) == ("running", 300)
     run = client.http.get(accepted.headers["Location"], params={"wait": 30}).json()
     assert (run["status"], run["total"], run["scored"], run["failed"]) == ("finished", 300, 300, 0)
     assert run["seconds_left"] == 0
@@ -386,6 +386,8 @@ def test_every_process_tells_its_health_and_metrics(leadline: Leadline) -> None:
     upload_id = leadline.client.upload_new(make_csv(["Counted"]))
     leadline.client.score(upload_id=upload_id)
     leadline.client.ended_workflow(leadline.client.submit("Do you wash cars?"))
+    accepted = leadline.client.post_score(prefer="respond-async", upload_id=upload_id, refresh=True).json()
+    leadline.client.http.post(f"/runs/{accepted['run_id']}/cancel").raise_for_status()
     handled = ""
     for address in leadline.addresses.values():
         for probe in ("/health", "/health/live", "/health/ready"):

@@ -139,6 +139,18 @@ async def test_a_run_scores_ones_own_prospects_alone(
     assert await closed.store.run("ann", run_id) is None
 
 
+async def test_a_run_is_cancelled_by_whose_it_is(closed: House, ann: AsyncClient, bob: AsyncClient) -> None:
+    """Another user's cancellation finds no run, and leaves it as it is."""
+    await offer_of(ann)
+    await upload_of(ann)
+    theirs = (await ann.post("/score", headers={"Prefer": "wait=0"})).json()["run_id"]
+    answer = await bob.post(f"/runs/{theirs}/cancel")
+    is_unknown(answer, theirs, await bob.post(f"/runs/{UNKNOWN}/cancel"))
+    run = await closed.store.run("ann", theirs)
+    assert run is not None
+    assert not run.cancelled
+
+
 async def test_a_message_known_to_one_user_is_new_to_another(ann: AsyncClient, bob: AsyncClient) -> None:
     """POST /leads with the same external id answers each user their own workflow."""
     message = {"contact_channel": "whatsapp", "message": "Hello", "external_message_id": "wamid.1"}

@@ -428,6 +428,23 @@ class TestScore:
         assert (response.json()["status"], response.json()["processed"]) == ("running", 0)
         assert response.headers["location"] == f"/runs/{response.json()['run_id']}"
 
+    async def test_a_run_can_be_cancelled_until_it_ends(self, service: House, client: AsyncClient) -> None:
+        """Asking twice is no error; what has ended, either way, is a conflict that says how it ended."""
+        await offered(client)
+        await uploaded(client, 3)
+        endings = {}
+        for cancelled in (False, True):
+            run_id = (await client.post("/score", headers={"Prefer": "wait=0"})).json()["run_id"]
+            for _ in range(2 if cancelled else 0):
+                answer = await client.post(f"/runs/{run_id}/cancel")
+                assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+                assert answer.headers["location"] == f"/runs/{run_id}"
+            await service.store.note_progress(run_id, 0, 0, finished=True, cancelled=cancelled)
+            endings[cancelled] = await client.post(f"/runs/{run_id}/cancel")
+        assert_problem(endings[False], 409, "is finished already")
+        assert_problem(endings[True], 409, "is cancelled already")
+        assert_problem(await client.post("/runs/unknown/cancel"), 404, "POST /score answers the id")
+
     async def test_a_longer_wait_ends_with_the_run(self, service: House, client: AsyncClient) -> None:
         """Nobody waits for the clock once the run is done."""
         await offered(client)
