@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -157,6 +158,8 @@ async def test_no_later_command_pays_for_a_run_that_was_cut_short(paid: Paid, nu
         assert "Traceback" not in cut.err
         assert "leadline: interrupted" in cut.err
         assert "no results were written" in cut.err
+        assert re.search(r"stopped: \d+ of 400 scored, \$0\.\d+ spent on the run", cut.err)
+        assert sum(asked.values()) <= 5 * PER_REQUEST, "asked on after it was told to stop"
         assert f"of {LEADS} scored" in line_with(cut.err, "leadline resume")
 
     scored = await paid.run("score", paid.file("New", 5), *OFFER, *KEPT)

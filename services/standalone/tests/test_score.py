@@ -238,3 +238,15 @@ def test_a_file_of_bad_rows_alone_names_them(score: Leadline, tmp_path: Path) ->
     ran = score(leads)
     assert ran.code == 3
     assert "row 2" in ran.out
+
+
+def test_each_part_of_the_work_counts_rows(score: Leadline, tmp_path: Path) -> None:
+    """Reading, scoring and writing have a bar each, which counts rows of the file and tells the rate."""
+    leads = tmp_path / "leads.csv"
+    rows = "".join(f"Ann {number},CTO,One\n" for number in range(40))
+    leads.write_text("name,role,company\n" + rows + "Bob,CEO,Two,x,y\n", encoding="utf-8")
+    ran = score(leads, "--output", "out.csv")
+    bars = re.findall(r"^(\w+) +\S+ +(\d+)/(\d+) .*rows/s", ran.err, re.M)
+    assert [bar[0] for bar in bars] == ["Reading", "Scoring", "Writing"]
+    assert all(done == total != "0" for _, done, total in bars)
+    assert bars[0][1] == "41"

@@ -1,5 +1,6 @@
 """The composition root of the ai service."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
@@ -58,10 +59,14 @@ KEYS = {"anthropic": "ANTHROPIC_API_KEY", "gemini": "GEMINI_API_KEY", "openai": 
 
 @dataclass(frozen=True, slots=True)
 class Ai:
-    """The service, and the probe of its provider, None where the offline assessor is the chosen one."""
+    """The service, and the probe of its provider, None where the offline assessor is the chosen one.
+
+    `stop_asking` is called right before the service is stopped where nothing more is to be paid for.
+    """
 
     service: Service
     probe: ProviderProbe | None
+    stop_asking: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +96,7 @@ def build(
     if provider is None:
         log.info("assessor_chosen", source="offline", reason=_why_offline(settings))
         leads, steps, probe = Policy(), StepPolicy(), None
+        stop_asking = _nothing
     else:
         log.info("assessor_chosen", source=provider.name, model=provider.model)
         parts = model_parts(provider, store, settings, ai_metrics, cancelled_runs)
@@ -98,6 +104,7 @@ def build(
         ai_metrics.show_limiter(provider.name, parts.asker.limiter)
         spent = ai_metrics.show_day_budget(settings.ai_day_budget_usd)
         probe = ProviderProbe(provider, parts.asker.limiter.breaker)
+        stop_asking = parts.asker.stop
         loops += [probe.run, BudgetCollector(parts.reservations, spent).run]
 
     async def offline_ready() -> str:
@@ -112,7 +119,11 @@ def build(
         ),
     ]
     checks = {**servers, "ai": probe.ready if probe else offline_ready}
-    return Ai(Service("ai", consumers=consumers, loops=loops, checks=checks), probe)
+    return Ai(Service("ai", consumers=consumers, loops=loops, checks=checks), probe, stop_asking)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _lead_consumer(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.text import Text
 
 from leadline_common.process.main import Stop, run_until_told, spare_collector
@@ -28,6 +28,7 @@ from leadline_standalone.estimate_report import forecast_lines
 from leadline_standalone.evaluate import Task, evaluate_file
 from leadline_standalone.evaluate_report import percent, show_evaluation
 from leadline_standalone.inputs import STDOUT, BadFile, output_format, read_mapping, read_offer
+from leadline_standalone.progress import COLUMNS
 from leadline_standalone.report import show, show_notes
 from leadline_standalone.score import Declined, Order, Outcome, Output, Selection, resume_run, score_file
 from leadline_standalone.serve import serve as serve_until_stopped
@@ -148,7 +149,8 @@ def score(
     OPENAI_API_KEY), else from the offline assessor (LEADLINE_AI=offline chooses it in any case). Answers
     that are kept in the data directory are not paid for again.
 
-    Cut short, by Ctrl-C or a crash, the run stays in the data directory as it is. No other command works on
+    Ctrl-C stops the run: nobody is asked any more, and the command says what was scored and what it cost.
+    Cut short, by that or by a crash, the run stays in the data directory as it is. No other command works on
     it or pays for it; `leadline resume` finishes it.
 
     Exit code: 0 all rows scored, 1 something else failed, 2 a file or setting is wrong, 3 some rows were
@@ -338,14 +340,8 @@ def _estimate(
 
 def _run(console: Console, work: Callable[[Progress], Coroutine[Any, Any, T]], *, quiet: bool = False) -> T:
     """Do the work with its progress shown. SIGTERM interrupts it as Ctrl-C does: raises KeyboardInterrupt."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
     spare_collector()
-    with Progress(*columns, console=console, disable=quiet) as progress:
+    with Progress(*COLUMNS, console=console, disable=quiet) as progress:
         try:
             return asyncio.run(_interruptible(work(progress)))
         except asyncio.CancelledError:

@@ -20,6 +20,7 @@ from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.prospects.uploads import UploadReceiver, receiving
 from leadline_ingest.store import IngestStore
 from leadline_results.runs.export import ExportFormat
+from leadline_standalone.progress import show_reading
 from leadline_text.clip import clip, printable
 
 STDOUT = Path("-")
@@ -81,12 +82,15 @@ async def upload(store: IngestStore, path: Path, options: UploadOptions, progres
     receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory(), options)
     try:
         with path.open("rb") as file:
-            task = progress.add_task("Reading", total=os.fstat(file.fileno()).st_size)
+            size, read = os.fstat(file.fileno()).st_size, 0
+            task = progress.add_task("Reading", total=None)
             async with receiving(receiver):
                 while piece := await asyncio.to_thread(file.read, _PIECE):
                     await receiver.feed(piece)
-                    progress.advance(task, len(piece))
+                    read += len(piece)
+                    show_reading(progress, task, receiver.rows_read, read, max(size, read + 1))
                 report = await receiver.commit()
+                show_reading(progress, task, receiver.rows_read, read, read)
             progress.update(task, description=f"Reading {_taken(report)}")
             return report
     except OSError as error:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,7 @@ class Runtime:
     messages: Messages
     ingest_metrics: IngestMetrics
     ai_probe: ProviderProbe | None
+    stop_asking: Callable[[], None]
     health: Health
     metrics: Metrics
     resumed: UnfinishedRun | None
@@ -112,6 +113,7 @@ async def embedded(
                 messages=ingest.messages,
                 ingest_metrics=ingest.metrics,
                 ai_probe=ai.probe,
+                stop_asking=ai.stop_asking,
                 health=health,
                 metrics=metrics,
                 resumed=resumed,

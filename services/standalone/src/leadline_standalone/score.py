@@ -17,9 +17,11 @@ from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_results.runs.export import ExportColumns, ExportFormat, export
+from leadline_results.runs.own_columns import ResultSource
 from leadline_results.runs.record import Record, Status
 from leadline_results.runs.store import Query, ResultStore, Run
 from leadline_standalone.inputs import STDOUT, BadFile, output_format, upload
+from leadline_standalone.progress import CountedResults
 from leadline_standalone.session import session
 
 SHOWN = 25
@@ -130,7 +132,9 @@ async def score_file(order: Order, progress: Progress) -> Outcome:
         request = ScoreRequest(offer_id=offer.id, upload_id=report.upload_id, model=order.model)
         started = await current.start(request)
         run = await current.follow(started.id, report.inserted, progress)
-        return await _outcome(current.runtime.result_store, run, report, order.output, order.selection)
+        return await _outcome(
+            current.runtime.result_store, run, report, order.output, progress, selection=order.selection
+        )
 
 
 async def resume_run(run_id: str, data_dir: Path, output: Output | None, progress: Progress) -> Outcome:
@@ -150,16 +154,23 @@ async def resume_run(run_id: str, data_dir: Path, output: Output | None, progres
             rejected_count=0,
             warnings=[_LEFT_OUT],
         )
-        return await _outcome(current.runtime.result_store, run, report, output, Selection())
+        return await _outcome(current.runtime.result_store, run, report, output, progress)
 
 
 async def _outcome(
-    store: ResultStore, run: Run, report: UploadReport, output: Output | None, selection: Selection
+    store: ResultStore,
+    run: Run,
+    report: UploadReport,
+    output: Output | None,
+    progress: Progress,
+    *,
+    selection: Selection | None = None,
 ) -> Outcome:
+    selection = selection or Selection()
     query = selection.query(run.run_id)
     whole = Query(owner=LOCAL_OWNER, run_id=run.run_id)
     if output is not None:
-        await _write(store, query, output)
+        await _write(CountedResults(store, progress, "Writing", await store.count(query)), query, output)
     best = await store.page(query, None, selection.top)
     return Outcome(
         upload=report,
@@ -177,7 +188,7 @@ async def _outcome(
     )
 
 
-async def _write(store: ResultStore, query: Query, output: Output) -> None:
+async def _write(store: ResultSource, query: Query, output: Output) -> None:
     """Write beside the target first, so that a failure leaves no half file under its name."""
     path = output.path
     if path == STDOUT:

@@ -10,8 +10,10 @@ from rich.progress import Progress
 from rich.text import Text
 
 from leadline_ai.app import KEYS
+from leadline_ai.budget.store import run_budget_name
 from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AssessorSettings
+from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
 from leadline_contracts.envelope import LOCAL_OWNER
@@ -19,7 +21,9 @@ from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import Offer, OfferSpec
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_ingest.runs.store import RunRequest
+from leadline_results.runs.sqlite import SqliteResultStore
 from leadline_results.runs.store import Run
+from leadline_standalone.money import dollars
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
 from leadline_standalone.unfinished import advice, notices, scored_text
 
@@ -68,42 +72,64 @@ async def session(
     """Run the services over the data directory, over a temporary one where none is named.
 
     Lines on the progress's console say why another assessor than expected will answer and what to set, which
-    unfinished runs are left alone, and, when the command is cancelled, what becomes of its run.
-    Raises SettingsError; NotFound where there is no such run to resume.
+    unfinished runs are left alone, and, when the command is cancelled, what was scored, what it cost and how
+    to go on. Raises SettingsError; NotFound where there is no such run to resume.
     """
     assessor = load_settings(AssessorSettings)
     drain_seconds = _DRAIN_SECONDS if data_dir else 0.0  # there is nobody to keep the answers for
-    async with (
-        data_dir_or_temporary(data_dir) as folder,
-        embedded(folder, assessor, drain_seconds, resume=resume) as runtime,
-    ):
-        said = await _misconfigured(runtime.ai_probe, assessor) if runtime.ai_probe else _no_key(assessor)
-        for line in [*([said] if said else []), *notices(runtime.left_alone, folder)]:
-            _say(progress, line)
-        current = Session(runtime)
+    current: Session | None = None
+    async with data_dir_or_temporary(data_dir) as folder:
         try:
-            yield current
+            async with embedded(folder, assessor, drain_seconds, resume=resume) as runtime:
+                said = (
+                    await _misconfigured(runtime.ai_probe, assessor)
+                    if runtime.ai_probe
+                    else _no_key(assessor)
+                )
+                for line in [*([said] if said else []), *notices(runtime.left_alone, folder)]:
+                    _say(progress, line)
+                current = Session(runtime)
+                try:
+                    yield current
+                except asyncio.CancelledError:
+                    runtime.stop_asking()
+                    # At once: what is under way takes some seconds to end, and a second Ctrl-C cuts that off.
+                    if current.run_id and data_dir:
+                        _say(progress, _stopping(current.run_id, data_dir))
+                    raise
         except asyncio.CancelledError:
-            # At once: what is under way takes some seconds to end, and a second Ctrl-C cuts that off.
-            _say(progress, f"stopping{await _what_becomes_of(current, data_dir)}")
+            if current is not None:
+                _say(progress, await _what_became_of(current, folder, data_dir))
             raise
 
 
-async def _what_becomes_of(current: Session, data_dir: Path | None) -> str:
-    if current.run_id is None:
-        return "; no results were written. No run had begun, so nothing was asked or paid for."
-    if data_dir is None:
-        return "; no results were written, and nothing is kept, since no --data-dir was named."
-    store = current.runtime.result_store
-    run = await store.run(current.run_id)
-    if run is not None and run.finished_at is not None:
-        return f"; run {run.run_id} is finished and kept in {data_dir}; not all of it may have been written."
-    how_far = scored_text((await store.count_run(current.run_id)).scored, current.total)
+def _stopping(run_id: str, data_dir: Path) -> str:
     return (
-        f" once the leads in hand are done, in {_DRAIN_SECONDS:.0f} seconds at most; no results were "
-        f"written. Run {current.run_id} is kept in {data_dir}, {how_far}, with every answer that was "
-        "paid for. No other command works on it or pays for it. "
-        f"To finish it: {advice(current.run_id, data_dir)}"
+        "stopping; nothing more is asked, and answers under way are waited for, "
+        f"{_DRAIN_SECONDS:.0f} seconds at most. Run {run_id} is kept in {data_dir}."
+    )
+
+
+async def _what_became_of(current: Session, folder: Path, data_dir: Path | None) -> str:
+    """Say how far the run came and what it cost, once everything is stopped and stored."""
+    if current.run_id is None:
+        return "stopped; no results were written. No run had begun, so nothing was asked or paid for."
+    results, ai = SqliteResultStore(folder / "results.db"), SqliteAiStore(folder / "ai.db")
+    try:
+        run = await results.run(current.run_id)
+        how_far = scored_text((await results.count_run(current.run_id)).scored, current.total)
+        cost = dollars(await ai.committed(run_budget_name(current.run_id)))
+    finally:
+        await results.close()
+        await ai.close()
+    so_far = f"stopped: {how_far}, {cost} spent on the run"
+    if data_dir is None:
+        return f"{so_far}; no results were written, and nothing is kept, since no --data-dir was named."
+    if run is not None and run.finished_at is not None:
+        return f"{so_far}; it is finished and kept in {data_dir}; not all of it may have been written."
+    return (
+        f"{so_far}; no results were written. It is kept in {data_dir} with every answer that was paid for, "
+        f"and no other command pays for it. To finish it: {advice(current.run_id, data_dir)}"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from leadline_ai.budget.prices import NANO_PER_USD, Price
-from leadline_ai.budget.store import Budget, BudgetStore
+from leadline_ai.budget.store import Budget, BudgetStore, run_budget_name
 from leadline_ai.metrics import AiMetrics
 from leadline_ai.providers.port import Question, Usage
 from leadline_common.clock import Clock
@@ -61,7 +61,7 @@ class Reservations:
         today = self._today
         reservation = self._by_run.get((run_id, today))
         if reservation is None:
-            budgets = (Budget(f"run:{run_id}", self.run_limit), Budget(today, self.day_limit))
+            budgets = (Budget(run_budget_name(run_id), self.run_limit), Budget(today, self.day_limit))
             reservation = self._by_run[run_id, today] = _RunReservation(self.store, budgets)
         reservation.accounts += 1
         spend = AiSpend(source=self.source, assessor=self.model)

@@ -13,6 +13,11 @@ class Budget(NamedTuple):
     limit: int
 
 
+def run_budget_name(run_id: str) -> str:
+    """Return the name of a run's budget."""
+    return f"run:{run_id}"
+
+
 class BudgetStore(Protocol):
     """Durable and shared by every replica, as AiStore says."""
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from leadline_ai.budget.prices import input_tokens
@@ -42,6 +42,11 @@ class Asker:
     limiter: AdaptiveLimiter
     metrics: AiMetrics
     call_seconds: float
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """Make no further call: whoever is about to make one is cancelled. Calls under way are not."""
+        self._stopped.set()
 
     async def ask(
         self, question: Question, account: Account, deadline: float, take: Callable[[Reply], Awaitable[T]]
@@ -57,6 +62,8 @@ class Asker:
         failed = True
         try:
             async with self.limiter.slot(deadline):
+                if self._stopped.is_set():
+                    raise asyncio.CancelledError
                 if not await account.wanted():
                     raise CallNotPermitted("cancelled", CANCELLED)
                 usage = Usage(input_tokens=input_tokens(question))  # as long as the provider has not told it

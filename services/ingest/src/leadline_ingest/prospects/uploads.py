@@ -49,7 +49,7 @@ log = structlog.get_logger()
 class UploadReceiver:
     """Takes one file. Feed it all, then `commit`; or `drop` it.
 
-    One batch of rows and one record are in memory.
+    One batch of rows and one record are in memory. `rows_read` counts the rows so far, taken or not.
     """
 
     def __init__(
@@ -72,6 +72,7 @@ class UploadReceiver:
         self._duplicates = Duplicates(store, self._upload.id)
         self._batch: list[Prospect] = []
         self._batch_bytes = 0
+        self.rows_read = 0
         self._inserted = 0
         self._last_row = 0
         self._rejected = _Listed[RejectedRow]()
@@ -190,6 +191,7 @@ class UploadReceiver:
         ]
 
     async def _take(self, rows: list[ProspectRow | Rejection]) -> None:
+        self.rows_read += len(rows)
         for row in rows:
             found = row if isinstance(row, Rejection) else self._prospect(row)
             if isinstance(found, Rejection):
