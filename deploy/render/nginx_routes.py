@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from leadline_common.http.api import ALIASES
-from leadline_common.http.service_map import HOME, ROUTES, SHARED, SHARED_BY
+from leadline_common.http.service_map import HOME, ROUTES, SHARED, SHARED_BY, Route
 
 TARGET = Path(__file__).parents[1] / "gateway" / "routes.conf"
 _HEAD = """\
@@ -23,15 +23,21 @@ def render() -> str:
 
 
 def _rows() -> Iterator[tuple[str, str]]:
-    """What every service has, then each route by its method, then each path for all other methods."""
+    """What every service has; each route by its method; what is near it; each path for all other methods."""
     yield f"{_ANY_METHOD} {_under_api(HOME)}$", SHARED_BY
     for path in SHARED:
         yield f"{_ANY_METHOD} {_under_api(path)}(?:/|$)", SHARED_BY
     for route in ROUTES:
-        method = "(?:GET|HEAD)" if route.method == "GET" else route.method
-        yield from ((f"{method} {pattern}", route.service) for pattern in _patterns(route.path))
+        yield from ((f"{_method(route)} {pattern}", route.service) for pattern in _patterns(route.path))
+    for route in ROUTES:
+        if route.start:
+            yield f"{_method(route)} {_under_api(route.start)}/+[^/]", route.service
     for route in ROUTES:
         yield from ((f"{_ANY_METHOD} {pattern}", route.service) for pattern in _patterns(route.path))
+
+
+def _method(route: Route) -> str:
+    return "(?:GET|HEAD)" if route.method == "GET" else route.method
 
 
 def _patterns(path: str) -> Iterator[str]:

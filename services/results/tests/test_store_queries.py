@@ -114,10 +114,10 @@ async def test_pages_hold_each_record_once_though_scores_tie(filled: ResultStore
     """Going on after the last record of each page visits all of them in order, none twice."""
     expected = names(sorted((r for r in population() if meant(r, query)), key=rank))
     found: list[Record] = []
-    while page := await filled.page(query, position(found[-1]) if found else None, 4):
-        assert len(page) <= 4
+    while page := await filled.page(query, position(found[-1]) if found else None, 3):
+        assert len(page) <= 3
         found += page
-    assert len(expected) > 4
+    assert len(expected) > 3
     assert names(found) == expected
 
 

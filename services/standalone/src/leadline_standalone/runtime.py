@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
 from leadline_ai.app import build as build_ai
 from leadline_ai.app import choose_provider, lead_cache, model_parts
+from leadline_ai.budget.store import run_budget_name
 from leadline_ai.cancelled.lookup import CancelledRuns
 from leadline_ai.leads.answer_cache import LeadAnswerCache
 from leadline_ai.metrics import AiMetrics
@@ -131,6 +133,29 @@ async def _unfinished_runs(ingest: SqliteIngestStore, results: ResultStore) -> l
             scored = (await results.count_run(run.id)).scored
             unfinished.append(UnfinishedRun(run.id, run.upload_id or "", run.offer.name, scored, prospects))
     return unfinished
+
+
+class Stopped(NamedTuple):
+    """How far a run came whose services are stopped, and what it cost in 10^-9 US dollars."""
+
+    scored: int
+    finished: bool
+    nano_usd: int
+
+
+async def read_stopped(data_dir: Path, run_id: str) -> Stopped:
+    """Read of a run what its services left behind. Raises Unavailable."""
+    async with AsyncExitStack() as stack:
+        results = SqliteResultStore(data_dir / "results.db")
+        stack.push_async_callback(results.close)
+        ai = SqliteAiStore(data_dir / "ai.db")
+        stack.push_async_callback(ai.close)
+        run = await results.run(run_id)
+        return Stopped(
+            scored=(await results.count_run(run_id)).scored,
+            finished=run is not None and run.finished_at is not None,
+            nano_usd=await ai.committed(run_budget_name(run_id)),
+        )
 
 
 @dataclass(frozen=True, slots=True)

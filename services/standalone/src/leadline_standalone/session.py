@@ -10,10 +10,8 @@ from rich.progress import Progress
 from rich.text import Text
 
 from leadline_ai.app import KEYS
-from leadline_ai.budget.store import run_budget_name
 from leadline_ai.providers.probe import ProviderProbe
 from leadline_ai.settings import AssessorSettings
-from leadline_ai.stores.sqlite import SqliteAiStore
 from leadline_common.ids import new_id
 from leadline_common.process.settings import load_settings
 from leadline_contracts.envelope import LOCAL_OWNER
@@ -21,10 +19,9 @@ from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import Offer, OfferSpec
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_ingest.runs.store import RunRequest
-from leadline_results.runs.sqlite import SqliteResultStore
 from leadline_results.runs.store import Run
 from leadline_standalone.money import dollars
-from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded
+from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded, read_stopped
 from leadline_standalone.unfinished import advice, notices, scored_text
 
 _DRAIN_SECONDS = 5.0
@@ -114,18 +111,11 @@ async def _what_became_of(current: Session, folder: Path, data_dir: Path | None)
     """Say how far the run came and what it cost, once everything is stopped and stored."""
     if current.run_id is None:
         return "stopped; no results were written. No run had begun, so nothing was asked or paid for."
-    results, ai = SqliteResultStore(folder / "results.db"), SqliteAiStore(folder / "ai.db")
-    try:
-        run = await results.run(current.run_id)
-        how_far = scored_text((await results.count_run(current.run_id)).scored, current.total)
-        cost = dollars(await ai.committed(run_budget_name(current.run_id)))
-    finally:
-        await results.close()
-        await ai.close()
-    so_far = f"stopped: {how_far}, {cost} spent on the run"
+    run = await read_stopped(folder, current.run_id)
+    so_far = f"stopped: {scored_text(run.scored, current.total)}, {dollars(run.nano_usd)} spent on the run"
     if data_dir is None:
         return f"{so_far}; no results were written, and nothing is kept, since no --data-dir was named."
-    if run is not None and run.finished_at is not None:
+    if run.finished:
         return f"{so_far}; it is finished and kept in {data_dir}; not all of it may have been written."
     return (
         f"{so_far}; no results were written. It is kept in {data_dir} with every answer that was paid for, "

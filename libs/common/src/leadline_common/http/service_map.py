@@ -10,6 +10,11 @@ class Route(NamedTuple):
     path: str
     service: str
 
+    @property
+    def start(self) -> str:
+        """What stands before the first `*`, empty where there is none: as far as a prefix can tell."""
+        return self.path.partition("/*")[0] if "*" in self.path else ""
+
 
 ROUTES = (
     Route("POST", "/auth/signup", "ingest"),
@@ -51,8 +56,9 @@ SHARED_BY = "ingest"
 def service_for(method: str, path: str) -> str | None:
     """Return the service that answers a request whose path has no /api in front; None where none does.
 
-    HEAD goes where GET goes. A path that only another method knows goes to that method's service, which
-    refuses it properly.
+    HEAD goes where GET goes. Other paths below the start of a route go where that goes, for gateways that
+    know prefixes alone; a path that only another method knows goes to that method's service. Either refuses
+    it properly.
     """
     wanted = "GET" if method == "HEAD" else method
     plain = path.rstrip("/") or "/"
@@ -60,7 +66,12 @@ def service_for(method: str, path: str) -> str | None:
         return SHARED_BY
     matching = [route for route in ROUTES if _matches(route.path, plain)]
     exact = [route for route in matching if route.method == wanted]
-    return next((route.service for route in exact or matching), None)
+    near = [route for route in ROUTES if route.method == wanted and _is_below(route.start, plain)]
+    return next((route.service for route in exact or near or matching), None)
+
+
+def _is_below(start: str, path: str) -> bool:
+    return bool(start) and path.startswith(f"{start}/")
 
 
 def _matches(pattern: str, path: str) -> bool:

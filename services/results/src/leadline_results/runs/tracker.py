@@ -147,8 +147,14 @@ class Tracker:
         )
         await self._broker.publish([message_of(event, f"{run_id}:{RunFinished.TYPE}")])
         await self._store.mark_announced(run_id)
-        ended = "run_finished" if run.cancelled_at is None else "run_cancelled"
-        log.info(ended, run_id=run_id, total=run.total, scored=run.scored, failed=run.failed)
+        log.info(
+            "run_finished",
+            run_id=run_id,
+            total=run.total,
+            scored=run.scored,
+            failed=run.failed,
+            cancelled=event.cancelled,
+        )
 
 
 def _run_of(event: RunStarted | RunPublished | RunCancelled, trace: str | None, now: datetime) -> Run:
