@@ -126,6 +126,24 @@ def kill_and_restart(paid: Paid, name: str) -> str:
     return log.read_text(encoding="utf-8")
 
 
+def cancel_and_restart(paid: Paid, run_id: str) -> None:
+    """Serve the data directory, cancel a run over REST, and await its end after a restart."""
+    with (
+        standalone(paid.folder / "kept", paid.settings, paid.folder / "log") as process,
+        httpx.Client(base_url=process.address, timeout=90, trust_env=False) as client,
+    ):
+        assert client.get(f"/runs/{run_id}").json()["status"] == "running"
+        assert client.post(f"/runs/{run_id}/cancel").status_code == 202
+        deadline = time.monotonic() + 60
+        while client.get(f"/runs/{run_id}").json()["status"] != "cancelled":
+            assert time.monotonic() < deadline, "the run was not cancelled"
+            time.sleep(0.05)
+        process.restart()
+        process.await_ready()
+        run = client.get(f"/runs/{run_id}", params={"wait": 60}).json()
+        assert (run["status"], run["finished_at"] is None) == ("cancelled", False)
+
+
 def assert_paid_once(asked: Counter[str]) -> None:
     """Hold that every lead was asked about, and none twice but those in flight when the command ended."""
     assert len(asked) == LEADS
@@ -158,7 +176,9 @@ async def test_no_later_command_pays_for_a_run_that_was_cut_short(paid: Paid, nu
         assert "Traceback" not in cut.err
         assert "leadline: interrupted" in cut.err
         assert "no results were written" in cut.err
-        assert re.search(r"stopped: \d+ of 400 scored, \$0\.\d+ spent on the run", cut.err)
+        stopped = re.search(r"stopped: \d+ of 400 scored, (\d+) answers bought for \$0\.\d+;", cut.err)
+        assert stopped is not None
+        assert int(stopped[1]) == len(asked)
         assert sum(asked.values()) <= 5 * PER_REQUEST, "asked on after it was told to stop"
         assert f"of {LEADS} scored" in line_with(cut.err, "leadline resume")
 
@@ -197,6 +217,18 @@ async def test_a_run_that_is_finished_may_be_cut_short_again(paid: Paid) -> None
     assert paid.asked("Old") == asked
     assert (await paid.run("resume", run_id, *KEPT)).code == 0
     assert len(paid.asked("Old")) == LEADS
+
+
+async def test_a_run_that_was_cut_short_can_be_thrown_away(paid: Paid) -> None:
+    """Cancelled over REST it costs nothing more, ends at the next start, and no command tells of it."""
+    cut = await paid.stopped("score", paid.file("Old", LEADS), *OFFER, *KEPT, number=signal.SIGINT)
+    run_id, asked = run_id_in(cut.err), paid.asked("Old")
+    paid.provider.behave(default=OK)
+    await asyncio.to_thread(cancel_and_restart, paid, run_id)
+    assert paid.asked("Old") == asked
+    scored = await paid.run("score", paid.file("New", 5), *OFFER, *KEPT)
+    assert (scored.code, "leadline resume" in scored.err) == (0, False)
+    assert (await paid.run("resume", run_id, *KEPT)).code == 2
 
 
 async def test_an_evaluation_that_was_cut_short_waits_too(paid: Paid) -> None:

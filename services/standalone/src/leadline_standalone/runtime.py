@@ -136,10 +136,13 @@ async def _unfinished_runs(ingest: SqliteIngestStore, results: ResultStore) -> l
 
 
 class Stopped(NamedTuple):
-    """How far a run came whose services are stopped, and what it cost in 10^-9 US dollars."""
+    """How far a run came whose services are stopped, how many answers it bought, and what that cost in 10^-9
+    US dollars.
+    """
 
     scored: int
     finished: bool
+    bought: int
     nano_usd: int
 
 
@@ -154,6 +157,7 @@ async def read_stopped(data_dir: Path, run_id: str) -> Stopped:
         return Stopped(
             scored=(await results.count_run(run_id)).scored,
             finished=run is not None and run.finished_at is not None,
+            bought=await ai.bought(run_id),
             nano_usd=await ai.committed(run_budget_name(run_id)),
         )
 

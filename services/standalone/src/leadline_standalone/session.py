@@ -20,7 +20,7 @@ from leadline_contracts.scoring import Offer, OfferSpec
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_ingest.runs.store import RunRequest
 from leadline_results.runs.store import Run
-from leadline_standalone.money import dollars
+from leadline_standalone.money import counted, dollars
 from leadline_standalone.runtime import Runtime, data_dir_or_temporary, embedded, read_stopped
 from leadline_standalone.unfinished import advice, notices, scored_text
 
@@ -112,7 +112,9 @@ async def _what_became_of(current: Session, folder: Path, data_dir: Path | None)
     if current.run_id is None:
         return "stopped; no results were written. No run had begun, so nothing was asked or paid for."
     run = await read_stopped(folder, current.run_id)
-    so_far = f"stopped: {scored_text(run.scored, current.total)}, {dollars(run.nano_usd)} spent on the run"
+    cost = f"{counted(run.bought, 'answer')} bought for {dollars(run.nano_usd)}"
+    paid = cost if run.nano_usd else "nothing was paid for"
+    so_far = f"stopped: {scored_text(run.scored, current.total)}, {paid}"
     if data_dir is None:
         return f"{so_far}; no results were written, and nothing is kept, since no --data-dir was named."
     if run.finished:

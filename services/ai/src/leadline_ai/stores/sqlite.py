@@ -106,6 +106,11 @@ class SqliteAiStore(SqliteStore):
         rows = [{"owner": owner, **vars(answer)} for answer in answers]
         await self._database.write(lambda connection: connection.executemany(_KEEP_ANSWER, rows).rowcount)
 
+    async def bought(self, run_id: str) -> int:
+        """Return how many answers a run has paid for. Reads all that there are: for the end of a command."""
+        [row] = await self._select("SELECT count(*) AS answers FROM answers WHERE run_id = ?", [run_id])
+        return int(row["answers"])
+
     async def calls(self, run_id: str, lead_ids: Collection[str]) -> dict[str, int]:
         rows = await self._select(_CALLS, [run_id, json.dumps(list(lead_ids))])
         return {row["lead_id"]: row["calls"] for row in rows}
