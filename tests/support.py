@@ -75,20 +75,19 @@ class Client:
 
     def finished_run(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
         """Wait for a run to finish and return it."""
-        deadline = time.monotonic() + seconds
-        while True:
-            answer = self.http.get(f"/runs/{run_id}", params={"wait": 10})
-            if answer.is_success and (run := _object(answer))["status"] == "finished":
-                return run
-            assert answer.is_success or "Retry-After" in answer.headers, answer.text
-            assert time.monotonic() < deadline, f"not finished within {seconds:g} seconds: {answer.text}"
+        run = self.ended_run(run_id, seconds)
+        assert run["status"] == "finished", run
+        return run
 
     def ended_run(self, run_id: str, seconds: float = 60) -> dict[str, Any]:
         """Wait for a run to end, finished or cancelled, and return it."""
         deadline = time.monotonic() + seconds
-        while (run := _object(self.http.get(f"/runs/{run_id}", params={"wait": 10})))["finished_at"] is None:
-            assert time.monotonic() < deadline, f"not ended within {seconds:g} seconds: {run}"
-        return run
+        while True:
+            answer = self.http.get(f"/runs/{run_id}", params={"wait": 10})
+            if answer.is_success and (run := _object(answer))["finished_at"] is not None:
+                return run
+            assert answer.is_success or "Retry-After" in answer.headers, answer.text
+            assert time.monotonic() < deadline, f"not ended within {seconds:g} seconds: {answer.text}"
 
     def results(self, **filters: str | int) -> list[Result]:
         """Return all results that the filters leave, page by page."""

@@ -61,7 +61,7 @@ def begun(client: Client, provider: ModelServer, name: str) -> tuple[str, str]:
 
 def asked(provider: ModelServer, name: str) -> Counter[str]:
     """Count how often each prospect of this name was asked about."""
-    texts = (text for request in provider.requests for _, text in request.leads)
+    texts = (text for request in list(provider.requests) for _, text in request.leads)
     return Counter(text for text in texts if f"{name} " in text)
 
 

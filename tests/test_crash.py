@@ -213,6 +213,31 @@ def test_an_upload_cut_short_by_a_kill_is_never_scored(tmp_path: Path) -> None:
 
 
 @pytest.mark.servers
+def test_a_run_is_cancelled_though_ingest_is_killed_before_it_says_so(
+    system: System, portal: BlockingPortal
+) -> None:
+    """Answered with 202 while the broker is away, and killed then, ingest tells of it after its restart."""
+    run = start_run(system.client, "Cancelled")
+    await_published(system.client, run)
+    portal.call(system.proxy.refuse)
+    portal.call(system.proxy.cut)
+    answer = system.client.http.post(f"/runs/{run.run_id}/cancel")
+    assert (answer.status_code, answer.json()["status"]) == (202, "cancelling")
+    system.processes["ai"].kill()  # or all might be scored before ingest is back
+    system.processes["ingest"].restart()
+    assert system.client.http.get(f"/runs/{run.run_id}").json()["status"] == "running"
+    portal.call(system.proxy.accept)
+    await_cancelled(system.client, run)
+    system.processes["ai"].restart()
+    ended = system.client.ended_run(run.run_id, 120)
+    assert (ended["status"], ended["failed"]) == ("cancelled", 0)
+    assert ended["scored"] < ended["total"] == ROWS
+    system.processes["ingest"].await_ready()
+    assert system.client.score(upload_id=run.upload_id)["queued"] == ROWS - ended["scored"]
+    assert len(system.client.results(upload_id=run.upload_id)) == ROWS
+
+
+@pytest.mark.servers
 @pytest.mark.parametrize("failure", ["cut", "asked while cut", "killed", "restarted"])
 def test_every_accepted_prospect_is_scored_once(
     system: System, accepted: dict[str, Run], failure: str
@@ -271,8 +296,10 @@ def ask(journal: Path, query: str) -> tuple[float, ...]:
 
 def start_run(client: Client, name: str, rows: int = ROWS) -> Run:
     """Upload prospects and have them scored, without waiting."""
-    upload_id = client.upload_new(make_csv(numbered(name, rows)))
-    answer = client.post_score(prefer="respond-async", upload_id=upload_id).raise_for_status()
+    offer_id = client.create_offer()
+    upload_id = client.upload(make_csv(numbered(name, rows)), offer_id)["upload_id"]
+    # Not for the upload by name: its total would be known before all of it is queued.
+    answer = client.post_score(prefer="respond-async", offer_id=offer_id).raise_for_status()
     return Run(upload_id, answer.json()["run_id"])
 
 
@@ -282,6 +309,14 @@ def await_published(client: Client, run: Run) -> None:
     while client.http.get(f"/runs/{run.run_id}").json().get("total") is None:
         assert time.monotonic() < deadline, "the run was not published in time"
         time.sleep(0.02)
+
+
+def await_cancelled(client: Client, run: Run) -> None:
+    """Wait until a run shows that it was cancelled."""
+    deadline = time.monotonic() + 60
+    while client.http.get(f"/runs/{run.run_id}").json()["status"] != "cancelled":
+        assert time.monotonic() < deadline, "the run was not cancelled in time"
+        time.sleep(0.05)
 
 
 def kill_each(system: System) -> None:
