@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -17,7 +17,7 @@ from rich.text import Text
 from leadline_common.process.main import Stop, run_until_told, spare_collector
 from leadline_common.telemetry.logs import configure_logging
 from leadline_contracts.errors import LeadlineError, NotFound, SettingsError
-from leadline_contracts.scoring import Intent, ModelName, OfferSpec
+from leadline_contracts.scoring import OfferSpec
 from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_results.runs.export import ExportColumns
 from leadline_standalone import __version__
@@ -28,6 +28,23 @@ from leadline_standalone.estimate_report import forecast_lines
 from leadline_standalone.evaluate import Task, evaluate_file
 from leadline_standalone.evaluate_report import percent, show_evaluation
 from leadline_standalone.inputs import STDOUT, BadFile, output_format, read_mapping, read_offer
+from leadline_standalone.options import (
+    Columns,
+    DataDir,
+    Duplicates,
+    Encoding,
+    EstimateOnly,
+    Leads,
+    Mapped,
+    MinScore,
+    OfferFile,
+    OfIntent,
+    OutputFile,
+    Quiet,
+    ScoringModel,
+    Top,
+    Yes,
+)
 from leadline_standalone.progress import COLUMNS
 from leadline_standalone.report import show, show_notes
 from leadline_standalone.score import Declined, Order, Outcome, Output, Selection, resume_run, score_file
@@ -39,46 +56,6 @@ EXIT_TOO_INACCURATE = 4
 EXIT_INTERRUPTED = 130
 
 T = TypeVar("T")
-Duplicates = Literal["skip", "keep"]
-OfferFile = Annotated[
-    Path,
-    typer.Option(
-        "--offer",
-        metavar="OFFER.json",
-        help="The offer: {name, value_props, ideal_use_cases} and maybe {icp}.",
-    ),
-]
-ScoringModel = Annotated[
-    ModelName,
-    typer.Option("--model", help="The scoring model; `graded` grades roles and industries finer."),
-]
-Encoding = Annotated[
-    str | None,
-    typer.Option(
-        "--encoding",
-        metavar="NAME",
-        help="The encoding of a text that is not UTF-8, such as windows-1251; without it, it is guessed.",
-    ),
-]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", help="Keep the data in this directory; without it, nothing is kept."),
-]
-OutputFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        help="Write all results to this .csv, .json or .ndjson file; - writes a CSV to standard output.",
-    ),
-]
-Columns = Annotated[
-    ExportColumns,
-    typer.Option(
-        "--columns",
-        help="Of a .csv: `own` has the file's own columns and then Leadline's, `leadline` Leadline's alone.",
-    ),
-]
-
 app = typer.Typer(
     help="Score prospects against an offer, 0-100 with High/Medium/Low intent and the reasons.",
     no_args_is_help=True,
@@ -100,12 +77,7 @@ def leadline(
 
 @app.command()
 def score(
-    leads: Annotated[
-        Path,
-        typer.Argument(
-            metavar="LEADS.csv", help="The prospects, one a row: CSV, also as .csv.gz or .zip, or .xlsx."
-        ),
-    ],
+    leads: Leads,
     offer: OfferFile,
     *,
     encoding: Encoding = None,
@@ -113,35 +85,14 @@ def score(
     output: OutputFile = None,
     columns: Columns = ExportColumns.OWN,
     data_dir: DataDir = None,
-    mapped: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="FIELD=COLUMN",
-            help='Which column holds a field, as in --map role="Current Job". Repeat it for further fields, '
-            "or for the same one to join columns.",
-        ),
-    ] = None,
-    duplicates: Annotated[
-        Duplicates,
-        typer.Option(help="Take a prospect that is there again once (skip) or each time (keep)."),
-    ] = "skip",
-    top: Annotated[int, typer.Option(min=0, help="How many of the best are shown.")] = 25,
-    min_score: Annotated[
-        int | None, typer.Option(min=0, max=100, help="Show and write only leads of at least this score.")
-    ] = None,
-    intent: Annotated[
-        Intent | None, typer.Option(case_sensitive=False, help="Show and write only leads of this intent.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only.")] = False,
-    yes: Annotated[
-        bool,
-        typer.Option("--yes", "-y", help="Score without asking, whatever was not understood."),
-    ] = False,
-    estimate: Annotated[
-        bool,
-        typer.Option("--estimate", help="Say what the AI answers would cost, and do nothing else."),
-    ] = False,
+    mapped: Mapped = None,
+    duplicates: Duplicates = "skip",
+    top: Top = 25,
+    min_score: MinScore = None,
+    intent: OfIntent = None,
+    quiet: Quiet = False,
+    yes: Yes = False,
+    estimate: EstimateOnly = False,
 ) -> None:
     """Score a CSV of prospects against an offer and show them ranked, with reasons.
 

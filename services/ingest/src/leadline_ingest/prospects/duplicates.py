@@ -1,15 +1,10 @@
 """Tells prospects that are in this file or in an earlier upload already."""
 
-import json
-import sqlite3
 from collections.abc import Sequence
 
+from leadline_common.storage.sqlite_seen import SeenNumbers
 from leadline_ingest.prospects.report import DuplicateRow
 from leadline_ingest.prospects.store import Known, Prospect, ProspectStore
-
-_SCHEMA = "CREATE TABLE seen (number INTEGER PRIMARY KEY, row INTEGER NOT NULL) WITHOUT ROWID"
-_SEE = "INSERT INTO seen VALUES (?, ?) ON CONFLICT DO NOTHING"
-_SEEN = "SELECT number, row FROM seen WHERE number IN (SELECT value FROM json_each(?))"
 
 
 class Duplicates:
@@ -22,10 +17,7 @@ class Duplicates:
     def __init__(self, store: ProspectStore, upload_id: str) -> None:
         self._store = store
         self._upload_id = upload_id
-        self._seen = sqlite3.connect("", isolation_level=None)  # a file of its own, which goes with it
-        for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -2048"):
-            self._seen.execute(f"PRAGMA {pragma}")
-        self._seen.execute(_SCHEMA)
+        self._seen = SeenNumbers()
 
     def close(self) -> None:
         """Give up what is held; doing it again changes nothing."""
@@ -34,10 +26,8 @@ class Duplicates:
     async def sorted_out(self, prospects: Sequence[Prospect]) -> tuple[list[Prospect], list[DuplicateRow]]:
         """Return those that are new, and where the others stand that were there first."""
         numbers = [number for one in prospects for number in one.identity or () if number is not None]
-        known = {
-            number: Known(self._upload_id, row)
-            for number, row in self._seen.execute(_SEEN, [json.dumps(numbers)])
-        }
+        seen_before = self._seen.seen(numbers)
+        known = {number: Known(self._upload_id, row) for number, row in seen_before.items()}
         known |= await self._store.known(numbers)
         new: list[Prospect] = []
         duplicates: list[DuplicateRow] = []
@@ -53,7 +43,7 @@ class Duplicates:
                 if number is not None:
                     known[number] = here
                     seen.append((number, prospect.row))
-        self._seen.executemany(_SEE, seen)
+        self._seen.see(seen)
         return new, duplicates
 
 

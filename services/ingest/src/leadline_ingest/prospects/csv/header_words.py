@@ -88,7 +88,7 @@ def _parts(word: str) -> list[str]:
 @cache
 def _vocabulary() -> Mapping[str, str]:
     """Return what each word or phrase stands for."""
-    data = files("leadline_ingest.prospects.csv").joinpath("header_words.toml").read_text(encoding="utf-8")
+    data = files(__package__).joinpath("header_words.toml").read_text(encoding="utf-8")
     vocabulary: dict[str, str] = {}
     for concept, languages in tomllib.loads(data).items():
         for words in languages.values():

@@ -96,7 +96,7 @@ class _Patterns(NamedTuple):
 
 @cache
 def _patterns() -> _Patterns:
-    data = files("leadline_ingest.prospects.csv").joinpath("footers.toml").read_text(encoding="utf-8")
+    data = files(__package__).joinpath("footers.toml").read_text(encoding="utf-8")
     read = tomllib.loads(data)
     named = {"counted": read["counted"], "number": read["number"]}
     lines = [re.sub(r"\{(counted|number)\}", lambda name: named[name[1]], line) for line in read["lines"]]
