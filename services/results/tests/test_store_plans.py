@@ -18,14 +18,16 @@ LISTS = [
     Query(owner="local", offer_id="offer", intent="High", min_score=20),
     Query(owner="local", run_id="run"),
     Query(owner="local", upload_id="upload"),
-    *(Query(owner="local", status=status) for status in Status),
+    *(Query(owner="local", status=status) for status in Status if status is not Status.CANCELLED),
+    Query(owner="local", run_id="run", status=Status.CANCELLED),
 ]
+UNSCORED = {Status.PENDING, Status.FAILED, Status.CANCELLED}
 LIMIT = 20
 
 
 def tied(number: int) -> Record:
     """Return one of many records that share a score with all others of their status."""
-    status = list(Status)[number % 4]
+    status = list(Status)[number % len(Status)]
     scored = status in {Status.SCORED, Status.PARTIAL}
     return Record(
         owner="local",
@@ -38,7 +40,7 @@ def tied(number: int) -> Record:
         status=status,
         intent="High" if scored else None,
         score=50 if scored else None,
-        latest=status is not Status.PENDING,
+        latest=status not in {Status.PENDING, Status.CANCELLED},
     )
 
 
@@ -54,7 +56,7 @@ def collection(mongodb_url: str, mongodb_database_name: str) -> Iterator[Collect
 
 def middle(query: Query) -> Position:
     """Return a position in the middle of the records that the query means."""
-    return Position(-1 if query.status in {Status.PENDING, Status.FAILED} else 50, "1000", "run")
+    return Position(-1 if query.status in UNSCORED else 50, "1000", "run")
 
 
 @pytest.mark.servers
