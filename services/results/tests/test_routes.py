@@ -236,8 +236,8 @@ async def test_links_keep_the_filters(client: AsyncClient, store: SqliteResultSt
     [
         ("intent=", "intent", "one of High, Medium, Low"),
         ("intent=warm", "intent", "one of High, Medium, Low"),
-        ("status=done", "status", "one of pending, scored, partial, failed"),
-        ("status=", "status", "one of pending, scored, partial, failed"),
+        ("status=done", "status", "one of pending, scored, partial, failed, cancelled"),
+        ("status=", "status", "one of pending, scored, partial, failed, cancelled"),
         ("limit=0", "limit", "a whole number from 1 to 1000"),
         ("limit=1001", "limit", "a whole number from 1 to 1000"),
         ("limit=many", "limit", "a whole number from 1 to 1000"),
@@ -600,5 +600,5 @@ async def test_the_schema_lists_the_choices(client: AsyncClient) -> None:
         for parameter in paths["/results/export"]["get"]["parameters"]
     }
     assert listed["intent"] == ["High", "Medium", "Low"]
-    assert listed["status"] == ["pending", "scored", "partial", "failed"]
+    assert listed["status"] == ["pending", "scored", "partial", "failed", "cancelled"]
     assert listed["format"] == ["csv", "ndjson", "json"]
