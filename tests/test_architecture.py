@@ -42,7 +42,7 @@ EDGES = {
     "motor": ["mongo.py", "mongo_*.py"],
     "pymongo": ["mongo.py", "mongo_*.py", "leadline_testing/mongodb.py"],
     "bson": ["mongo.py", "mongo_*.py"],
-    "sqlite3": ["sqlite.py", "sqlite_*.py", "broker/embedded/journal.py"],
+    "sqlite3": ["sqlite.py", "sqlite_*.py", "broker/embedded/journal.py", "storage/temporary_numbers.py"],
     "anthropic": ["leadline_ai/providers/anthropic.py"],
     "openai": ["leadline_ai/providers/openai.py"],
     "google": ["leadline_ai/providers/gemini.py"],

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from leadline_common.storage.sqlite_seen import SeenNumbers
+from leadline_common.storage.temporary_numbers import SeenNumbers
 from leadline_ingest.prospects.report import DuplicateRow
 from leadline_ingest.prospects.store import Known, Prospect, ProspectStore
 

@@ -1,6 +1,6 @@
 """Numbers that were seen."""
 
-from leadline_common.storage.sqlite_seen import SeenNumbers
+from leadline_common.storage.temporary_numbers import SeenNumbers
 
 
 def test_a_number_keeps_its_first_place() -> None:
