@@ -18,7 +18,7 @@ from leadline_text.clip import clip, printable
 
 _ROWS_SHOWN = 20
 _LINES = 2
-_WIDE = {"Name": 17, "Role": 20, "Company": 16, "Industry": 15, "Reasoning": 32}
+_WIDE = {"Name": 15, "Role": 18, "Company": 14, "Industry": 13, "Reasoning": 40}
 _NARROW = {"Name": 45, "Role": 55}
 """Columns beside score and intent, and their shares of the width in percent."""
 _NARROW_WIDTH = 60
