@@ -103,7 +103,7 @@ class Columns:
             fields = " and ".join(needed)
             yield (
                 f"No column was taken for {fields}, so every prospect is scored without. If one holds it, "
-                f'say which: map={{"{needed[0]}": "<column>"}}. The columns are: {listed(self.titles)}.'
+                f"say which: {_how_to_map(needed[0])}. The columns are: {listed(self.titles)}."
             )
         others = [field for field in missing if field not in _NEEDED]
         if others:
@@ -122,9 +122,14 @@ def _refuse_useless(sources: dict[str, list[int]], titles: Sequence[str]) -> Non
         raise CsvRefused(
             422,
             "No column was recognised as role, company or industry. Say which column holds one, as in "
-            'map={"role": "<column>"}, or name it so in the header. '
+            f"{_how_to_map('role')}, or name it so in the header. "
             + (f"The first row with text has: {listed(seen)}." if seen else "The header has no titles."),
         )
+
+
+def _how_to_map(field: str) -> str:
+    """Say how a person names a column, over REST and on the command line."""
+    return f'map={{"{field}": "<column>"}} or --map {field}="<column>"'
 
 
 def _unique(titles: Sequence[str]) -> list[str]:
