@@ -85,7 +85,8 @@ def test_what_is_missing_is_said_with_the_columns_there_are() -> None:
     _, _, reader = read("Name,Company,Occupies\nAna,Acme,CEO\n")
     assert reader.warnings[0] == (
         "No column was taken for role and industry, so every prospect is scored without. If one holds it, "
-        'say which: map={"role": "<column>"} or --map role="<column>". The columns are: Name, Company, Occupies.'
+        'say which: map={"role": "<column>"} or --map role="<column>". '
+        "The columns are: Name, Company, Occupies."
     )
 
 

@@ -193,3 +193,13 @@ async def test_a_full_disk_or_too_many_files_are_said(client: AsyncClient, tmp_p
         room.take(1)
     room.give_back(10)
     room.take(10)
+
+
+async def test_a_run_against_an_offer_for_nobody_says_so(client: AsyncClient) -> None:
+    """Whoever starts a run that gives nobody points for industry is told, before they read the ranking."""
+    await client.post("/offer", json={"name": "X", "ideal_use_cases": ["busy owners"]})
+    await taken(client, "Name,Role\nAna,CEO\n")
+    started = (await client.post("/score", headers={"Prefer": "respond-async"})).json()
+    assert "busy owners" in started["warnings"][0]
+    await offered(client)
+    assert (await client.post("/score", headers={"Prefer": "respond-async"})).json()["warnings"] == []

@@ -12,7 +12,7 @@ from leadline_common.http.idempotency import RequestAttempt
 from leadline_common.http.pagination import next_link, read_cursor, write_cursor
 from leadline_contracts.envelope import Wire
 from leadline_contracts.scoring import Offer, OfferSpec
-from leadline_ingest.prospects.offers import known_offer
+from leadline_ingest.prospects.offers import known_offer, offer_warnings
 from leadline_ingest.prospects.store import ProspectStore
 from leadline_scoring.offer_reading import read_offer
 
@@ -52,23 +52,6 @@ def offer_view(offer: Offer) -> OfferView:
         not_understood=list(reading.not_understood),
     )
     return OfferView(**offer.model_dump(), reading=view, warnings=offer_warnings(offer))
-
-
-def offer_warnings(offer: Offer) -> list[str]:
-    """Say where an offer names nobody, which costs every lead its points for industry."""
-    reading = read_offer(offer.ideal_use_cases, offer.icp.industries, offer.icp.roles)
-    if reading.targets:
-        return []
-    if not offer.ideal_use_cases:
-        return [
-            "The offer says nothing of whom it is for, so no lead gets points for its industry. "
-            "Name industries in ideal_use_cases or in icp.industries."
-        ]
-    phrases = ", ".join(repr(phrase) for phrase in reading.not_understood[:5])
-    return [
-        f"No industry was read out of {phrases}, so no lead gets points for its industry. Name industries in "
-        "icp.industries, or in other words."
-    ]
 
 
 def offer_routes(store: ProspectStore) -> list[ControllerRouterHandler]:

@@ -12,7 +12,7 @@ from leadline_common.telemetry.tracing import current_trace
 from leadline_contracts.envelope import Wire
 from leadline_contracts.errors import Conflict, Invalid, NotFound
 from leadline_contracts.scoring import Offer, WantedModel
-from leadline_ingest.prospects.offers import known_offer, known_upload
+from leadline_ingest.prospects.offers import known_offer, known_upload, offer_warnings
 from leadline_ingest.prospects.store import Upload
 from leadline_ingest.runs.outbox import Outbox
 from leadline_ingest.runs.store import RunRequest, RunState
@@ -52,6 +52,7 @@ class RunProgress(Wire):
 
     `total` is at most how many it has, exactly once all are queued; `seconds_left` is estimated from the pace
     so far. Both are None where that is not known.
+    `warnings` say where the offer names nobody, which costs every lead its points for industry.
     `cancelling`: it was asked for, and is `cancelled` unless the run is finished first.
     """
 
@@ -62,6 +63,7 @@ class RunProgress(Wire):
     processed: int
     failed: int
     seconds_left: float | None = None
+    warnings: list[str] = []
 
 
 class Runs:
@@ -165,6 +167,7 @@ def _progress(run: RunRequest) -> RunProgress:
         processed=processed,
         failed=run.failed,
         seconds_left=_seconds_left(run, processed, total),
+        warnings=offer_warnings(run.offer),
     )
 
 
