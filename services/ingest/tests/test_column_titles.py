@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from leadline_ingest.prospects.csv.meaning import meaning_of
+from leadline_ingest.prospects.table.meaning import meaning_of
 
 DATA = Path(__file__).parent / "data"
 

@@ -4,8 +4,8 @@ from contextlib import closing
 
 import pytest
 
-from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow, Rejection
-from leadline_ingest.prospects.csv.matching import Mapped
+from leadline_ingest.prospects.table import CsvReader, CsvRefused, ProspectRow, Rejection
+from leadline_ingest.prospects.table.matching import Mapped
 
 
 def read(text: str, mapped: Mapped | None = None) -> tuple[list[ProspectRow], list[Rejection], CsvReader]:

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from leadline_ingest.prospects.csv import MAX_FIELD, CsvReader, CsvRefused, ProspectRow, Rejection
+from leadline_ingest.prospects.table import MAX_FIELD, CsvReader, CsvRefused, ProspectRow, Rejection
 from leadline_testing.tables import every_row
 
 HEADER = b"name,role,company,industry,location,linkedin_bio\n"

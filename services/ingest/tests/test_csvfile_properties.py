@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow, Rejection, text_rows
-from leadline_ingest.prospects.csv.records import Record, RecordSplitter
+from leadline_ingest.prospects.files import text_rows
+from leadline_ingest.prospects.files.records import Record, RecordSplitter
+from leadline_ingest.prospects.table import CsvReader, CsvRefused, ProspectRow, Rejection
 
 FIELDS = ("name", "role", "company", "industry", "location", "linkedin_bio")
 Outcome = tuple[list[ProspectRow | Rejection], list[str], str]

@@ -6,9 +6,9 @@ from contextlib import closing
 
 import pytest
 
-from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow
-from leadline_ingest.prospects.csv.encodings import find_encoding, shown_name
-from leadline_ingest.prospects.csv.guess import guess_encoding
+from leadline_ingest.prospects.files.encodings import find_encoding, shown_name
+from leadline_ingest.prospects.files.guess import guess_encoding
+from leadline_ingest.prospects.table import CsvReader, CsvRefused, ProspectRow
 
 from .encoded_files import EncodedFile, encoded_files
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow, Rejection
-from leadline_ingest.prospects.csv import archive as archive_module
+from leadline_ingest.prospects.files import archive as archive_module
+from leadline_ingest.prospects.table import CsvReader, CsvRefused, ProspectRow, Rejection
 
 from .workbooks import MAIN, rows_xml, workbook, zipped
 

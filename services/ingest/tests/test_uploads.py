@@ -9,8 +9,8 @@ import pytest
 
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import NotFound, Overloaded, Unavailable
-from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.prospects.table import CsvRefused
 from leadline_ingest.prospects.upload_memory import UploadMemory
 from leadline_ingest.prospects.uploads import ABANDONED_AFTER, UploadReceiver, receiving, sweep_uploads
 from leadline_ingest.runs.store import RunRequest

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow
+from leadline_ingest.prospects.table import CsvReader, CsvRefused, ProspectRow
 from leadline_standalone.labelled import Labelled, read_labelled
 
 from .conftest import EXAMPLES

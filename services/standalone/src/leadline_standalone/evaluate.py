@@ -13,8 +13,8 @@ from leadline_common.ids import new_id
 from leadline_contracts.envelope import LOCAL_OWNER
 from leadline_contracts.errors import Unavailable
 from leadline_contracts.scoring import AiSpend, AiStatus, ModelName, OfferSpec
-from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.store import Prospect, Upload
+from leadline_ingest.prospects.table import CsvRefused
 from leadline_ingest.runs.service import ScoreRequest
 from leadline_ingest.store import IngestStore
 from leadline_results.runs.record import Record

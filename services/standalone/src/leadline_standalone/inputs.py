@@ -13,8 +13,8 @@ from leadline_common.clock import now
 from leadline_contracts.envelope import LOCAL_OWNER, describe
 from leadline_contracts.errors import LeadlineError
 from leadline_contracts.scoring import LEAD_FIELDS, OfferSpec
-from leadline_ingest.prospects.csv import CsvRefused
 from leadline_ingest.prospects.report import UploadReport
+from leadline_ingest.prospects.table import CsvRefused
 from leadline_ingest.prospects.upload_memory import UploadMemory
 from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.prospects.uploads import UploadReceiver, receiving

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from leadline_common.ids import new_id
 from leadline_contracts.scoring import LEAD_FIELDS, Intent, Lead
-from leadline_ingest.prospects.csv import CsvReader, CsvRefused, ProspectRow, Rejection
-from leadline_ingest.prospects.csv.header_words import words_of
 from leadline_ingest.prospects.report import RejectedRow
+from leadline_ingest.prospects.table import CsvReader, CsvRefused, ProspectRow, Rejection
+from leadline_ingest.prospects.table.header_words import words_of
 from leadline_ingest.prospects.validation import check_lead
 from leadline_standalone.quality import LABELS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from leadline_contracts.errors import FieldError, Problem
 from leadline_contracts.scoring import LEAD_FIELDS
-from leadline_ingest.prospects.csv.matching import Mapped
+from leadline_ingest.prospects.table.matching import Mapped
 
 NAMES = ("offer_id", "map", "encoding", "duplicates", "dry_run")
 """What may stand beside the file."""

@@ -21,8 +21,7 @@ from leadline_common.http.idempotency import STREAMED, RequestAttempt, digest_of
 from leadline_common.ids import made_at
 from leadline_contracts.errors import Problem
 from leadline_ingest.metrics import IngestMetrics
-from leadline_ingest.prospects.csv import CsvRefused
-from leadline_ingest.prospects.csv.formats import refuse_other_signatures
+from leadline_ingest.prospects.files.formats import refuse_other_signatures
 from leadline_ingest.prospects.multipart import UploadForm
 from leadline_ingest.prospects.offer_routes import Cursor, Limit, page_after, page_headers
 from leadline_ingest.prospects.offers import known_offer, known_upload, one_offer
@@ -30,6 +29,7 @@ from leadline_ingest.prospects.rejected_rows import rejected_csv
 from leadline_ingest.prospects.report import UploadReport
 from leadline_ingest.prospects.spool import SpoolRoom, spooled
 from leadline_ingest.prospects.store import ProspectStore, Upload
+from leadline_ingest.prospects.table import CsvRefused
 from leadline_ingest.prospects.upload_memory import UploadMemory
 from leadline_ingest.prospects.upload_request import NAMES, read_options
 from leadline_ingest.prospects.uploads import UploadReceiver, receiving

@@ -15,12 +15,12 @@ from leadline_common.ids import new_id
 from leadline_common.process.periodic import every
 from leadline_contracts.errors import LeadlineError, Overloaded
 from leadline_contracts.scoring import EXTRA_BYTES, Lead, SourceColumn, extra_bytes, lead_bytes
-from leadline_ingest.prospects.csv import CsvReader, ProspectRow, Rejection
 from leadline_ingest.prospects.duplicates import Duplicates
 from leadline_ingest.prospects.identity import identity_of
 from leadline_ingest.prospects.report import ROWS_SHOWN, DuplicateRow, RejectedRow, UploadReport
 from leadline_ingest.prospects.spool import no_room
 from leadline_ingest.prospects.store import Prospect, ProspectStore, RejectedCells, Upload
+from leadline_ingest.prospects.table import CsvReader, ProspectRow, Rejection
 from leadline_ingest.prospects.upload_memory import UploadMemory
 from leadline_ingest.prospects.upload_request import UploadOptions
 from leadline_ingest.prospects.validation import check_lead

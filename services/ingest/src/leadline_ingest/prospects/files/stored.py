@@ -2,7 +2,7 @@
 
 from tempfile import SpooledTemporaryFile
 
-from leadline_ingest.prospects.csv.outcome import CsvRefused
+from leadline_ingest.prospects.files.refusal import CsvRefused
 
 MAX_STORED = 500_000_000  # bytes of one file
 _IN_MEMORY = 262_144

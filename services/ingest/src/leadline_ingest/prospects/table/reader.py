@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from leadline_ingest.prospects.csv.file_rows import FileRows
-from leadline_ingest.prospects.csv.header import Header, HeaderSearch
-from leadline_ingest.prospects.csv.matching import Mapped
-from leadline_ingest.prospects.csv.outcome import CsvRefused, ProspectRow, Rejection
-from leadline_ingest.prospects.csv.rows import Rows
-from leadline_ingest.prospects.csv.text_rows import Row
+from leadline_ingest.prospects.files.file_rows import FileRows
+from leadline_ingest.prospects.files.refusal import CsvRefused
+from leadline_ingest.prospects.files.text_rows import Row
+from leadline_ingest.prospects.table.header import Header, HeaderSearch, title_weight
+from leadline_ingest.prospects.table.matching import Mapped
+from leadline_ingest.prospects.table.outcome import ProspectRow, Rejection
+from leadline_ingest.prospects.table.rows import Rows
 
 Outcomes = list[ProspectRow | Rejection]
 
@@ -28,7 +29,7 @@ class CsvReader:
 
         Raises CsvRefused (422) where there is no such ``encoding``.
         """
-        self.file = FileRows(encoding, charset)
+        self.file = FileRows(title_weight, encoding, charset)
         self._mapped = mapped or {}
         self._search = HeaderSearch(self._mapped)
         self._rows: Rows | None = None

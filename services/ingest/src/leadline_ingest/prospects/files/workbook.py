@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from tempfile import TemporaryFile
 
-from leadline_ingest.prospects.csv.archive import Archive, listed
-from leadline_ingest.prospects.csv.outcome import CsvRefused
-from leadline_ingest.prospects.csv.records import Record
-from leadline_ingest.prospects.csv.worksheet import (
+from leadline_ingest.prospects.files.archive import Archive, listed
+from leadline_ingest.prospects.files.records import Record
+from leadline_ingest.prospects.files.refusal import CsvRefused
+from leadline_ingest.prospects.files.worksheet import (
     DAMAGED,
     Attributes,
     Formats,

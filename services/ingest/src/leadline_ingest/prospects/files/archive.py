@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from leadline_ingest.prospects.csv.outcome import CsvRefused
+from leadline_ingest.prospects.files.refusal import CsvRefused
 from leadline_text.clip import clip, printable
 
 PIECE = 65_536  # bytes unpacked at once

@@ -3,7 +3,7 @@
 import codecs
 import re
 
-from leadline_ingest.prospects.csv.outcome import CsvRefused
+from leadline_ingest.prospects.files.refusal import CsvRefused
 
 USUAL = (
     "utf-8, utf-16, windows-1252 (Western Europe), windows-1250 (Central Europe), windows-1251 (Cyrillic), "

@@ -4,7 +4,7 @@ import re
 from collections.abc import Set as AbstractSet
 from enum import Enum, auto
 
-from leadline_ingest.prospects.csv.outcome import CsvRefused
+from leadline_ingest.prospects.files.refusal import CsvRefused
 
 _SAVE_AS = "In Excel choose File > Save As > CSV UTF-8 and upload that file."
 _EXPORT = "Export the table behind it as CSV and upload that file."

@@ -6,9 +6,10 @@ from operator import itemgetter
 from types import MappingProxyType
 
 from leadline_contracts.scoring import LEAD_FIELDS
-from leadline_ingest.prospects.csv.matching import Mapped, Matching, listed
-from leadline_ingest.prospects.csv.outcome import CsvRefused, ProspectRow
-from leadline_ingest.prospects.csv.records import TOO_MANY_CELLS, Flaw
+from leadline_ingest.prospects.files.records import TOO_MANY_CELLS, Flaw
+from leadline_ingest.prospects.files.refusal import CsvRefused
+from leadline_ingest.prospects.table.matching import Mapped, Matching, listed
+from leadline_ingest.prospects.table.outcome import ProspectRow
 from leadline_text.clip import clip
 
 MAX_COLUMNS = 1_000

@@ -2,20 +2,20 @@
 
 from collections.abc import Iterator
 
-from leadline_ingest.prospects.csv.columns import Columns
-from leadline_ingest.prospects.csv.header import Header
-from leadline_ingest.prospects.csv.header_words import header_words
-from leadline_ingest.prospects.csv.matching import Mapped
-from leadline_ingest.prospects.csv.non_prospects import (
+from leadline_ingest.prospects.files.records import Flaw
+from leadline_ingest.prospects.files.text_rows import Row
+from leadline_ingest.prospects.table.columns import Columns
+from leadline_ingest.prospects.table.header import Header
+from leadline_ingest.prospects.table.header_words import header_words
+from leadline_ingest.prospects.table.matching import Mapped
+from leadline_ingest.prospects.table.non_prospects import (
     HeaderWithin,
     is_footer,
     is_line,
     is_survey_line,
     totals,
 )
-from leadline_ingest.prospects.csv.outcome import ProspectRow, Rejection
-from leadline_ingest.prospects.csv.records import Flaw
-from leadline_ingest.prospects.csv.text_rows import Row
+from leadline_ingest.prospects.table.outcome import ProspectRow, Rejection
 from leadline_text.clip import clip
 
 _OTHER_ORDER = (

@@ -2,11 +2,11 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from leadline_ingest.prospects.csv.header import title_weight
-from leadline_ingest.prospects.csv.outcome import MAX_FIELD, CsvRefused
-from leadline_ingest.prospects.csv.records import ANY_WIDTH, end_of_last_line, parse_record
+from leadline_ingest.prospects.files.records import ANY_WIDTH, end_of_last_line, parse_record
+from leadline_ingest.prospects.files.refusal import MAX_FIELD, CsvRefused
 
 _DELIMITERS = (",", ";", "\t", "|")
 _EXCEL_HINT = re.compile(
@@ -17,6 +17,10 @@ _SAMPLE = 65_536  # characters
 _RECORDS = 30
 
 
+Weigh = Callable[[Sequence[str]], int]
+"""Tells how much a row looks like the header of a table of prospects."""
+
+
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """The delimiter, and where in the text the first record starts: behind Excel's line "sep=;"."""
@@ -25,7 +29,7 @@ class Dialect:
     start: int
 
 
-def find_dialect(text: str, final: bool) -> Dialect | None:
+def find_dialect(text: str, final: bool, weigh: Weigh) -> Dialect | None:
     """The dialect of a file that begins with ``text``, None where more text is needed.
 
     Excel's line "sep=;" names the delimiter. Otherwise it is the one by which one of the first lines has
@@ -43,10 +47,10 @@ def find_dialect(text: str, final: bool) -> Dialect | None:
         return _wait_for_more(text, final)
     if hint:
         return Dialect(hint[1], start)
-    return Dialect(max(_DELIMITERS, key=lambda delimiter: _fitness(lines, delimiter)), 0)
+    return Dialect(max(_DELIMITERS, key=lambda delimiter: _fitness(lines, delimiter, weigh)), 0)
 
 
-def _fitness(lines: str, delimiter: str) -> tuple[int, int]:
+def _fitness(lines: str, delimiter: str, weigh: Weigh) -> tuple[int, int]:
     """How much the best of the first records looks like a header, and how many records are of one width."""
     known, at = 0, 0
     widths: Counter[int] = Counter()
@@ -56,7 +60,7 @@ def _fitness(lines: str, delimiter: str) -> tuple[int, int]:
             break
         record, at = parsed
         if isinstance(record, list):
-            known = max(known, title_weight(record, {}))
+            known = max(known, weigh(record))
             widths[len(record)] += len(record) > 1
     return known, max(widths.values(), default=0)
 

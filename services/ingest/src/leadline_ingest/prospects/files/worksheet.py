@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from xml.parsers import expat
 
-from leadline_ingest.prospects.csv.outcome import MAX_FIELD, CsvRefused
-from leadline_ingest.prospects.csv.records import MAX_RECORD, ROW_TOO_LONG, TOO_LONG, Flaw, Record
+from leadline_ingest.prospects.files.records import MAX_RECORD, ROW_TOO_LONG, TOO_LONG, Flaw, Record
+from leadline_ingest.prospects.files.refusal import MAX_FIELD, CsvRefused
 
 Attributes = dict[str, str]
 

@@ -4,7 +4,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import NamedTuple
 
-from leadline_ingest.prospects.csv.header_words import UNKNOWN, concepts_of
+from leadline_ingest.prospects.table.header_words import UNKNOWN, concepts_of
 
 PLAIN = 50
 """A title that says less plainly than this which field it names, is not taken for it."""

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from leadline_ingest.prospects.csv.header_words import words_of
-from leadline_ingest.prospects.csv.matching import Mapped, Matching
-from leadline_ingest.prospects.csv.outcome import CsvRefused
-from leadline_ingest.prospects.csv.records import Flaw, Record
+from leadline_ingest.prospects.files.records import Flaw, Record
+from leadline_ingest.prospects.files.refusal import CsvRefused
+from leadline_ingest.prospects.table.header_words import words_of
+from leadline_ingest.prospects.table.matching import Mapped, Matching
 
 HEAD_ROWS = 30
 """The header is looked for in so many rows: exports have titles, filters and notes above it."""
@@ -16,6 +17,7 @@ _CERTAIN = 250
 _ONE_FIELD = 100
 """A row further down is the header only where it names a whole field more."""
 _MAPPED = 1_000
+_UNMAPPED: Mapped = MappingProxyType({})
 _SAYS_SOMETHING = re.compile(r"[^\W_]")
 
 
@@ -72,7 +74,7 @@ class HeaderSearch:
         return Header(titles, self._rows[place][0], above, self._rows[place + 1 :])
 
 
-def title_weight(titles: Sequence[str], mapped: Mapped) -> int:
+def title_weight(titles: Sequence[str], mapped: Mapped = _UNMAPPED) -> int:
     """How much a row looks like the header; more than all guesses where it has what a person named."""
     weight = Matching(titles, {}).weight
     named = {tuple(words_of(title)) for wanted in mapped.values() for title in wanted}

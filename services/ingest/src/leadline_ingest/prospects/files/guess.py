@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from leadline_ingest.prospects.csv.letters import languages
+from leadline_ingest.prospects.files.letters import languages
 
 _WESTERN = ("de", "fr", "es", "pt", "it", "sv", "da", "no", "fi")
 _CENTRAL = ("pl", "cs", "sk", "hu", "hr", "ro", "sl")

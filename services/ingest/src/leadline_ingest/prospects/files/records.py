@@ -15,7 +15,7 @@ from functools import cache
 from itertools import accumulate
 from sys import getsizeof
 
-from leadline_ingest.prospects.csv.outcome import MAX_FIELD
+from leadline_ingest.prospects.files.refusal import MAX_FIELD
 
 MAX_RECORD = 4 * MAX_FIELD  # characters; a longer record is given up, so that memory stays flat
 ANY_WIDTH = MAX_FIELD  # no header within the limit has as many cells

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from itertools import count
 from sys import getsizeof
 
-from leadline_ingest.prospects.csv.decode import TextDecoder
-from leadline_ingest.prospects.csv.dialect import find_dialect
-from leadline_ingest.prospects.csv.encodings import is_like_ascii, shown_name
-from leadline_ingest.prospects.csv.formats import refuse_other_formats
-from leadline_ingest.prospects.csv.guess import guess_encoding
-from leadline_ingest.prospects.csv.records import ANY_WIDTH, Record, RecordSplitter
-from leadline_ingest.prospects.csv.stored import StoredFile
+from leadline_ingest.prospects.files.decode import TextDecoder
+from leadline_ingest.prospects.files.dialect import Weigh, find_dialect
+from leadline_ingest.prospects.files.encodings import is_like_ascii, shown_name
+from leadline_ingest.prospects.files.formats import refuse_other_formats
+from leadline_ingest.prospects.files.guess import guess_encoding
+from leadline_ingest.prospects.files.records import ANY_WIDTH, Record, RecordSplitter
+from leadline_ingest.prospects.files.stored import StoredFile
 
 Row = tuple[int, Record]
 """The number of a row, as a spreadsheet shows it, and its cells or why it is left out."""
@@ -41,12 +41,13 @@ class TextRows:
     header, to be set when that has come out.
     """
 
-    def __init__(self, found: Found, given: str | None, hinted: str | None) -> None:
+    def __init__(self, found: Found, weigh: Weigh, given: str | None, hinted: str | None) -> None:
         if given is None and hinted is not None and not is_like_ascii(hinted):
             given = hinted
         self.width = ANY_WIDTH
         self.stored: StoredFile | None = None
         self._found = found
+        self._weigh = weigh
         self._given = given
         self._hinted = hinted
         self._bytes = bytearray()
@@ -98,7 +99,7 @@ class TextRows:
             text += "\n"
         if self._splitter is None:
             self._head += text
-            dialect = find_dialect(self._head, final)
+            dialect = find_dialect(self._head, final, self._weigh)
             if dialect is None:
                 return
             text, self._head = self._head[dialect.start :], ""

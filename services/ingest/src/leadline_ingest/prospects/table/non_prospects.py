@@ -7,8 +7,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from leadline_ingest.prospects.csv.header_words import words_of
-from leadline_ingest.prospects.csv.meaning import meaning_of
+from leadline_ingest.prospects.table.header_words import words_of
+from leadline_ingest.prospects.table.meaning import meaning_of
 
 _LINE = re.compile(
     r"[-=_*~+#|.\s\u2013\u2014\u2500\u2550]*[-=_*~+#\u2013\u2014\u2500\u2550]{2,}[-=_*~+#|.\s]*"

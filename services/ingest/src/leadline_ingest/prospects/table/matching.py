@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from leadline_contracts.scoring import LEAD_FIELDS
-from leadline_ingest.prospects.csv.header_words import fold, words_of
-from leadline_ingest.prospects.csv.meaning import Meaning, meaning_of
-from leadline_ingest.prospects.csv.outcome import CsvRefused
+from leadline_ingest.prospects.files.refusal import CsvRefused
+from leadline_ingest.prospects.table.header_words import fold, words_of
+from leadline_ingest.prospects.table.meaning import Meaning, meaning_of
 from leadline_text.clip import clip
 
 IDENTITIES = ("email", "linkedin_url", "record_id")

@@ -5,21 +5,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-MAX_FIELD = 1_000_000  # characters in one cell
-
-
-class CsvRefused(Exception):
-    """The file as a whole cannot be read as prospects.
-
-    ``status`` is 400 where it is no CSV or has nothing in it, 422 where it is a CSV of no use.
-    ``reason`` is a sentence or two for the person who sent the file.
-    """
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-        self.reason = reason
-
 
 class ProspectRow(NamedTuple):
     """One prospect; a field that the file lacks is ''.

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 
-from leadline_ingest.prospects.csv.archive import Archive, Gunzip, listed
-from leadline_ingest.prospects.csv.encodings import find_encoding
-from leadline_ingest.prospects.csv.formats import Kind, is_workbook, kind_of
-from leadline_ingest.prospects.csv.outcome import CsvRefused
-from leadline_ingest.prospects.csv.stored import StoredFile
-from leadline_ingest.prospects.csv.text_rows import Found, Row, TextRows
-from leadline_ingest.prospects.csv.workbook import Workbook
+from leadline_ingest.prospects.files.archive import Archive, Gunzip, listed
+from leadline_ingest.prospects.files.dialect import Weigh
+from leadline_ingest.prospects.files.encodings import find_encoding
+from leadline_ingest.prospects.files.formats import Kind, is_workbook, kind_of
+from leadline_ingest.prospects.files.refusal import CsvRefused
+from leadline_ingest.prospects.files.stored import StoredFile
+from leadline_ingest.prospects.files.text_rows import Found, Row, TextRows
+from leadline_ingest.prospects.files.workbook import Workbook
 
 _SMALLER = "Upload the table itself as CSV UTF-8, in parts if need be."
 _LONGEST_MAGIC = 4
@@ -23,13 +24,15 @@ class FileRows:
     before are then to be dropped. Who reads a file closes it.
     """
 
-    def __init__(self, encoding: str | None = None, charset: str | None = None) -> None:
-        """``encoding`` is the one that the sender named, ``charset`` what a Content-Type says.
+    def __init__(self, weigh: Weigh, encoding: str | None = None, charset: str | None = None) -> None:
+        """``weigh`` tells how much a row looks like the header, by which the delimiter is chosen.
+
+        ``encoding`` is the one that the sender named, ``charset`` what a Content-Type says.
 
         Raises CsvRefused (422) where there is no such encoding; an unknown charset counts for nothing.
         """
         self.found = Found()
-        self._text = TextRows(self.found, encoding and find_encoding(encoding), _known(charset))
+        self._text = TextRows(self.found, weigh, encoding and find_encoding(encoding), _known(charset))
         self._head = b""
         self._kind: Kind | None = None
         self._gunzip = Gunzip()

@@ -3,8 +3,8 @@
 import codecs
 import io
 
-from leadline_ingest.prospects.csv.encodings import is_like_ascii, shown_name
-from leadline_ingest.prospects.csv.outcome import CsvRefused
+from leadline_ingest.prospects.files.encodings import is_like_ascii, shown_name
+from leadline_ingest.prospects.files.refusal import CsvRefused
 
 # UTF-32 comes first: its mark begins with that of UTF-16.
 _MARKS = (
