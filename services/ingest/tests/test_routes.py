@@ -299,7 +299,7 @@ class TestScore:
         assert response.status_code == 200
         answer = response.json()
         counts = {"status": "finished", "total": 3, "queued": 3, "processed": 3, "failed": 0}
-        assert answer == {"run_id": answer["run_id"], **counts, "seconds_left": 0}
+        assert answer == {"run_id": answer["run_id"], **counts, "seconds_left": 0, "warnings": []}
         assert response.headers["location"] == f"/runs/{answer['run_id']}"
 
     @pytest.mark.usefixtures("results")
@@ -473,7 +473,7 @@ async def test_the_schema_documents_what_the_routes_do(client: AsyncClient) -> N
     assert (refresh["type"], refresh["default"]) == ("boolean", False)
     assert "AI answers" in refresh["description"]
     form = paths["/leads/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(form["properties"]) == {"file", "offer_id", "map", "duplicates", "dry_run"}
+    assert set(form["properties"]) == {"file", "offer_id", "encoding", "map", "duplicates", "dry_run"}
     assert form["required"] == ["file"]
     assert "201" in paths["/offer"]["post"]["responses"]
 
