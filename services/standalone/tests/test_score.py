@@ -246,7 +246,7 @@ def test_each_part_of_the_work_counts_rows(score: Leadline, tmp_path: Path) -> N
     rows = "".join(f"Ann {number},CTO,One\n" for number in range(40))
     leads.write_text("name,role,company\n" + rows + "Bob,CEO,Two,x,y\n", encoding="utf-8")
     ran = score(leads, "--output", "out.csv")
-    bars = re.findall(r"^(\w+)[^━]*━+ +(\d+)/(\d+) .*rows/s", ran.err, re.M)
+    bars = re.findall(r"^(\w+)[^━\n]*━+ +(\d+)/(\d+) .*rows/s", ran.err, re.M)
     assert [bar[0] for bar in bars] == ["Reading", "Scoring", "Writing"]
     assert all(done == total != "0" for _, done, total in bars)
     assert bars[0][1] == "41"
