@@ -202,7 +202,7 @@ def test_an_upload_may_be_as_big_as_the_service_takes(
 
 def test_no_service_no_answer(connection: http.client.HTTPConnection) -> None:
     """A path that nobody serves is answered by the gateway, in the form of all other errors."""
-    connection.request("GET", "/offers")
+    connection.request("GET", "/offerings")
     response = connection.getresponse()
     assert response.headers["Server"] == "nginx"
     assert_problem(response, 404)

@@ -46,7 +46,6 @@ FITS = [
     ("saas", "Construction", IndustryFit.NONE),
     ("saas", "Marketing Services", IndustryFit.NONE),
     ("saas", "Softwood lumber", IndustryFit.NONE),
-    ("saas", "n/a", IndustryFit.NONE),
     ("hospitality", "IT", IndustryFit.NONE),
     ("hospitality", "Hotels & Resorts", IndustryFit.EXACT),
     ("hospitality", "Hôtellerie", IndustryFit.EXACT),
