@@ -111,7 +111,7 @@ async def test_a_refusal_is_an_outage(
             await asyncio.to_thread(refuse, server, users)
             async with asyncio.timeout(60):
                 # First the server is away, as it is started anew; then it refuses.
-                while name not in (checks := await until(health, ready=False))["store"]:
+                while name not in (checks := await until(health, ready=False))["store"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
                 while not any(name in str(entry.get("error")) for entry in logs):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
