@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 Tree = dict[str, tuple[int, float, str]]
 
-_NEEDS = {"http": "http", "mongo": "storage.mongo"}
+_NEEDS = {"http": ("http",), "mongo": ("storage.mongo", "idempotency.mongo")}
 """What of leadline_common needs an extra."""
 
 
@@ -104,7 +104,8 @@ class Environment:
         """
         asked = [asked.extras for asked in self.requirements() if asked.name == "leadline-common"]
         extras = self._metadata("leadline-common").metadata.get_all("Provides-Extra") or []
-        left_out = tuple(f"leadline_common.{_NEEDS[extra]}" for extra in set(extras).difference(*asked))
+        lacking = set(extras).difference(*asked)
+        left_out = tuple(f"leadline_common.{module}" for extra in lacking for module in _NEEDS[extra])
         files = [path for path in sorted(self.sources()) if path.endswith(".py")]
         modules = [file[:-3].replace("/", ".").removesuffix(".__init__") for file in files]
         return [name for name in modules if not name.startswith(left_out)]
