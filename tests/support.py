@@ -171,11 +171,13 @@ def connected(address: str) -> Iterator[Client]:
 
 
 @contextlib.contextmanager
-def embedded(folder: Path, settings: Mapping[str, str] = OFFLINE) -> Iterator[Leadline]:
-    """Run `leadline serve` with its data in the folder."""
+def embedded(
+    folder: Path, settings: Mapping[str, str] = OFFLINE, *, fresh: bool = False
+) -> Iterator[Leadline]:
+    """Run `leadline serve` with its data in the folder; a `fresh` one loads all its libraries itself."""
     log = folder / "log"
     with (
-        standalone(folder / "data", settings, log) as process,
+        standalone(folder / "data", settings, log, fresh=fresh) as process,
         connected(process.address) as client,
     ):
         yield Leadline(client, {"leadline": process.address}, log)

@@ -172,7 +172,7 @@ def test_nothing_is_loaded_or_sent_unasked(spans: Collector, tmp_path: Path, dis
         **{**OFFLINE, **AT_ONCE, "PYTHONPROFILEIMPORTTIME": "1", "OTEL_EXPORTER_OTLP_ENDPOINT": ""},
         **(asked if disabled else {}),
     }
-    with embedded(tmp_path, settings) as leadline:
+    with embedded(tmp_path, settings, fresh=True) as leadline:
         answer = leadline.client.http.get("/nowhere", headers=HEADERS)
         assert answer.json()["trace_id"] == TRACE
         assert len(leadline.client.http.get("/nowhere").json()["trace_id"]) == len(TRACE)

@@ -55,7 +55,8 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 
 def upload(serving: ServiceProcess, data: bytes, query: str = "", **fields: str) -> httpx.Response:
-    """Upload a file; the fields come behind it, as curl sends them."""
+    """Upload a file, whoever is known; the fields come behind it, as curl sends them."""
+    fields["duplicates"] = "keep"
     files = [("file", ("leads", data, "application/octet-stream"))]
     files += [(name, (None, value)) for name, value in fields.items()]  # type: ignore[misc]
     return httpx.post(f"{serving.address}/leads/upload{query}", files=files, timeout=30, trust_env=False)

@@ -79,8 +79,8 @@ def read_mapping(given: Sequence[str]) -> dict[str, list[str]]:
 
 async def upload(store: IngestStore, path: Path, options: UploadOptions, progress: Progress) -> UploadReport:
     """Store a CSV of prospects, for the offer of the options alone. Raises BadFile, Unavailable."""
-    receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory(), options)
     try:
+        receiver = UploadReceiver(store, LOCAL_OWNER, now, UploadMemory(), options)
         with path.open("rb") as file:
             size, read = os.fstat(file.fileno()).st_size, 0
             task = progress.add_task("Reading", total=None)

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from leadline_contracts.scoring import LeadSpec, field_texts
+from leadline_text.visible import visible
 
 _SHARED_MAILBOXES = frozenset(
     {
@@ -63,7 +64,7 @@ def identity_of(scope: str, lead: LeadSpec, marks: Mapping[str, str]) -> Identit
     fields = None
     if lead.name:
         # No cell holds a NUL, and white space around one says nothing.
-        fields = _number(scope, " ".join("\0".join(field_texts(lead)).casefold().split()))
+        fields = _number(scope, " ".join(visible("\0".join(field_texts(lead))).casefold().split()))
     mark = _mark(marks) if marks else None
     return Identity(fields, None if mark is None else _number(scope, mark))
 
