@@ -54,9 +54,9 @@ class Client:
         """Create an offer and return its id."""
         return str(self._post("/offer", json={**OFFER, **changes})["id"])
 
-    def upload(self, content: bytes | str, offer_id: str | None = None) -> dict[str, Any]:
+    def upload(self, content: bytes | str, offer_id: str | None = None, **fields: str) -> dict[str, Any]:
         """Upload a CSV and return the report."""
-        form = {} if offer_id is None else {"offer_id": offer_id}
+        form = fields if offer_id is None else {"offer_id": offer_id, **fields}
         return self._post("/leads/upload", files={"file": ("leads.csv", content)}, data=form)
 
     def upload_new(self, content: bytes | str) -> str:

@@ -67,7 +67,7 @@ def test_a_run_shows_its_spend_and_the_same_file_costs_nothing_again(
         (spend["input_tokens"] * 0.1 + spend["output_tokens"] * 0.5) / 1e6
     )
 
-    again = client.score(upload_id=client.upload(leads, offer)["upload_id"])
+    again = client.score(upload_id=client.upload(leads, offer, duplicates="keep")["upload_id"])
     (spend,) = client.finished_run(again["run_id"])["ai"]
     assert (spend["calls"], spend["cached"], spend["cost_usd"]) == (0, 25, 0)
     assert provider.count == 3

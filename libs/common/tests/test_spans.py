@@ -10,7 +10,7 @@ from typing import Any, cast
 import httpx
 import pytest
 from litestar import get
-from litestar.params import FromPath
+from litestar.params import FromPath, FromQuery
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -185,8 +185,8 @@ async def test_a_request_is_named_by_its_route(
     """Whatever is asked for, there are few names; a fault of ours marks the span, a caller's does not."""
 
     @get("/things/{name:str}")
-    async def thing(name: FromPath[str]) -> None:
-        raise RuntimeError(name)
+    async def thing(name: FromPath[str], q: FromQuery[str] = "") -> None:
+        raise RuntimeError(name + q)
 
     authentication = Authentication(Tokens([]), open_to_all=True)
     app = build_app("Things", [thing], Health([]), Metrics(new_registry()), authentication)
