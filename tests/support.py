@@ -192,9 +192,10 @@ def behind_gateway(
     settings: Mapping[str, str] = OFFLINE,
     *,
     launchers: Mapping[str, Sequence[str]] | None = None,
+    fresh: bool = False,
 ) -> Iterator[tuple[Leadline, dict[str, ServiceProcess]]]:
     """Run the four services behind the gateway; yield them together and apart."""
-    with four_services(broker_url, store_url, settings, log, launchers) as processes:
+    with four_services(broker_url, store_url, settings, log, launchers, fresh=fresh) as processes:
         addresses = {name: process.address for name, process in processes.items()}
         gateway = portal.wrap_async_context_manager(gateway_before(addresses, 0))
         with gateway as address, connected(address) as client:
