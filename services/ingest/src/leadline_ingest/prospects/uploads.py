@@ -302,12 +302,6 @@ class _Listed(Generic[T]):
             self.first.append(item)
 
 
-async def left_by_first(store: ProspectStore, owner: str, upload_id: str) -> bool:
-    """Tell whether an earlier attempt at this upload has made it ready; forget what another left behind."""
-    await store.drop_upload(upload_id)
-    return await store.upload(owner, upload_id) is not None
-
-
 @asynccontextmanager
 async def receiving(receiver: UploadReceiver) -> AsyncIterator[UploadReceiver]:
     """Drop the upload where an error is raised inside, also when the sender disconnects."""
