@@ -7,8 +7,8 @@ behind.
 import asyncio
 import errno
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import IO
 
 from leadline_contracts.errors import Overloaded
@@ -62,12 +62,8 @@ class Spool:
     async def flush(self) -> None:
         """Have all that was written on disk. Raises Overloaded where there is no room for it."""
         written, self._buffer = self._buffer, bytearray()
-        try:
+        with disk_may_be_full():
             await asyncio.to_thread(self._append, written)
-        except OSError as error:
-            if error.errno in _NO_ROOM:
-                raise no_room() from None
-            raise
 
     def _append(self, data: bytearray) -> None:
         self.file.write(data)
@@ -89,6 +85,17 @@ async def spooled(room: SpoolRoom) -> AsyncIterator[Spool]:
             yield spool
         finally:
             room.give_back(spool.size)
+
+
+@contextmanager
+def disk_may_be_full() -> Iterator[None]:
+    """Raise Overloaded where the disk has no room for what is written inside."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise no_room() from error
 
 
 def no_room() -> Overloaded:

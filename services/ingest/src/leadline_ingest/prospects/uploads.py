@@ -1,11 +1,10 @@
 """Uploads of a file of prospects, piece by piece: all of it becomes ready at once, or nothing of it stays."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import astuple
 from datetime import timedelta
-from errno import ENOSPC
 from typing import Generic, TypeVar
 
 import structlog
@@ -18,7 +17,7 @@ from leadline_contracts.scoring import EXTRA_BYTES, Lead, SourceColumn, extra_by
 from leadline_ingest.prospects.duplicates import Duplicates
 from leadline_ingest.prospects.identity import identity_of
 from leadline_ingest.prospects.report import ROWS_SHOWN, DuplicateRow, RejectedRow, UploadReport
-from leadline_ingest.prospects.spool import no_room
+from leadline_ingest.prospects.spool import disk_may_be_full
 from leadline_ingest.prospects.store import Prospect, ProspectStore, RejectedCells, Upload
 from leadline_ingest.prospects.table import CsvReader, ProspectRow, Rejection
 from leadline_ingest.prospects.upload_memory import UploadMemory
@@ -87,7 +86,7 @@ class UploadReceiver:
         Raises CsvRefused where the file is of no use, Overloaded where there is no room for it, or for so
         long a record, beside the other uploads, Unavailable.
         """
-        with _disk_may_be_full():
+        with disk_may_be_full():
             for start in range(0, len(data), _TURN_BYTES):
                 for rows in self._reader.feed(data[start : start + _TURN_BYTES]):
                     await self._take(rows)
@@ -145,7 +144,7 @@ class UploadReceiver:
         def piece() -> list[ProspectRow | Rejection] | None:
             return next(pieces, None)
 
-        with _disk_may_be_full():
+        with disk_may_be_full():
             async with self._memory.stored_files if self._reader.file.stored else nullcontext():
                 while (rows := await asyncio.to_thread(piece)) is not None:
                     await self._take(rows)
@@ -277,16 +276,6 @@ class UploadReceiver:
         async with self._memory.flushes:
             await self._store.add_prospects(self._upload, batch, self._clock())
             await self._store.add_rejected(self._upload, rejected)
-
-
-@contextmanager
-def _disk_may_be_full() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno != ENOSPC:
-            raise
-        raise no_room() from error
 
 
 class _Listed(Generic[T]):
